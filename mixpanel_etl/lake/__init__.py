@@ -1,0 +1,21 @@
+"""Mixpanel's events as Parquet files, on a disk or S3. Knows no Dagster and no HTTP.
+
+`ingest` turns the bytes of an export into published days of an `EventsTable`.
+"""
+
+from mixpanel_etl.lake.columns import ColumnType as ColumnType
+from mixpanel_etl.lake.columns import PromotedColumn as PromotedColumn
+from mixpanel_etl.lake.columns import event_schema as event_schema
+from mixpanel_etl.lake.errors import ConfigurationError as ConfigurationError
+from mixpanel_etl.lake.errors import DaysHeldBack as DaysHeldBack
+from mixpanel_etl.lake.errors import ExportError as ExportError
+from mixpanel_etl.lake.errors import ForeignFile as ForeignFile
+from mixpanel_etl.lake.errors import LakeError as LakeError
+from mixpanel_etl.lake.errors import MalformedLine as MalformedLine
+from mixpanel_etl.lake.errors import OutsideWindow as OutsideWindow
+from mixpanel_etl.lake.errors import TerminatedEarly as TerminatedEarly
+from mixpanel_etl.lake.ingest import ingest as ingest
+from mixpanel_etl.lake.table import EventsTable as EventsTable
+from mixpanel_etl.lake.table import Provenance as Provenance
+from mixpanel_etl.lake.table import PublishedDay as PublishedDay
+from mixpanel_etl.lake.window import Window as Window

@@ -1,0 +1,153 @@
+"""The columns of the events table: the core ones, and the properties promoted to typed columns beside them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from mixpanel_etl.lake.errors import ConfigurationError
+
+TIMESTAMP = pa.timestamp("ms", tz="UTC")
+JSON = pa.json_(pa.string())
+
+#: Column -> property of the export that fills it. Names are those of Mixpanel's own JSON pipelines (design 4).
+ID_PROPERTIES = {
+    "distinct_id": "distinct_id",
+    "insert_id": "$insert_id",
+    "device_id": "$device_id",
+    "user_id": "$user_id",
+}
+CORE_SCHEMA = pa.schema(
+    [
+        pa.field("event_name", pa.string()),
+        pa.field("time", TIMESTAMP, nullable=False),
+        *(pa.field(name, pa.string()) for name in ID_PROPERTIES),
+        pa.field("processing_time", TIMESTAMP),
+        pa.field("properties", JSON, nullable=False),
+    ]
+)
+#: What makes two rows copies of one event; Mixpanel's raw export does not deduplicate (api-facts 1.4).
+DEDUP_KEY = ("event_name", "time", "distinct_id", "insert_id")
+
+ColumnType = Literal["string", "integer", "number", "boolean", "timestamp"]
+
+
+@dataclass(frozen=True)
+class PromotedColumn:
+    """A property that gets a typed column of its own, beside its place in `properties`.
+
+    A value that does not fit becomes null there: `string` takes strings only, `integer` whole numbers that fit 64 bits,
+    `number` any number, `boolean` true and false, `timestamp` ISO 8601 strings (without an offset: UTC).
+
+    Attributes:
+        property: name in Mixpanel, as `$city`.
+        type: one of string, integer, number, boolean, timestamp.
+        name: name of the column; by default the property's in Mixpanel's schematized form (`$city` -> `mp_city`).
+
+    Raises:
+        ConfigurationError: unknown type, or an empty name.
+    """
+
+    property: str
+    type: ColumnType
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.type not in _TYPES:
+            raise ConfigurationError(
+                f"column {self.property!r}: unknown type {self.type!r}; use one of {', '.join(_TYPES)}"
+            )
+        if not self.name:
+            object.__setattr__(self, "name", column_name(self.property))
+
+    @property
+    def field(self) -> pa.Field:
+        return pa.field(self.name, _TYPES[self.type][0], metadata={"mixpanel.property": self.property})
+
+    def array(self, values: Sequence[Any]) -> pa.Array:
+        """The decoded JSON values (None where the property is missing) as a column."""
+        arrow_type, fit = _TYPES[self.type]
+        return pa.array([fit(value) for value in values], arrow_type)
+
+
+def column_name(property_name: str) -> str:
+    """The column name that Mixpanel's schematized pipelines give a property (api-facts 11).
+
+    Raises:
+        ConfigurationError: nothing is left of the name.
+    """
+    name = re.sub(r"[^0-9a-z]+", "_", re.sub(r"^\$", "mp_", property_name.lower())).strip("_")[:128]
+    if not name:
+        raise ConfigurationError(f"property {property_name!r} makes no column name; give it one with `name`")
+    return name
+
+
+def event_schema(promoted: Sequence[PromotedColumn] = ()) -> pa.Schema:
+    """The schema of every file of an events table.
+
+    Raises:
+        ConfigurationError: two columns have one name.
+    """
+    schema = CORE_SCHEMA
+    for column in promoted:
+        if column.name in schema.names or column.name == "date":
+            raise ConfigurationError(
+                f"column {column.name!r} (property {column.property!r}) exists already; give it another `name`"
+            )
+        schema = schema.append(column.field)
+    return schema
+
+
+def _string(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    return value if value.isascii() else whole_characters(value)
+
+
+def whole_characters(text: str) -> str:
+    """The text with halves of surrogate pairs, which UTF-8 cannot hold, replaced by U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _integer(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    fits = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    return value if fits else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def _boolean(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _timestamp(value: Any) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+_TYPES: dict[str, tuple[pa.DataType, Callable[[Any], Any]]] = {
+    "string": (pa.string(), _string),
+    "integer": (pa.int64(), _integer),
+    "number": (pa.float64(), _number),
+    "boolean": (pa.bool_(), _boolean),
+    "timestamp": (TIMESTAMP, _timestamp),
+}

@@ -1,0 +1,67 @@
+"""What can go wrong between the bytes of an export and the files of the lake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+
+class LakeError(Exception):
+    """Base of everything that this package raises."""
+
+
+class ConfigurationError(LakeError, ValueError):
+    """A setting of the lake is wrong; raised before anything is read or written."""
+
+
+class ExportError(LakeError):
+    """The response as a whole cannot be trusted: nothing of it was published."""
+
+
+class TerminatedEarly(ExportError):
+    """The response ended before its last event, though HTTP said 200 (api-facts 2.2). Asking for fewer days may help."""
+
+
+class MalformedLine(ExportError):
+    """A line is no event: not JSON, or it cannot be placed on a day. Asking again will not help.
+
+    Attributes:
+        line: number of the line within the response, from 1.
+    """
+
+    def __init__(self, line: int, reason: str, excerpt: str) -> None:
+        self.line = line
+        super().__init__(f"line {line} of the export {reason}: {excerpt}")
+
+
+class OutsideWindow(ExportError):
+    """Events lie on days that were not asked for: the time-zone setting does not match the project."""
+
+
+class DaysHeldBack(LakeError):
+    """Days that were not replaced, because the new export holds fewer events than the file in the lake.
+
+    Attributes:
+        days: the days with the rows (in the lake, in the export).
+    """
+
+    def __init__(self, days: dict[date, tuple[int, int]]) -> None:
+        self.days = days
+        listed = ", ".join(
+            f"{day} ({old:,} rows -> {new:,})" for day, (old, new) in sorted(days.items())[:10]
+        )
+        more = f" and {len(days) - 10} more" if len(days) > 10 else ""
+        super().__init__(
+            f"{len(days)} day(s) would shrink and were left as they are: {listed}{more}. Mixpanel's retention, a deletion or "
+            "a changed filter explains it; to replace them all the same, run again with allow_shrink=true"
+        )
+
+
+class ForeignFile(LakeError):
+    """The file in the lake came from another project or filter: two exports write to one table."""
+
+    def __init__(self, uri: str, differences: Sequence[str]) -> None:
+        super().__init__(
+            f"{uri} was written by another export ({'; '.join(differences)}). "
+            "Give each export a `table` of its own, or move the old files away"
+        )

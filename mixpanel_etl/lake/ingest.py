@@ -1,0 +1,127 @@
+"""An export's bytes into published days: all of them after the last byte, or none."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mixpanel_etl.lake.dedup import copies
+from mixpanel_etl.lake.decode import decode, stored_schema
+from mixpanel_etl.lake.errors import DaysHeldBack, OutsideWindow
+from mixpanel_etl.lake.spill import Spill
+from mixpanel_etl.lake.table import DayShrinks, EventsTable, Provenance, PublishedDay
+from mixpanel_etl.lake.window import Window, day_number, day_of
+
+#: Days written at the same time; each holds a row group in memory.
+_WRITERS = min(2, os.cpu_count() or 1)
+_CHUNKS_AHEAD = 4
+
+
+def ingest(
+    chunks: Iterable[bytes],
+    table: EventsTable,
+    provenance: Provenance,
+    *,
+    skip: Iterable[date] = (),
+    allow_shrink: bool = False,
+    on_rows: Callable[[int], None] | None = None,
+) -> Iterator[PublishedDay]:
+    """Read an export to its end, then publish each of its days.
+
+    Memory does not grow with the response, its days or the number of days; disk space of about the decompressed response is
+    needed in the system's temporary folder (`TMPDIR`).
+
+    Args:
+        chunks: the decompressed JSON lines, cut anywhere; errors raised by it pass through.
+        table: where the days go.
+        provenance: of the request; its window names the days that are written, and no other day may occur.
+        skip: days of the window that are not written, because they are done.
+        allow_shrink: let a day with fewer events than the lake holds replace it.
+        on_rows: called with the number of rows decoded since the last call.
+
+    Yields:
+        Each day when it is published. When one fails, those that are under way are still finished and yielded.
+
+    Raises:
+        TerminatedEarly, MalformedLine, OutsideWindow: the response is not whole or not the one asked for; nothing changed.
+        DaysHeldBack: after all other days, for those that would have shrunk.
+        OSError: the disk is full or the upload failed.
+    """
+    window = provenance.window
+    done = set(skip)
+    with Spill(stored_schema(table.promoted), key="day") as spill:
+        for batch in _inside(decode(_read_ahead(chunks), table.promoted), window):
+            spill.add(batch)
+            if on_rows:
+                on_rows(batch.num_rows)
+        spill.finish()
+        yield from _publish(
+            (day for day in window if day not in done), spill, table, provenance, allow_shrink
+        )
+
+
+def _publish(
+    days: Iterable[date], spill: Spill, table: EventsTable, provenance: Provenance, allow_shrink: bool
+) -> Iterator[PublishedDay]:
+    def publish(day: date) -> PublishedDay:
+        key = day_number(day)
+        left_out = copies(spill.read(key), spill.rows(key))
+        return table.publish(day, spill.read(key), provenance, copies=left_out, allow_shrink=allow_shrink)
+
+    held: dict[date, tuple[int, int]] = {}
+    failure: Exception | None = None
+    pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="publish")
+    try:
+        futures = [pool.submit(publish, day) for day in days]
+        for future in as_completed(futures):
+            try:
+                yield future.result()
+            except DayShrinks as shrinks:
+                held[shrinks.day] = shrinks.rows
+            except CancelledError:
+                pass
+            except Exception as error:  # noqa: BLE001 - raised below, after the days under way are told
+                failure = failure or error
+                pool.shutdown(wait=False, cancel_futures=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if failure:
+        raise failure
+    if held:
+        raise DaysHeldBack(held)
+
+
+def _read_ahead(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same chunks, a few of them fetched (and unzipped) by another thread while the last ones are decoded."""
+    source = iter(chunks)
+    with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
+        ahead = deque(reader.submit(next, source, None) for _ in range(_CHUNKS_AHEAD))
+        while (chunk := ahead.popleft().result()) is not None:
+            ahead.append(reader.submit(next, source, None))
+            yield chunk
+
+
+def _inside(batches: Iterable[pa.RecordBatch], window: Window) -> Iterator[pa.RecordBatch]:
+    first, last = day_number(window.first), day_number(window.last)
+    strays, stray_days = 0, set[int]()
+    for batch in batches:
+        days = batch.column("day")
+        outside = pc.or_(pc.less(days, first), pc.greater(days, last))
+        if pc.any(outside).as_py():
+            stray_days.update(pc.unique(days.filter(outside)).to_pylist())
+            strays += pc.sum(outside).as_py()
+        elif not strays:
+            yield batch
+    if strays:
+        listed = ", ".join(str(day_of(day)) for day in sorted(stray_days)[:5])
+        raise OutsideWindow(
+            f"{strays:,} events lie outside the days asked for ({window}, cut in {window.zone}): {listed}. The project "
+            "cuts its days in another zone: check the project's time zone and whether it was created before 2023 "
+            "(MIXPANEL_TIMEZONE, MIXPANEL_CREATED_BEFORE_2023). Nothing was written"
+        )

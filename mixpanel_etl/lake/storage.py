@@ -1,0 +1,199 @@
+"""Where the lake's files are: a local disk or S3. A file appears whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from mixpanel_etl.lake.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import s3fs
+
+#: S3 parts held in memory while a file is uploaded.
+_PART_BYTES = 8 << 20
+
+
+class Draft(Protocol):
+    """A file being written. Leaving the context without `publish` leaves no trace of it."""
+
+    path: str
+
+    def publish(self) -> None:
+        """Make the file visible under its name, replacing what was there, in one step."""
+
+
+class Storage(Protocol):
+    """A folder for files, on a disk or in a bucket. Names are relative and use `/`."""
+
+    def uri(self, name: str) -> str:
+        """The full address of a file."""
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file for reading.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+
+    def names(self, folder: str, suffix: str) -> list[str]:
+        """The files below a folder whose names end so, sorted."""
+
+    def draft(self, name: str) -> Any:
+        """A context manager that gives a `Draft` of the file."""
+
+    def exclusive(self, name: str) -> Any:
+        """A context manager within which no other process of this machine publishes the file."""
+
+
+def storage(uri: str) -> Storage:
+    """The storage behind a path, a `file://` or an `s3://` URI.
+
+    S3 takes credentials, region and endpoint from the environment, as botocore does (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`,
+    `AWS_ENDPOINT_URL`...).
+
+    Raises:
+        ConfigurationError: another scheme, or an S3 URI without a bucket.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return Disk(Path(uri).expanduser().absolute())
+    if scheme == "file":
+        return Disk(Path(rest))
+    if scheme == "s3" and rest.strip("/"):
+        return S3(rest.strip("/"))
+    raise ConfigurationError(f"lake {uri!r}: use a path, file:///path or s3://bucket/prefix")
+
+
+class Disk:
+    """A folder on a local (or mounted) disk."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def uri(self, name: str) -> str:
+        return str(self._root / name)
+
+    def open(self, name: str) -> IO[bytes]:
+        return (self._root / name).open("rb")
+
+    def names(self, folder: str, suffix: str) -> list[str]:
+        found = (self._root / folder).rglob(f"*{suffix}")
+        return sorted(str(path.relative_to(self._root)) for path in found if not path.name.startswith("."))
+
+    @contextmanager
+    def draft(self, name: str) -> Iterator[_DiskDraft]:
+        target = self._root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self.exclusive(name):
+            _sweep(target)
+            handle = tempfile.NamedTemporaryFile(  # noqa: SIM115 - lives until the draft is left
+                dir=target.parent, prefix=f".{target.name}.", suffix=".draft", delete=False
+            )
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            yield _DiskDraft(handle, target)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(handle.name)  # noqa: PTH108 - it is a name, not a path
+            handle.close()
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        folder = os.open((self._root / name).parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+
+def _sweep(target: Path) -> None:
+    """Remove the drafts that killed processes left: whoever writes one still holds its lock."""
+    for path in target.parent.glob(f".{target.name}.*.draft"):
+        with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+class _DiskDraft:
+    def __init__(self, handle: Any, target: Path) -> None:
+        self._handle = handle
+        self._target = target
+        self.path: str = handle.name
+
+    def publish(self) -> None:
+        os.fsync(self._handle.fileno())
+        os.chmod(self.path, 0o666 & ~_umask())  # noqa: PTH101 - temporary files are private, the lake's are not
+        os.replace(self.path, self._target)  # noqa: PTH105
+        folder = os.open(self._target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _umask() -> int:
+    # Reading it means setting it; the lake's writers run in threads, so it is read once, at import.
+    return _UMASK
+
+
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+
+class S3:
+    """A prefix of a bucket. An upload is visible only when it is complete.
+
+    A process that is killed during a large upload leaves parts that nobody sees; a lifecycle rule
+    (`AbortIncompleteMultipartUpload`) frees them.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._connected: s3fs.S3FileSystem | None = None
+
+    @property
+    def _fs(self) -> s3fs.S3FileSystem:
+        if self._connected is None:
+            import s3fs  # half a second that nobody with a local lake should pay
+
+            self._connected = s3fs.S3FileSystem(use_listings_cache=False)
+        return self._connected
+
+    def uri(self, name: str) -> str:
+        return f"s3://{self._prefix}/{name}"
+
+    def open(self, name: str) -> IO[bytes]:
+        handle: IO[bytes] = self._fs.open(self.uri(name), "rb", cache_type="readahead", block_size=1 << 20)
+        return handle
+
+    def names(self, folder: str, suffix: str) -> list[str]:
+        found = self._fs.find(f"{self._prefix}/{folder}")
+        return sorted(path.removeprefix(f"{self._prefix}/") for path in found if path.endswith(suffix))
+
+    @contextmanager
+    def draft(self, name: str) -> Iterator[_S3Draft]:
+        with tempfile.TemporaryFile(prefix="mixpanel_etl-") as handle:
+            yield _S3Draft(self._fs, handle, self.uri(name))
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        # S3 has no locks: of two publications at the same instant the last one stays, and each of them is whole.
+        yield
+
+
+class _S3Draft:
+    def __init__(self, fs: s3fs.S3FileSystem, handle: IO[bytes], uri: str) -> None:
+        self._fs = fs
+        self._uri = uri
+        # The file has no name, so that nothing remains of it if this process is killed.
+        self.path = f"/dev/fd/{handle.fileno()}"
+
+    def publish(self) -> None:
+        self._fs.put_file(self.path, self._uri, chunksize=_PART_BYTES, max_concurrency=2)
