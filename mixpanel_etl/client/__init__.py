@@ -1,0 +1,57 @@
+"""Mixpanel over HTTP, typed. Knows no Dagster, no Parquet, no SQL.
+
+with Mixpanel(Settings.load()) as mixpanel:
+with mixpanel.export(date(2026, 1, 1), date(2026, 1, 31)) as stream:
+for chunk in stream:
+...
+"""
+
+from mixpanel_etl.client.errors import (
+    BadRequest,
+    BudgetExhausted,
+    ConnectionFailed,
+    CredentialError,
+    DeadlineExceeded,
+    FutureDate,
+    IncompleteResponse,
+    InvalidRequest,
+    MixpanelError,
+    NotFound,
+    PayloadTooLarge,
+    PermissionDenied,
+    PlanError,
+    RateLimited,
+    ReplyError,
+    ServerError,
+    WrongCredentialKind,
+)
+from mixpanel_etl.client.gunzip import gunzip
+from mixpanel_etl.client.mixpanel import Mixpanel
+from mixpanel_etl.client.response import Response
+from mixpanel_etl.client.transport import Timeouts
+from mixpanel_etl.client.waiting import Wait
+
+__all__ = [
+    "BadRequest",
+    "BudgetExhausted",
+    "ConnectionFailed",
+    "CredentialError",
+    "DeadlineExceeded",
+    "FutureDate",
+    "IncompleteResponse",
+    "InvalidRequest",
+    "Mixpanel",
+    "MixpanelError",
+    "NotFound",
+    "PayloadTooLarge",
+    "PermissionDenied",
+    "PlanError",
+    "RateLimited",
+    "ReplyError",
+    "Response",
+    "ServerError",
+    "Timeouts",
+    "Wait",
+    "WrongCredentialKind",
+    "gunzip",
+]

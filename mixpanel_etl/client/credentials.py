@@ -1,0 +1,177 @@
+"""The four kinds of credentials, and which of them goes with a request. Source: specification 2; api-facts 1.2."""
+
+from __future__ import annotations
+
+import base64
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from requests import PreparedRequest
+from requests.auth import AuthBase
+
+from mixpanel_etl.client.errors import WrongCredentialKind
+from mixpanel_etl.settings import Settings
+
+
+class Credential(AuthBase):
+    """One way to prove who is asking.
+
+    Being a `requests` authentication, it is called with each request; that also keeps a `.netrc` from answering
+    in its place, which `requests` reads only when a request has no authentication of its own.
+    """
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Parameters that go with every request."""
+        return {}
+
+    def authorization(self) -> str | None:
+        """The `Authorization` header."""
+        return None
+
+    def secrets(self) -> Iterator[str]:
+        """Every form in which the secret could come back in a message."""
+        yield from ()
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        header = self.authorization()
+        if header:
+            request.headers["Authorization"] = header
+        return request
+
+
+@dataclass(frozen=True, eq=True)
+class ServiceAccount(Credential):
+    """HTTP Basic with the account's name and secret; the project has to be named in the query."""
+
+    username: str
+    secret: str = field(repr=False)
+    project_id: int
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {"project_id": str(self.project_id)}
+
+    def authorization(self) -> str:
+        return _basic(self.username, self.secret)
+
+    def secrets(self) -> Iterator[str]:
+        yield from _forms(self.secret)
+        yield self.authorization().removeprefix("Basic ")
+
+
+@dataclass(frozen=True)
+class ProjectToken(Credential):
+    """Names a project to the ingestion APIs, where it travels in the body or, for `/import`, as Basic user name."""
+
+    token: str = field(repr=False)
+
+    def authorization(self) -> str:
+        return _basic(self.token, "")
+
+    def secrets(self) -> Iterator[str]:
+        yield from _forms(self.token)
+        yield self.authorization().removeprefix("Basic ")
+
+
+@dataclass(frozen=True)
+class ProjectSecret(Credential):
+    """HTTP Basic with the secret as user name and no password. Mixpanel retires it on 2027-03-03."""
+
+    secret: str = field(repr=False)
+
+    def authorization(self) -> str:
+        return _basic(self.secret, "")
+
+    def secrets(self) -> Iterator[str]:
+        yield from _forms(self.secret)
+        yield self.authorization().removeprefix("Basic ")
+
+
+@dataclass(frozen=True)
+class OAuthToken(Credential):
+    """Bearer token of a user, for the GDPR API; it expires after a year."""
+
+    token: str = field(repr=False)
+
+    def authorization(self) -> str:
+        return f"Bearer {self.token}"
+
+    def secrets(self) -> Iterator[str]:
+        yield from _forms(self.token)
+
+
+# The settings that make each kind, for the message of `choose`.
+SETTINGS_OF: dict[type[Credential], tuple[str, ...]] = {
+    ServiceAccount: ("service_account_username", "service_account_secret", "project_id"),
+    ProjectToken: ("project_token",),
+    ProjectSecret: ("project_secret",),
+    OAuthToken: ("oauth_token",),
+}
+
+
+def configured(settings: Settings) -> list[Credential]:
+    """The credentials that the settings hold."""
+    found: list[Credential] = []
+    if settings.service_account_username and settings.service_account_secret and settings.project_id:
+        secret = settings.service_account_secret.get_secret_value()
+        found.append(ServiceAccount(settings.service_account_username, secret, settings.project_id))
+    if settings.project_token:
+        found.append(ProjectToken(settings.project_token.get_secret_value()))
+    if settings.project_secret:
+        found.append(ProjectSecret(settings.project_secret.get_secret_value()))
+    if settings.oauth_token:
+        found.append(OAuthToken(settings.oauth_token.get_secret_value()))
+    return found
+
+
+def choose(
+    accepted: Sequence[type[Credential]], settings: Settings, available: Sequence[Credential], *, endpoint: str
+) -> Credential:
+    """The first of the `accepted` kinds that is `available`.
+
+    Raises:
+        WrongCredentialKind: there is none; names the settings that would help.
+    """
+    for kind in accepted:
+        for credential in available:
+            if isinstance(credential, kind):
+                _warn_if_retired(credential)
+                return credential
+    wanted = " or ".join(_words(kind) for kind in accepted)
+    have = ", ".join(_words(type(credential)) for credential in available) or "none"
+    remedy = ", or ".join(" and ".join(settings.variable(name) for name in SETTINGS_OF[kind]) for kind in accepted)
+    raise WrongCredentialKind(
+        f"this API takes a {wanted}; configured: {have}", endpoint=endpoint, advice=f"Set {remedy}."
+    )
+
+
+def _warn_if_retired(credential: Credential) -> None:
+    if isinstance(credential, ProjectSecret):
+        warnings.warn(
+            "Mixpanel retires project secrets on 2027-03-03: create a service account and set "
+            "MIXPANEL_SERVICE_ACCOUNT_USERNAME, MIXPANEL_SERVICE_ACCOUNT_SECRET and MIXPANEL_PROJECT_ID",
+            # Unlike a DeprecationWarning it is shown to those who only run the package.
+            FutureWarning,
+            stacklevel=2,
+        )
+
+
+def _basic(username: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+def _forms(secret: str) -> Iterator[str]:
+    yield secret
+    yield quote(secret, safe="")
+
+
+def _words(kind: type[Credential]) -> str:
+    return {
+        ServiceAccount: "service account",
+        ProjectToken: "project token",
+        ProjectSecret: "project secret",
+        OAuthToken: "OAuth token",
+    }[kind]

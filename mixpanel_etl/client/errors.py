@@ -1,0 +1,183 @@
+"""What can go wrong between us and Mixpanel, as types. Each message says where, what was said, and what to do.
+
+Source: specification 16; api-facts 3.0 and 14.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+
+class MixpanelError(Exception):
+    """Something about a request to Mixpanel went wrong.
+
+    Args:
+        message: what happened, in Mixpanel's words where it used any.
+        endpoint: method and path, such as `GET /api/2.0/export`.
+        status: the HTTP status, when there was one.
+        body: the beginning of the response's body, without credentials.
+        advice: what to do about it, naming the setting to change.
+    """
+
+    default_advice = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        endpoint: str,
+        status: int | None = None,
+        body: str | None = None,
+        advice: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.endpoint = endpoint
+        self.status = status
+        self.body = body
+        self.advice = self.default_advice if advice is None else advice
+
+    def __str__(self) -> str:
+        parts = [self.endpoint, _status_text(self.status), self.message]
+        said = ": ".join(part for part in parts if part)
+        return f"{said.rstrip('.')}. {self.advice}" if self.advice else said
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only arguments are lost by the default, and errors do travel between processes.
+        return _rebuild, (type(self), self.__dict__)
+
+
+class BadRequest(MixpanelError):
+    """400, and any other 4xx without a kind of its own: a parameter is wrong."""
+
+    default_advice = "Correct the parameter that Mixpanel names; it will not work on a second try."
+
+
+class FutureDate(BadRequest):
+    """400 "to_date cannot be later than today": the project's calendar is not there yet."""
+
+    default_advice = (
+        "End the request at a day that is over in the project's time zone; check MIXPANEL_TIMEZONE and the clock "
+        "of this machine."
+    )
+
+
+class CredentialError(MixpanelError):
+    """401, or 400 "Unable to authenticate request": the credentials are wrong, expired, or of another region."""
+
+    default_advice = (
+        "Check the credentials (a service account can expire), MIXPANEL_PROJECT_ID and MIXPANEL_REGION: a project "
+        "is known in its own region only."
+    )
+
+
+class PlanError(MixpanelError):
+    """402: the plan does not include this API, or its quota is used up."""
+
+    default_advice = "The project's plan does not include this call: ask for Growth or Enterprise, or drop it."
+
+
+class PermissionDenied(MixpanelError):
+    """403: the account lacks the role, or the data is outside what the plan lets one see."""
+
+    default_advice = (
+        "Give the service account the role that this API asks for in this project (classified data needs a "
+        "permission of its own); if Mixpanel speaks of days in the past, move MIXPANEL_START_DATE forward."
+    )
+
+
+class NotFound(MixpanelError):
+    """404: no such object or path."""
+
+    default_advice = "Check the id in the path, MIXPANEL_PROJECT_ID, MIXPANEL_REGION and MIXPANEL_BASE_URL."
+
+
+class PayloadTooLarge(MixpanelError):
+    """413: the body is bigger than this API takes."""
+
+    default_advice = "Send smaller batches."
+
+
+class RateLimited(MixpanelError):
+    """429 that did not pass within the deadline.
+
+    `retry_after` is the number of seconds that Mixpanel asked us to wait, if it did. `hourly` is true when
+    Mixpanel says that the hour's queries are used up (as opposed to too many at a time).
+    """
+
+    default_advice = (
+        "Another tool is using this project's budget, which Mixpanel counts per project. Let all processes share "
+        "MIXPANEL_BUDGET_URL, or try again later."
+    )
+    retry_after: float | None = None
+    hourly: bool = False
+
+
+class ServerError(MixpanelError):
+    """5xx that did not pass on several tries."""
+
+    default_advice = "Try again later; status.mixpanel.com tells whether Mixpanel knows."
+    retry_after: float | None = None
+
+
+class ConnectionFailed(MixpanelError):
+    """No answer: name resolution, connection, TLS or time-out.
+
+    `sent` is false when certainly no byte reached Mixpanel. `hopeless` is true when trying again can't help.
+    """
+
+    default_advice = "Check the network, proxy variables, MIXPANEL_REGION and MIXPANEL_BASE_URL."
+    sent: bool = True
+    hopeless: bool = False
+
+
+class IncompleteResponse(MixpanelError):
+    """A body ended before its end, or what arrived is damaged. Nothing of it may be used as if it were whole."""
+
+    default_advice = "Ask again; if it keeps happening, ask for fewer days at a time."
+
+
+class ReplyError(MixpanelError):
+    """An answer that is none: a 200 that carries an `error`, a redirect, or text where JSON should be."""
+
+    default_advice = "Check MIXPANEL_REGION and MIXPANEL_BASE_URL; otherwise see what Mixpanel says."
+
+
+class InvalidRequest(MixpanelError, ValueError):
+    """Our own check before anything is sent: the request can't work."""
+
+
+class WrongCredentialKind(MixpanelError):
+    """None of the configured credentials is of a kind that this API takes. Nothing was sent."""
+
+
+class DeadlineExceeded(MixpanelError):
+    """The time that one request may take, waits and retries included, is over."""
+
+    default_advice = "Try again later, or give the request more time (`deadline`)."
+
+
+class BudgetExhausted(DeadlineExceeded):
+    """The rate limit would let this request through only after its deadline.
+
+    `free_at` is the aware time at which it would, None when nobody can know (a place among concurrent requests).
+    """
+
+    free_at: datetime | None = None
+
+
+def _status_text(status: int | None) -> str:
+    if status is None:
+        return ""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _rebuild(kind: type[MixpanelError], state: dict[str, Any]) -> MixpanelError:
+    error = kind.__new__(kind, state["message"])
+    error.__dict__.update(state)
+    return error

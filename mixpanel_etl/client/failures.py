@@ -1,0 +1,183 @@
+"""From what came back to a typed error, without the credentials. Source: specification 16; api-facts 3.0, 14."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+from urllib3.exceptions import ConnectTimeoutError
+
+from mixpanel_etl.client.errors import (
+    BadRequest,
+    ConnectionFailed,
+    CredentialError,
+    FutureDate,
+    IncompleteResponse,
+    MixpanelError,
+    NotFound,
+    PayloadTooLarge,
+    PermissionDenied,
+    PlanError,
+    RateLimited,
+    ReplyError,
+    ServerError,
+)
+from mixpanel_etl.client.response import Response
+
+EXCERPT = 300  # characters of a body that go into a message
+BODY_LIMIT = 64 * 1024  # bytes of an error's body that are read at all
+
+BY_STATUS: dict[int, type[MixpanelError]] = {
+    401: CredentialError,
+    402: PlanError,
+    403: PermissionDenied,
+    404: NotFound,
+    413: PayloadTooLarge,
+    429: RateLimited,
+}
+
+
+class Scrubber:
+    """Takes credentials out of text: those we know in every form, and whatever looks like one."""
+
+    _looks_secret = re.compile(
+        r"(?i)\b(basic|bearer)\s+[a-z0-9+/=._~-]{6,}"
+        r"|(?<=[?&\"' ])(token|api_secret|api_key|secret)(\"?\s*[=:]\s*\"?)[^\s\"'&,}]+"
+    )
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        # The longest first, so that what is left of a longer secret does not give it away.
+        self._secrets = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return self._looks_secret.sub(_masked, text)
+
+
+def _masked(match: re.Match[str]) -> str:
+    scheme, name, separator = match.groups()
+    return f"{scheme} ***" if scheme else f"{name}{separator}***"
+
+
+def error_of(response: Response, scrub: Scrubber) -> MixpanelError | None:
+    """The error that a response's status stands for, None for a 2xx. Reads the body of an error."""
+    if 200 <= response.status < 300:
+        return None
+    said = what_mixpanel_said(_body(response), scrub)
+    if 300 <= response.status < 400:
+        return _redirect(response)
+    kind = _kind(response.status, said)
+    error = kind(said or "no explanation", endpoint=response.endpoint, status=response.status, body=said)
+    if isinstance(error, RateLimited | ServerError):
+        error.retry_after = _retry_after(response)
+    if isinstance(error, RateLimited):
+        error.hourly = _hour_is_used_up(said)
+    return error
+
+
+def error_of_reply(reply: object, *, endpoint: str, status: int, scrub: Scrubber) -> ReplyError | None:
+    """The error inside a 2xx reply: Query and feature flags answer 200 with an `error` key (api-facts 3.0, 14)."""
+    if not isinstance(reply, dict) or not reply.get("error"):
+        return None
+    said = scrub(_text_of(reply))[:EXCERPT]
+    return ReplyError(said, endpoint=endpoint, status=status, body=said)
+
+
+def what_mixpanel_said(body: bytes, scrub: Scrubber) -> str:
+    """The sentence in an error's body: `error`, else `message`, else the text itself; cut and scrubbed."""
+    try:
+        reply = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        reply = body.decode("utf-8", "replace")
+    text = " ".join(scrub(_text_of(reply)).split())
+    return text if len(text) <= EXCERPT else text[:EXCERPT] + "…"
+
+
+def connection_error(error: requests.RequestException, *, endpoint: str, scrub: Scrubber) -> ConnectionFailed:
+    """No response at all, told without the URL's query and the request's headers."""
+    cause = error.args[0] if error.args else error
+    reason = getattr(cause, "reason", None) or cause
+    text = scrub(re.sub(r"^.*object at 0x[0-9a-f]+>: |^HTTPS?Connection\(.*?\): ", "", str(reason)))
+    failed = ConnectionFailed(f"{type(reason).__name__}: {text[:EXCERPT]}", endpoint=endpoint)
+    failed.sent = not isinstance(reason, ConnectTimeoutError)  # that includes refused connections and unknown names
+    failed.hopeless = "CERTIFICATE_VERIFY_FAILED" in text
+    return failed
+
+
+def _body(response: Response) -> bytes:
+    """The beginning of an error's body; what can't be read is not worth a second error."""
+    body = b""
+    try:
+        for chunk in response:
+            body += chunk
+            if len(body) >= BODY_LIMIT:
+                break
+    except (IncompleteResponse, ReplyError):
+        pass
+    return body[:BODY_LIMIT]
+
+
+def _text_of(reply: Any) -> str:
+    if isinstance(reply, dict):
+        for key in ("error", "message"):
+            if reply.get(key):
+                detail = _detail(reply)
+                return _text_of(reply[key]) + (f" ({detail})" if detail else "")
+    return reply if isinstance(reply, str) else msgspec.json.encode(reply).decode()
+
+
+def _detail(reply: dict[str, Any]) -> str:
+    """The parameter that is at fault, in the shape of specification 16."""
+    details = reply.get("details")
+    if not isinstance(details, dict):
+        return ""
+    return ": ".join(str(details[key]) for key in ("parameter", "message") if details.get(key))
+
+
+def _kind(status: int, said: str) -> type[MixpanelError]:
+    if status >= 500:
+        return ServerError
+    if status == 400 and "unable to authenticate" in said.lower():
+        return CredentialError
+    if status == 400 and "cannot be later than today" in said.lower():
+        return FutureDate
+    return BY_STATUS.get(status, BadRequest)
+
+
+def _redirect(response: Response) -> ReplyError:
+    host = urlsplit(response.headers.get("Location", "")).hostname or "the same host"
+    return ReplyError(
+        f"redirected to {host}; redirects are not followed, because the credentials are for the configured host only",
+        endpoint=response.endpoint,
+        status=response.status,
+    )
+
+
+def _retry_after(response: Response) -> float | None:
+    """Seconds to wait, from either form of the header; a date is measured against the server's own clock."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value)
+    then, now = _http_date(value), _http_date(response.headers.get("Date", "")) or datetime.now(UTC)
+    return max(0.0, (then - now).total_seconds()) if then else None
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _hour_is_used_up(said: str) -> bool:
+    """Whether "N/5 queries running concurrently and 61/60 queries running in the last hour" blames the hour."""
+    match = re.search(r"(\d+)/(\d+) queries running in the last hour", said)
+    return match is not None and int(match[1]) >= int(match[2])

@@ -1,0 +1,61 @@
+"""Gunzip a stream of chunks, and know for certain whether it ended where its writer ended it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from isal import isal_zlib
+from isal.igzip_lib import IsalError
+
+from mixpanel_etl.client.errors import IncompleteResponse
+
+# What one step may hand out: a small chunk of a hostile or just very repetitive body can expand a thousandfold.
+MAX_OUTPUT = 4 * 1024 * 1024
+GZIP = 31  # zlib's wbits for a gzip header and trailer around a 32 KiB window
+
+
+def gunzip(chunks: Iterable[bytes], *, endpoint: str = "gunzip") -> Iterator[bytes]:
+    """Decompress gzip chunks of any size, one member or several, in pieces of at most 4 MiB.
+
+    Args:
+        chunks: the compressed bytes, cut anywhere.
+        endpoint: what they are the answer of, for the error message.
+
+    Raises:
+        IncompleteResponse: the data end before the last member's checksum, or fail it, or are no gzip. Every
+            byte handed out before is then of an incomplete body.
+    """
+    member: Any = isal_zlib.decompressobj(wbits=GZIP)
+    pristine = True  # nothing of the current member has been seen yet
+    finished = 0
+    for chunk in chunks:
+        data = chunk
+        while data:
+            if pristine and finished:
+                data = data.lstrip(b"\0")  # gzip(1) pads with zeros after a member, and ignores them too
+                if not data:
+                    break
+            pristine = False
+            yield from _pieces(member, data, endpoint)
+            data = member.unused_data
+            if member.eof:
+                finished += 1
+                member, pristine = isal_zlib.decompressobj(wbits=GZIP), True
+    if not finished or not pristine:
+        raise IncompleteResponse("the gzip stream ended before its end", endpoint=endpoint)
+
+
+def _pieces(member: Any, data: bytes, endpoint: str) -> Iterator[bytes]:
+    while True:
+        try:
+            piece = member.decompress(data, MAX_OUTPUT)
+        except IsalError as error:
+            reason = f"the gzip stream is damaged ({error})"
+            break
+        if piece:
+            yield piece
+        data = member.unconsumed_tail
+        if member.eof or (not data and len(piece) < MAX_OUTPUT):
+            return
+    raise IncompleteResponse(reason, endpoint=endpoint)

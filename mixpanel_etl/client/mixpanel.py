@@ -1,0 +1,92 @@
+"""The client: one object per project, one attribute per API group."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, date, datetime
+from typing import Self
+
+from mixpanel_etl.client import export
+from mixpanel_etl.client.budget import Budgets
+from mixpanel_etl.client.response import Response
+from mixpanel_etl.client.transport import Timeouts, Transport
+from mixpanel_etl.client.waiting import Clock, OnWait
+from mixpanel_etl.settings import Settings
+
+DEADLINE = 2 * 3600.0  # room for one whole hour of an exhausted budget
+
+
+class Mixpanel:
+    """A Mixpanel project over HTTP.
+
+    Use it as a context manager. It may be shared between threads.
+
+    Args:
+        settings: region, project, credentials, where the shared budget is.
+        on_wait: called with a `Wait` before every wait of more than a few seconds.
+        deadline: seconds that a request may take until its response begins, waits and retries included.
+        timeouts: seconds to connect, and for each silence of the server.
+        sleep, monotonic, now: the clock, for tests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        on_wait: OnWait | None = None,
+        *,
+        deadline: float = DEADLINE,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.settings = settings
+        self._now = now
+        clock = Clock(sleep=sleep, monotonic=monotonic, on_wait=on_wait)
+        self._budgets = Budgets(settings, clock)
+        self._transport = Transport(settings, self._budgets, clock=clock, timeouts=timeouts, deadline=deadline)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close pooled connections and the shared budget."""
+        self._transport.close()
+        self._budgets.close()
+
+    def export(
+        self,
+        from_date: date,
+        to_date: date,
+        *,
+        events: Sequence[str] | None = None,
+        where: str | None = None,
+        limit: int | None = None,
+    ) -> AbstractContextManager[Response]:
+        """Stream the raw events of at most 100 days, as decompressed chunks of JSON lines in no order.
+
+        `time` is asked for in milliseconds. Duplicates come as Mixpanel stores them (api-facts 1.4). A 200 can
+        end with a line that is not JSON (`terminated early`, api-facts 2.2): that is for the decoder to refuse.
+
+        Args:
+            from_date: first day, in UTC (project time for projects created before 2023).
+            to_date: last day, included; not in the future in the project's zone.
+            events: names to export; all when left out.
+            where: a segmentation expression.
+            limit: at most so many events (1 to 100,000). There is no way to get the rest: never for a full copy.
+
+        Raises:
+            InvalidRequest: a parameter can't work; nothing was sent.
+            MixpanelError: one of the kinds in `client.errors`; `IncompleteResponse` while iterating.
+        """
+        return export.export(
+            self._transport, from_date, to_date, today=self._today(), events=events, where=where, limit=limit
+        )
+
+    def _today(self) -> date:
+        return self._now().astimezone(self.settings.zone).date()

@@ -1,0 +1,74 @@
+"""When a request is sent again, and after how long. Source: specification 15; api-facts 13."""
+
+from __future__ import annotations
+
+import logging
+import random
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
+
+from mixpanel_etl.client.errors import (
+    ConnectionFailed,
+    IncompleteResponse,
+    RateLimited,
+    ServerError,
+)
+from mixpanel_etl.client.waiting import Clock
+
+log = logging.getLogger("mixpanel_etl")
+
+ATTEMPTS = 8
+RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+LONGEST_RETRY_AFTER = 3600.0
+
+_backoff = wait_exponential_jitter(initial=2, max=60, jitter=2)
+# The hour is used up by someone else, and each further try may count: wait for a share of it instead.
+_hourly_backoff = wait_exponential_jitter(initial=60, max=900, jitter=15)
+
+
+def retrying(*, idempotent: bool, deadline_at: float, clock: Clock) -> Retrying:
+    """A tenacity controller that keeps to the rules; the last error is raised as it is.
+
+    Args:
+        idempotent: false for requests that may be sent again only when certainly none of it arrived.
+        deadline_at: no attempt begins later than this (on `clock.monotonic`).
+        clock: how to wait.
+    """
+    return Retrying(
+        retry=retry_if_exception(lambda error: worth_retrying(error, idempotent=idempotent)),
+        wait=_wait,
+        stop=lambda state: state.attempt_number >= ATTEMPTS or clock.monotonic() + state.upcoming_sleep > deadline_at,
+        sleep=lambda seconds: clock.wait(seconds, "", quiet=True),
+        before_sleep=_announce,
+        reraise=True,
+    )
+
+
+def worth_retrying(error: BaseException, *, idempotent: bool) -> bool:
+    """Whether the same request could succeed a moment later, without doing anything twice."""
+    if isinstance(error, ConnectionFailed):
+        return not error.hopeless and (idempotent or not error.sent)
+    if not idempotent:
+        return False
+    if isinstance(error, RateLimited | ServerError):
+        return error.status in RETRIED_STATUSES
+    return isinstance(error, IncompleteResponse)
+
+
+def _wait(state: RetryCallState) -> float:
+    error = _error(state)
+    if isinstance(error, RateLimited | ServerError) and error.retry_after is not None:
+        # Jitter on top, never below: many processes were told the same moment.
+        return min(error.retry_after, LONGEST_RETRY_AFTER) + random.uniform(0, 1)  # noqa: S311
+    hourly = isinstance(error, RateLimited) and error.hourly
+    return (_hourly_backoff if hourly else _backoff)(state)
+
+
+def _announce(state: RetryCallState) -> None:
+    error = _error(state)
+    reason = f"attempt {state.attempt_number} of {ATTEMPTS} failed: {error}"
+    log.warning("%s; trying again in %.1f s", reason, state.upcoming_sleep)
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None

@@ -1,0 +1,155 @@
+"""Requests to Mixpanel over HTTP: credentials, budgets, time-outs, retries, and errors with a type.
+
+Source: specification 2, 15 and 16; api-facts 1.2, 13 and 14.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.cookiejar import DefaultCookiePolicy
+from importlib.metadata import version
+from typing import NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from mixpanel_etl.client import credentials, failures
+from mixpanel_etl.client.budget import Budgets
+from mixpanel_etl.client.credentials import Credential
+from mixpanel_etl.client.operations import Request
+from mixpanel_etl.client.regions import url_of
+from mixpanel_etl.client.response import Response
+from mixpanel_etl.client.retries import retrying
+from mixpanel_etl.client.waiting import Clock
+from mixpanel_etl.settings import Settings, is_loopback
+
+POOLED_CONNECTIONS = 16
+
+T = TypeVar("T")
+
+
+class Timeouts(NamedTuple):
+    """Seconds for connecting, and for each silence of the server while it answers."""
+
+    connect: float = 10.0
+    read: float = 300.0
+
+
+class Transport:
+    """Sends requests for one project. Safe to share between threads; close it when done.
+
+    Args:
+        settings: region, credentials, project.
+        budgets: the rate limits, shared with other processes.
+        clock: how to wait.
+        timeouts: of one attempt.
+        deadline: seconds that one request may take from the call to its response, all waits included (the
+            streamed body of an export comes after that, and has only the read time-out).
+    """
+
+    def __init__(
+        self, settings: Settings, budgets: Budgets, *, clock: Clock, timeouts: Timeouts, deadline: float
+    ) -> None:
+        self._settings = settings
+        self._budgets = budgets
+        self._clock = clock
+        self._timeouts = timeouts
+        self._deadline = deadline
+        self._credentials = credentials.configured(settings)
+        self._session = _session(settings)
+        self.scrub = failures.Scrubber(secret for c in self._credentials for secret in c.secrets())
+
+    def close(self) -> None:
+        self._session.close()
+
+    @contextmanager
+    def stream(self, request: Request) -> Iterator[Response]:
+        """Send, and hand out the response with its body unread. Only what comes before the body is retried."""
+        response = self._send(request, lambda response: response)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def read(self, request: Request) -> bytes:
+        """Send, and read the whole body, which must fit in memory. A cut body is retried too."""
+        return self._send(request, _read)
+
+    def _send(self, request: Request, consume: Callable[[Response], T]) -> T:
+        operation = request.operation
+        credential = credentials.choose(
+            operation.accepts, self._settings, self._credentials, endpoint=operation.endpoint
+        )
+        deadline_at = self._clock.monotonic() + self._deadline
+        retries = retrying(idempotent=operation.idempotent, deadline_at=deadline_at, clock=self._clock)
+        result: T = retries(self._attempt, request, credential, deadline_at, consume)
+        return result
+
+    def _attempt(
+        self, request: Request, credential: Credential, deadline_at: float, consume: Callable[[Response], T]
+    ) -> T:
+        response = self._exchange(request, credential, self._budgets.acquire(request, deadline_at))
+        try:
+            error = failures.error_of(response, self.scrub)
+            if error is not None:
+                raise error
+            return consume(response)
+        except BaseException:
+            response.close()
+            raise
+
+    def _exchange(self, request: Request, credential: Credential, release: Callable[[], None]) -> Response:
+        operation = request.operation
+        requested_at = datetime.now(UTC)
+        try:
+            answer = self._session.request(
+                operation.method,
+                url_of(
+                    operation.family,
+                    request.filled_path,
+                    region=self._settings.region,
+                    base_url=self._settings.base_url,
+                ),
+                params={**credential.query, **request.query},
+                data=request.body,
+                headers=dict(request.headers),
+                auth=credential,
+                timeout=self._timeouts,
+                # A redirect would carry the credentials, or the data, to where nobody decided to send them.
+                allow_redirects=False,
+                stream=True,
+            )
+        except requests.RequestException as error:
+            release()
+            failure = failures.connection_error(error, endpoint=operation.endpoint, scrub=self.scrub)
+        except BaseException:
+            release()
+            raise
+        else:
+            return Response(answer, endpoint=operation.endpoint, requested_at=requested_at, on_close=release)
+        # Raised out here: the original would carry the request, with its Authorization header, along.
+        raise failure
+
+
+def _session(settings: Settings) -> requests.Session:
+    session = requests.Session()
+    adapter = HTTPAdapter(pool_connections=POOLED_CONNECTIONS, pool_maxsize=POOLED_CONNECTIONS, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    session.headers["Accept-Encoding"] = "gzip"
+    session.headers["User-Agent"] = f"mixpanel_etl/{version('mixpanel_etl')}"
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    # Proxies and certificate bundles of the environment are wanted, except on the way to this very machine: a
+    # proxy would get the credentials unencrypted.
+    session.trust_env = not (settings.base_url and is_loopback(urlsplit(settings.base_url).hostname))
+    return session
+
+
+def _read(response: Response) -> bytes:
+    try:
+        return b"".join(response)
+    finally:
+        response.close()
