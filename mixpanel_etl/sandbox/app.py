@@ -1,0 +1,80 @@
+"""The application: every path of every API on one origin, as a client sees it that sends all hosts to one base URL.
+
+Regions differ by host only, so one set of paths serves all three. Both prefixes of the Query API are answered, and a
+trailing slash is no different path (api-facts 1.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mixpanel_etl.sandbox.export import export
+from mixpanel_etl.sandbox.interference import subject_to_faults
+from mixpanel_etl.sandbox.replies import Handler, Shape, answering, export_shape, json_response
+from mixpanel_etl.sandbox.state import SeenRequest, State
+
+_SECRET_PARAMETERS = frozenset({"token", "api_key", "api_secret", "secret", "data", "sig"})
+
+
+def create_app(state: State) -> ASGIApp:
+    """The ASGI application of a sandbox."""
+    app = Starlette(routes=_routes(), exception_handlers={404: _not_found, 405: _not_found})
+    app.router.redirect_slashes = False
+    app.state.sandbox = state
+    return _Entrance(app, state)
+
+
+def _routes() -> list[Route]:
+    return [
+        *_api("/export", export, export_shape, ("/api/2.0",)),
+    ]
+
+
+def _api(
+    path: str, handler: Handler, shape: Shape, prefixes: Sequence[str] = ("",), methods: Sequence[str] = ("GET",)
+) -> list[Route]:
+    endpoint = answering(shape, subject_to_faults(path, handler))
+    return [Route(prefix + path, endpoint, methods=list(methods)) for prefix in prefixes]
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    status = getattr(error, "status_code", 404)
+    return json_response({"request": request.url.path, "error": getattr(error, "detail", str(error))}, status)
+
+
+class _Entrance:
+    """Notes every request and its status, and takes the trailing slash off its path."""
+
+    def __init__(self, app: ASGIApp, state: State) -> None:
+        self._app, self._state = app, state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"].rstrip("/") or "/"
+        scope = {**scope, "path": path}
+        if path.startswith("/sandbox"):
+            await self._app(scope, receive, send)
+            return
+        seen = _seen(Request(scope), self._state)
+        self._state.requests.append(seen)
+
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                seen.status = message["status"]
+            seen.bytes_sent += len(message.get("body", b""))
+            await send(message)
+
+        await self._app(scope, receive, noting)
+
+
+def _seen(request: Request, state: State) -> SeenRequest:
+    params = {name: "***" if name in _SECRET_PARAMETERS else value for name, value in request.query_params.items()}
+    return SeenRequest(request.method, request.url.path, params, state.clock.now())

@@ -1,0 +1,123 @@
+"""Rate limits per project, in windows that roll with the sandbox's clock. api-facts 13; Specification 15."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from threading import Lock
+from typing import Literal, NamedTuple
+
+from mixpanel_etl.sandbox.clock import Clock
+from mixpanel_etl.sandbox.projects import Project, RetryAfter
+from mixpanel_etl.sandbox.replies import Refusal
+
+Family = Literal["export", "query"]
+Release = Callable[[], None]
+
+INGESTION_BYTES_PER_MINUTE = 2_000_000_000
+INGESTION_EVENTS_PER_MINUTE = 30_000 * 60
+INGESTION_TEXT = "Project exceeded rate limits. Please retry the request with exponential backoff."
+
+
+class Limits(NamedTuple):
+    """Requests an hour, requests a second, requests at once."""
+
+    per_hour: int
+    per_second: int
+    concurrent: int
+
+
+LIMITS: dict[Family, Limits] = {"export": Limits(60, 3, 100), "query": Limits(60, 60, 5)}
+
+
+class Budgets:
+    """What each project has used. A request that is refused uses nothing (invented: nobody documents it)."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._admitted: dict[tuple[int, Family], deque[datetime]] = defaultdict(deque)
+        self._running: dict[tuple[int, Family], int] = defaultdict(int)
+        self._ingested: dict[int, deque[tuple[datetime, int, int]]] = defaultdict(deque)
+
+    def enter(self, project: Project, family: Family) -> Release:
+        """Count a request in. Call what is returned when its last byte is sent. Raises Refusal 429."""
+        key = project.project_id, family
+        with self._lock:
+            now = self._clock.now()
+            if project.enforce_budgets:
+                self._check(project, family, now)
+            self._admitted[key].append(now)
+            self._running[key] += 1
+        return lambda: self._leave(key)
+
+    def ingest(self, project: Project, size: int, events: int) -> None:
+        """Count an ingestion request: uncompressed bytes and events, valid or not. Raises Refusal 429."""
+        with self._lock:
+            now = self._clock.now()
+            used = self._ingested[project.project_id]
+            while used and used[0][0] <= now - timedelta(minutes=1):
+                used.popleft()
+            too_many = sum(entry[2] for entry in used) + events > INGESTION_EVENTS_PER_MINUTE
+            too_large = sum(entry[1] for entry in used) + size > INGESTION_BYTES_PER_MINUTE
+            if project.enforce_budgets and used and (too_many or too_large):
+                wait = used[0][0] + timedelta(minutes=1) - now
+                raise Refusal(429, INGESTION_TEXT, retry_after_header(project.retry_after, wait.total_seconds()))
+            used.append((now, size, events))
+
+    def used(self, project_id: int, family: Family) -> int:
+        """Requests admitted in the last hour."""
+        with self._lock:
+            return len(self._in_last_hour(project_id, family, self._clock.now()))
+
+    def reset(self) -> None:
+        """Forget what was used, as if an hour had passed."""
+        with self._lock:
+            self._admitted.clear()
+            self._ingested.clear()
+
+    def _check(self, project: Project, family: Family, now: datetime) -> None:
+        limits = LIMITS[family]
+        admitted = self._in_last_hour(project.project_id, family, now)
+        running = self._running[project.project_id, family]
+        in_last_second = sum(moment > now - timedelta(seconds=1) for moment in admitted)
+        wait = None
+        if len(admitted) >= limits.per_hour:
+            wait = admitted[0] + timedelta(hours=1) - now
+        elif in_last_second >= limits.per_second or running >= limits.concurrent:
+            wait = timedelta(seconds=1)
+        if wait is not None:
+            text = query_limit_text(project.project_id, running + 1, len(admitted) + 1, limits)
+            raise Refusal(429, text, retry_after_header(project.retry_after, wait.total_seconds()))
+
+    def _in_last_hour(self, project_id: int, family: Family, now: datetime) -> deque[datetime]:
+        admitted = self._admitted[project_id, family]
+        while admitted and admitted[0] <= now - timedelta(hours=1):
+            admitted.popleft()
+        return admitted
+
+    def _leave(self, key: tuple[int, Family]) -> None:
+        with self._lock:
+            self._running[key] -= 1
+
+
+def query_limit_text(project_id: int, running: int, in_hour: int, limits: Limits) -> str:
+    """The body of a 429 as observed on the Query API (api-facts 3.0)."""
+    return (
+        f"Query rate limit exceeded for project_id: {project_id}. "
+        f"{running}/{limits.concurrent} queries running concurrently and "
+        f"{in_hour}/{limits.per_hour} queries running in the last hour."
+    )
+
+
+def retry_after_header(form: RetryAfter | None, seconds: float) -> dict[str, str]:
+    """`Retry-After` in the form asked for, or no header. A date is by the real clock, which is the client's."""
+    wait = max(1, math.ceil(seconds))
+    if form == "seconds":
+        return {"Retry-After": str(wait)}
+    if form == "date":
+        return {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=wait), usegmt=True)}
+    return {}

@@ -1,0 +1,102 @@
+"""`GET /export`: raw events, as lines of JSON. Specification 4; api-facts 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from itertools import chain
+
+from isal import isal_zlib
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from mixpanel_etl.sandbox.auth import Kind, authenticate
+from mixpanel_etl.sandbox.changes import change_store
+from mixpanel_etl.sandbox.interference import interfered_lines
+from mixpanel_etl.sandbox.parameters import no_where, read_dates, read_flag, read_integer, read_names
+from mixpanel_etl.sandbox.replies import Refusal
+from mixpanel_etl.sandbox.state import State
+from mixpanel_etl.sandbox.store import Days
+
+MAX_DAYS = 100
+MAX_LIMIT = 100_000
+GZIP_ABOVE_BYTES = 1400
+_ACCEPTS: tuple[Kind, ...] = ("service_account", "project_secret")
+
+
+async def export(request: Request) -> Response:
+    state, parameters = State.of(request), request.query_params
+    now = state.clock.now()
+    project = authenticate(request, state.projects, _ACCEPTS, now, unknown="Unable to authenticate request").project
+    days = _days(*read_dates(parameters), project.today(now))
+    no_where(parameters)
+    events = read_names(parameters, "event")
+    limit = read_integer(parameters, "limit", least=1, most=MAX_LIMIT)
+    release = state.budgets.enter(project, "export")
+    try:
+        await run_in_threadpool(change_store, state, project, days, request.state.fault)
+    except BaseException:
+        release()
+        raise
+    lines = state.store.lines(
+        project.project_id, days, events=events, limit=limit, time_in_ms=read_flag(parameters, "time_in_ms")
+    )
+    gzip = "gzip" in request.headers.get("accept-encoding", "").lower()
+    return _LineStream(interfered_lines(lines, request.state.fault), gzip, release, request)
+
+
+def _days(first: date, last: date, today: date) -> Days:
+    if last > today:
+        raise Refusal(400, "to_date cannot be later than today")
+    days = Days(first, last)
+    if len(days) > MAX_DAYS:
+        raise Refusal(400, f"date range of {len(days)} days exceeds the maximum of {MAX_DAYS} days")
+    return days
+
+
+class _LineStream(Response):
+    """Lines as they are read, compressed when asked for and worth it; ends its reading when the client is gone."""
+
+    def __init__(self, lines: Iterator[bytes], gzip: bool, release: Callable[[], None], request: Request) -> None:
+        super().__init__()
+        self._lines, self._gzip, self._release, self._request = lines, gzip, release, request
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        try:
+            first = await run_in_threadpool(_first_bytes, self._lines)
+            compress = self._gzip and len(first) > GZIP_ABOVE_BYTES
+            headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"vary", b"Accept-Encoding")]
+            if compress:
+                headers.append((b"content-encoding", b"gzip"))
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            body = _compressed(first, self._lines) if compress else _plain(first, self._lines)
+            while chunk := await run_in_threadpool(next, body, b""):
+                if await self._request.is_disconnected():
+                    return
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self._release()
+
+
+def _first_bytes(lines: Iterator[bytes]) -> bytes:
+    """Enough of the body to decide whether it is worth compressing, or all of it."""
+    first = b""
+    while len(first) <= GZIP_ABOVE_BYTES and (chunk := next(lines, b"")):
+        first += chunk
+    return first
+
+
+def _plain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield from filter(None, chain([first], rest))
+
+
+def _compressed(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    # isal's level 1 is many times faster than zlib's: the sandbox is not to be what a benchmark measures.
+    compressor = isal_zlib.compressobj(1, wbits=31)
+    for chunk in chain([first], rest):
+        if compressed := compressor.compress(chunk):
+            yield compressed
+    yield compressor.flush()

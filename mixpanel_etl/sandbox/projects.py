@@ -1,0 +1,152 @@
+"""What distinguishes one Mixpanel project from another, and the file in which the command line reads it.
+
+api-facts 1.2 (credentials, roles, plans), 1.3 (time zones), 16.2.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+Plan = Literal["free", "growth", "enterprise"]
+RetryAfter = Literal["seconds", "date"]
+
+
+class ServiceAccount(NamedTuple):
+    """A service account as a member of one project. `role` is an open set: owner, admin, analyst, consumer, custom."""
+
+    username: str = "sandbox.sa"
+    secret: str = "sandbox-service-account-secret"  # noqa: S105 - a documented constant of a server on localhost
+    role: str = "admin"
+    expires: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"ServiceAccount(username={self.username!r}, role={self.role!r}, expires={self.expires!r})"
+
+
+_DEFAULT_ACCOUNT = ServiceAccount()
+
+
+@dataclass(frozen=True)
+class Project:
+    """One project of the sandbox.
+
+    `service_account` may be a plain `(username, secret)`; the same account in several projects is a member of all.
+    Token and secret, when not given, are `sandbox-token-<project_id>` and `sandbox-secret-<project_id>`.
+
+    Attributes:
+        timezone: IANA name of the project's time zone.
+        created_before_2023: `/export` cuts its days, and shows `time`, in project time instead of UTC.
+        plan: "free" answers 402 on the Query API.
+        max_history_days: the Query API answers 403 to what lies further back.
+        enforce_budgets: False lets any number of requests pass.
+        retry_after: whether a 429 carries `Retry-After`, and in which of its two forms.
+        import_max_bytes: the largest uncompressed body of `/import` (api-facts 15, C1).
+        hot_shard_threshold: events of one distinct_id on one day before the rest are rewritten (api-facts 4.3).
+    """
+
+    project_id: int = 12345
+    name: str = "Sandbox"
+    timezone: str = "UTC"
+    created_before_2023: bool = False
+    plan: Plan = "growth"
+    service_account: ServiceAccount | tuple[str, str] = _DEFAULT_ACCOUNT
+    token: str = field(default="", repr=False)
+    secret: str = field(default="", repr=False)
+    oauth_token: str = field(default="sandbox-oauth-token", repr=False)
+    max_history_days: int | None = None
+    enforce_budgets: bool = True
+    retry_after: RetryAfter | None = None
+    import_max_bytes: int = 2_097_152
+    hot_shard_threshold: int = 200_000
+
+    def __post_init__(self) -> None:
+        _set(self, "service_account", ServiceAccount(*self.service_account))
+        _set(self, "token", self.token or f"sandbox-token-{self.project_id}")
+        _set(self, "secret", self.secret or f"sandbox-secret-{self.project_id}")
+        if self.plan not in get_args(Plan):
+            raise ValueError(f"plan {self.plan!r} is not one of {', '.join(get_args(Plan))}")
+        if self.retry_after not in (None, *get_args(RetryAfter)):
+            raise ValueError(f"retry_after {self.retry_after!r} is not one of {', '.join(get_args(RetryAfter))}")
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"timezone {self.timezone!r} is not an IANA name such as Europe/Madrid") from error
+
+    @property
+    def account(self) -> ServiceAccount:
+        return ServiceAccount(*self.service_account)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def export_timezone(self) -> str:
+        """Where `/export` cuts its days: UTC, or project time for a project created before 2023."""
+        return self.timezone if self.created_before_2023 else "UTC"
+
+    def today(self, now: datetime) -> date:
+        """The date at `now` in project time."""
+        return now.astimezone(self.zone).date()
+
+
+class Projects:
+    """The projects of one sandbox, by id and by credential."""
+
+    def __init__(self, projects: Sequence[Project]) -> None:
+        if not projects:
+            raise ValueError("a sandbox needs at least one project: Sandbox(projects=[Project()])")
+        self._by_id = {project.project_id: project for project in projects}
+        for name in ("project_id", "token", "secret"):
+            if len({getattr(project, name) for project in projects}) < len(projects):
+                raise ValueError(f"two projects share the same {name}: give each its own")
+
+    def __iter__(self) -> Iterator[Project]:
+        return iter(self._by_id.values())
+
+    @property
+    def first(self) -> Project:
+        return next(iter(self._by_id.values()))
+
+    def get(self, project_id: int) -> Project | None:
+        return self._by_id.get(project_id)
+
+    def of(self, project_id: int | None) -> Project:
+        """The project of that id, or the first one. Raises KeyError for an id that the sandbox does not have."""
+        if project_id is None:
+            return self.first
+        if project_id not in self._by_id:
+            raise KeyError(f"project_id {project_id} is not in this sandbox, which has {sorted(self._by_id)}")
+        return self._by_id[project_id]
+
+
+def read_projects(path: Path) -> list[Project]:
+    """The projects that a TOML file declares: one `[[project]]` table each, with the fields of `Project`.
+
+    `service_account = {username = "...", secret = "...", role = "admin"}`. Raises ValueError naming the field.
+    """
+    tables = tomllib.loads(path.read_text("utf-8")).get("project", [])
+    if not isinstance(tables, list) or not tables:
+        raise ValueError(f"{path} declares no project: begin each with [[project]]")
+    return [_project(table, path) for table in tables]
+
+
+def _project(table: Mapping[str, Any], path: Path) -> Project:
+    known = {item.name for item in fields(Project)}
+    unknown = sorted(table.keys() - known)
+    if unknown:
+        raise ValueError(f"{path}: unknown field {unknown[0]!r}; a project has {', '.join(sorted(known))}")
+    values = dict(table)
+    if "service_account" in values:
+        values["service_account"] = ServiceAccount(**values["service_account"])
+    return Project(**values)
+
+
+def _set(project: Project, name: str, value: object) -> None:
+    object.__setattr__(project, name, value)  # the one way to complete a frozen dataclass

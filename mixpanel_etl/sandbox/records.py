@@ -1,0 +1,121 @@
+"""One line of an export, cut so that `time` can be shown in seconds or milliseconds and all else stays as it came.
+
+`{"event":"Login","properties":{"time":` 1704067200 `,"distinct_id":"u1"}}` is kept as the text before the value, the
+value in milliseconds, and the text after it: what a caller loaded is what an export sends, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NamedTuple
+
+import msgspec
+
+# Above this a number is milliseconds: 1e11 seconds is the year 5138, 1e11 milliseconds is 1973.
+_MILLISECONDS_FROM = 100_000_000_000
+
+
+class Record(NamedTuple):
+    """A stored event. `time_ms` as exported (UTC, or project time as if it were epoch), ids as text."""
+
+    event: str
+    time_ms: int
+    distinct_id: str | None
+    insert_id: str | None
+    processing_ms: int | None
+    head: bytes
+    tail: bytes
+
+
+class RecordError(ValueError):
+    """A line that no Mixpanel project could hold."""
+
+
+def parse(line: bytes) -> Record:
+    """The record of one exported line. Raises RecordError when it is not JSON or has no event, properties or time."""
+    try:
+        outer = _decode_line(line)
+        keys = _decode_keys(outer.properties)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RecordError(f"{error}: {line[:80]!r}") from error
+    start, end = _time_span(line, bytes(outer.properties))
+    processing = keys.mp_processing_time_ms
+    return Record(
+        outer.event,
+        to_milliseconds(keys.time),
+        _text(keys.distinct_id),
+        _text(keys.insert_id),
+        processing if isinstance(processing, int) and abs(processing) < 2**63 else None,
+        line[:start],
+        line[end:],
+    )
+
+
+def properties_text(line: bytes) -> str:
+    """The text of the `properties` object of a line, as it stands there."""
+    return bytes(_decode_line(line).properties).decode("utf-8")
+
+
+def to_milliseconds(time: float) -> int:
+    """Seconds or milliseconds since epoch (told apart by magnitude) as milliseconds."""
+    return int(time) if abs(time) >= _MILLISECONDS_FROM else round(time * 1000)
+
+
+class _Line(msgspec.Struct):
+    event: str
+    properties: msgspec.Raw
+
+
+class _Keys(msgspec.Struct, rename={"insert_id": "$insert_id"}):
+    time: int | float
+    distinct_id: object = None
+    insert_id: object = None
+    mp_processing_time_ms: object = None
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_keys = msgspec.json.Decoder(_Keys).decode
+_number = rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
+_time_value = re.compile(_number)
+
+
+def _time_span(line: bytes, properties: bytes) -> tuple[int, int]:
+    # A quote inside a JSON string is escaped, so `"time":` after a brace or comma is a key, though of any depth.
+    key = line.find(b'"time":')
+    if key > 0 and line[key - 1] in b"{," and line.find(b'"time"', key + 7) < 0:
+        value = _time_value.match(line, key + 7)
+        if value:
+            return value.span()
+    start = line.index(properties)
+    first, last = _top_level_span(properties.decode("utf-8"))
+    return start + first, start + last
+
+
+def _top_level_span(text: str) -> tuple[int, int]:
+    """The byte span of the value of the object's own `time` (the last one counts), for texts that hold several."""
+    position, span = _skip_space(text, 1), (0, 0)
+    while text[position] != "}":
+        key, position = _decoder.raw_decode(text, position)
+        start = _skip_space(text, _skip_space(text, position) + 1)
+        _, end = _decoder.raw_decode(text, start)
+        span = (start, end) if key == "time" else span
+        position = _skip_space(text, end)
+        if text[position] == ",":
+            position = _skip_space(text, position + 1)
+    return len(text[: span[0]].encode()), len(text[: span[1]].encode())
+
+
+_decoder = json.JSONDecoder()
+
+
+def _skip_space(text: str, position: int) -> int:
+    while text[position] in " \t\r\n":
+        position += 1
+    return position
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode("utf-8")

@@ -1,0 +1,71 @@
+"""Refusals, and the shape in which each API family words them. api-facts 14."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+Handler = Callable[[Request], Awaitable[Response]]
+Shape = Callable[[Request, "Refusal"], Response]
+
+
+@dataclass
+class Refusal(Exception):
+    """What a handler raises to answer with an error; the API family gives it its shape.
+
+    `extra` are further members of a JSON body.
+    """
+
+    status: int
+    text: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def answering(shape: Shape, handler: Handler) -> Handler:
+    """The handler, with its refusals worded as `shape` does."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Refusal as refusal:
+            return shape(request, refusal)
+
+    return answer
+
+
+def json_response(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
+
+
+def export_shape(_request: Request, refusal: Refusal) -> Response:
+    """Plain text (observed)."""
+    return PlainTextResponse(refusal.text, refusal.status, refusal.headers)
+
+
+def query_shape(request: Request, refusal: Refusal) -> Response:
+    """`{"request": path and query, "error": text}` (observed)."""
+    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return json_response({"request": path, "error": refusal.text}, refusal.status, refusal.headers)
+
+
+def import_shape(_request: Request, refusal: Refusal) -> Response:
+    """`{"code": 401, "error": text, "status": "Unauthorized"}` (documented)."""
+    body = {"code": refusal.status, "error": refusal.text, "status": _phrase(refusal.status), **refusal.extra}
+    return json_response(body, refusal.status, refusal.headers)
+
+
+def app_shape(_request: Request, refusal: Refusal) -> Response:
+    """`{"status": "error", "error": text}` (documented)."""
+    return json_response({"status": "error", "error": refusal.text}, refusal.status, refusal.headers)
+
+
+def _phrase(status: int) -> str:
+    # Python has renamed 413 since; the documented body keeps the name of RFC 2616.
+    return "Request Entity Too Large" if status == 413 else HTTPStatus(status).phrase

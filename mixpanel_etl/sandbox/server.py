@@ -1,0 +1,199 @@
+"""`Sandbox`: a Mixpanel on localhost, in a thread of this process, and the Python API to arrange what it holds."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Sequence
+from datetime import date
+from threading import Event, Thread
+from typing import Any, Self
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mixpanel_etl.sandbox.app import create_app
+from mixpanel_etl.sandbox.budgets import Budgets
+from mixpanel_etl.sandbox.changes import merge
+from mixpanel_etl.sandbox.clock import Clock
+from mixpanel_etl.sandbox.faults import Fault, Faults
+from mixpanel_etl.sandbox.generate import generate_lines
+from mixpanel_etl.sandbox.projects import Project, Projects
+from mixpanel_etl.sandbox.state import SeenRequest, State
+from mixpanel_etl.sandbox.store import Days, Kept, Store
+
+_HOST = "127.0.0.1"
+_START_SECONDS = 10
+
+
+class Sandbox:
+    """A Mixpanel with its own projects, events, clock and faults, as long as the `with` block lasts.
+
+    Methods that take a `project_id` mean the first project without it, and raise KeyError for an unknown one.
+
+    Args:
+        projects: at least one; by default one with every default.
+        port: where to listen on 127.0.0.1; 0 takes a free one.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    def __init__(self, projects: Sequence[Project] = (), port: int = 0) -> None:
+        self._projects = Projects(projects or [Project()])
+        self._port = port
+        self._state: State | None = None
+        self._server: _Server | None = None
+        self._thread: Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Listen; returns when requests are answered."""
+        listener = socket.create_server((_HOST, self._port), backlog=256)
+        self._port = listener.getsockname()[1]
+        clock = Clock()
+        self._state = State(self._projects, clock, Store(), Budgets(clock), Faults())
+        self._server = _Server(create_app(self._state), self._state)
+        self._thread = Thread(target=self._server.run, args=([listener],), name="mixpanel-sandbox", daemon=True)
+        self._thread.start()
+        if not self._server.ready.wait(_START_SECONDS):
+            self.stop()
+            raise RuntimeError(f"the sandbox did not start within {_START_SECONDS} seconds on {self.url}")
+        return self
+
+    def stop(self) -> None:
+        """Close all connections and drop the events. Harmless when stopped already."""
+        if self._server and self._thread:
+            self._server.should_exit = self._server.force_exit = True
+            self._thread.join()
+            self._server = self._thread = None
+        if self._state:
+            self._state.store.close()
+            self._state = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{_HOST}:{self._port}"
+
+    @property
+    def projects(self) -> list[Project]:
+        return list(self._projects)
+
+    @property
+    def clock(self) -> Clock:
+        return self._running.clock
+
+    @property
+    def requests(self) -> list[SeenRequest]:
+        """What arrived at the APIs so far, in order; calls of the control plane are not among them."""
+        return list(self._running.requests)
+
+    def clear_requests(self) -> None:
+        self._running.requests.clear()
+
+    def load(self, lines: Iterable[bytes], project_id: int | None = None) -> int:
+        """Store lines in the shape of an export (`time` in seconds or milliseconds): how many.
+
+        Nothing is validated beyond what a stored event must have (`event`, `properties`, `properties.time`), nothing
+        is added, nothing deduplicated. Raises RecordError, a ValueError, with the number of the line at fault.
+        """
+        return self._running.store.add(self._projects.of(project_id).project_id, lines)
+
+    def generate(
+        self,
+        events: int,
+        from_date: date,
+        to_date: date,
+        *,
+        seed: int = 0,
+        duplicates: float = 0.01,
+        project_id: int | None = None,
+    ) -> int:
+        """Store `events` lines of a small web shop (see `generate_lines`), days cut as this project's export does."""
+        project = self._projects.of(project_id)
+        lines = generate_lines(
+            events, from_date, to_date, seed=seed, duplicates=duplicates, timezone=project.export_timezone
+        )
+        return self._running.store.add(project.project_id, lines)
+
+    def merge(self, from_id: str, to_id: str, project_id: int | None = None) -> int:
+        """Merge one identity into another: rewrites the distinct_id of stored rows; how many."""
+        return merge(self._running.store, self._projects.of(project_id).project_id, from_id, to_id)
+
+    def deduplicated(self, from_date: date, to_date: date, project_id: int | None = None) -> list[Kept]:
+        """What a perfect lake holds of these export days; see `Store.deduplicated`."""
+        project = self._projects.of(project_id)
+        return list(self._running.store.deduplicated(project.project_id, Days(from_date, to_date)))
+
+    def count(self, project_id: int | None = None) -> int:
+        """How many copies of events the project holds."""
+        return self._running.store.count(self._projects.of(project_id).project_id)
+
+    def add_fault(self, fault: Fault) -> None:
+        self._running.faults.add(fault)
+
+    def clear_faults(self) -> None:
+        self._running.faults.clear()
+
+    def reset_budgets(self) -> None:
+        """Forget what was used of the hourly budgets."""
+        self._running.budgets.reset()
+
+    def environment(self, project_id: int | None = None, prefix: str = "MIXPANEL_") -> dict[str, str]:
+        """The variables that point the package at one project of this sandbox."""
+        return environment(self.url, self._projects.of(project_id), prefix)
+
+    @property
+    def _running(self) -> State:
+        if self._state is None:
+            raise RuntimeError("the sandbox is not running: use it in a `with` block, or call start() first")
+        return self._state
+
+
+def environment(url: str, project: Project, prefix: str = "MIXPANEL_") -> dict[str, str]:
+    """The variables that point the package at a project of the sandbox at `url`."""
+    values: dict[str, Any] = {
+        "BASE_URL": url,
+        "PROJECT_ID": project.project_id,
+        "SERVICE_ACCOUNT_USERNAME": project.account.username,
+        "SERVICE_ACCOUNT_SECRET": project.account.secret,
+        "PROJECT_TOKEN": project.token,
+        "OAUTH_TOKEN": project.oauth_token,
+        "TIMEZONE": project.timezone,
+        "CREATED_BEFORE_2023": str(project.created_before_2023).lower(),
+    }
+    return {prefix + name: str(value) for name, value in values.items()}
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn that says when it is up, and whose connections the faults can get hold of."""
+
+    def __init__(self, app: Any, state: State) -> None:
+        class Protocol(H11Protocol):
+            def connection_made(self, transport: Any) -> None:
+                super().connection_made(transport)
+                state.connections[transport.get_extra_info("peername")] = transport
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                state.connections.pop(self.transport.get_extra_info("peername"), None)
+                super().connection_lost(exc)
+
+        config = uvicorn.Config(
+            app,
+            http=Protocol,
+            loop="asyncio",
+            lifespan="off",
+            log_level="critical",
+            access_log=False,
+            timeout_graceful_shutdown=0,
+        )
+        super().__init__(config)
+        self.ready = Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
