@@ -6,9 +6,11 @@ for chunk in stream:
 ...
 """
 
+from mixpanel_etl.client.budget import Usage
 from mixpanel_etl.client.errors import (
     BadRequest,
     BudgetExhausted,
+    BudgetUnavailable,
     ConnectionFailed,
     CredentialError,
     DeadlineExceeded,
@@ -29,11 +31,13 @@ from mixpanel_etl.client.gunzip import gunzip
 from mixpanel_etl.client.mixpanel import Mixpanel
 from mixpanel_etl.client.response import Response
 from mixpanel_etl.client.transport import Timeouts
-from mixpanel_etl.client.waiting import Wait
+from mixpanel_etl.client.waiting import Clock, Wait
 
 __all__ = [
     "BadRequest",
     "BudgetExhausted",
+    "BudgetUnavailable",
+    "Clock",
     "ConnectionFailed",
     "CredentialError",
     "DeadlineExceeded",
@@ -51,6 +55,7 @@ __all__ = [
     "Response",
     "ServerError",
     "Timeouts",
+    "Usage",
     "Wait",
     "WrongCredentialKind",
     "gunzip",

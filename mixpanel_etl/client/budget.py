@@ -1,20 +1,244 @@
-"""Rate limits, enforced across processes."""
+"""Keeps the requests of all processes of a deployment within Mixpanel's limits (`limits.BUDGETS`).
+
+Every process counts in the same store, and in the same bucket for the same project, so that none of them has to
+know of the others. A wait is announced; one that would outlast the request's deadline is refused at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import math
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from pyrate_limiter import Rate as BucketRate
+from pyrate_limiter import RateItem
+
+from mixpanel_etl.client.errors import BudgetExhausted, BudgetUnavailable, InvalidRequest
+from mixpanel_etl.client.limits import BUDGETS, Limits, Rate
 from mixpanel_etl.client.operations import Request
-from mixpanel_etl.client.waiting import Clock
+from mixpanel_etl.client.stores import Bucket, Release, Store, open_store
+from mixpanel_etl.client.waiting import NOTICEABLE, Waiter
 from mixpanel_etl.settings import Settings
+
+POLL = (0.05, 1.0)  # seconds between looks for a free place, growing
+CONTENTION = (0.01, 0.05)  # seconds until the next try when another process counted in between
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How much of a budget is used, by all processes that share it.
+
+    Args:
+        budget: its name in `limits.BUDGETS`.
+        unit: what is counted, requests as a rule.
+        used: units counted in the longest window.
+        left: units that this window still allows.
+        limit: the most it allows.
+        seconds: its length as Mixpanel defines it.
+        free_at: when the next request may go (aware, UTC): now, unless a window is full.
+    """
+
+    budget: str
+    unit: str
+    used: int
+    left: int
+    limit: int
+    seconds: int
+    free_at: datetime
 
 
 class Budgets:
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._settings, self._clock = settings, clock
+    """The budgets of one project. Safe to share between threads."""
 
-    def acquire(self, request: Request, deadline_at: float) -> Callable[[], None]:
-        del request, deadline_at
-        return lambda: None
+    def __init__(self, settings: Settings, waiter: Waiter) -> None:
+        self._settings = settings
+        self._waiter = waiter
+        self._store: Store | None = None
+        self._opening = threading.Lock()
 
-    def close(self) -> None: ...
+    def acquire(self, request: Request, deadline_at: float) -> Release:
+        """Wait until a request may be sent. Call what is returned when its response has been read.
+
+        Raises:
+            BudgetExhausted: it would be allowed only after the deadline (on the clock's `monotonic`).
+            BudgetUnavailable: the shared state can't be reached; without it nothing is sent.
+        """
+        held: list[Release] = []
+        release = _once(held)
+        try:
+            with self._reaching_the_store(request.operation.endpoint):
+                for name in request.operation.budgets:
+                    held.append(self._take_place(name, request, deadline_at))
+                self._count(request, deadline_at)
+        except BaseException:
+            release()
+            raise
+        return release
+
+    def usage(self, name: str) -> Usage:
+        """What is used and left of a budget now."""
+        limits = BUDGETS[name]
+        with self._reaching_the_store(name):
+            demand = self._demand(name, limits.rates[0].unit, 1)
+            longest = max(demand.rates, key=lambda rate: rate.seconds)
+            used = min(demand.bucket.count(), longest.limit)
+            wait, _ = demand.wait()
+        return Usage(
+            budget=name,
+            unit=longest.unit,
+            used=used,
+            left=longest.limit - used,
+            limit=longest.limit,
+            seconds=longest.seconds,
+            free_at=self._waiter.clock.now() + timedelta(seconds=wait),
+        )
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    def _take_place(self, name: str, request: Request, deadline_at: float) -> Release:
+        limits, clock = BUDGETS[name], self._waiter.clock
+        if limits.places is None:
+            return lambda: None
+        pause, announce_at = POLL[0], clock.monotonic() + NOTICEABLE
+        while True:
+            release = self._opened().take_place(self._key(name, limits, "places"), limits.places)
+            if release is not None:
+                return release
+            reason = f"all {limits.places} places for concurrent {name} requests of {self._whose(limits)} are taken"
+            if clock.monotonic() >= deadline_at:
+                raise BudgetExhausted(reason, endpoint=request.operation.endpoint)
+            if clock.monotonic() >= announce_at:
+                self._waiter.announce(reason)
+                announce_at = math.inf
+            clock.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
+            pause = min(2 * pause, POLL[1])
+
+    def _count(self, request: Request, deadline_at: float) -> None:
+        """Count the request in every bucket at once, when all have room."""
+        while True:
+            # Anew each time: a bucket may have been replaced while we slept (a deleted or damaged file).
+            demands = list(self._demands(request))
+            wait, full = max((demand.wait() for demand in demands), key=lambda found: found[0], default=(0.0, None))
+            if full is not None:
+                self._wait_for(full, wait, request, deadline_at)
+            elif all(demand.put() for demand in demands):
+                return
+            else:
+                self._waiter.clock.sleep(random.uniform(*CONTENTION))  # noqa: S311
+
+    def _wait_for(self, full: _Full, seconds: float, request: Request, deadline_at: float) -> None:
+        clock = self._waiter.clock
+        reason = f"the {full.rate} of {full.whose} ({full.name} budget) are used up"
+        if clock.monotonic() + seconds > deadline_at:
+            free_at = clock.now() + timedelta(seconds=seconds)
+            error = BudgetExhausted(
+                f"{reason}; the next is free at {free_at:%Y-%m-%d %H:%M:%S} UTC", endpoint=request.operation.endpoint
+            )
+            error.free_at = free_at
+            raise error
+        self._waiter.wait(seconds, reason)
+
+    def _demands(self, request: Request) -> Iterator[_Demand]:
+        for name in request.operation.budgets:
+            for unit in dict.fromkeys(rate.unit for rate in BUDGETS[name].rates):
+                weight = 1 if unit == "requests" else request.cost.get(unit, 0)
+                if weight:
+                    yield self._demand(name, unit, weight, endpoint=request.operation.endpoint)
+
+    def _demand(self, name: str, unit: str, weight: int, *, endpoint: str = "") -> _Demand:
+        limits = BUDGETS[name]
+        rates = sorted((rate for rate in limits.rates if rate.unit == unit), key=lambda rate: rate.seconds)
+        for rate in rates:
+            if weight > rate.limit:
+                raise InvalidRequest(
+                    f"{weight} {unit} in one request are more than Mixpanel allows: {rate}",
+                    endpoint=endpoint,
+                    advice="Send less at a time.",
+                )
+        bucket = self._opened().bucket(
+            self._key(name, limits, unit), [BucketRate(rate.limit, rate.interval_ms) for rate in rates]
+        )
+        return _Demand(name, self._whose(limits), rates, bucket, weight)
+
+    def _key(self, name: str, limits: Limits, unit: str) -> str:
+        """Names a bucket: no secret in it, and short enough for PostgreSQL to tell one table from another."""
+        whose = self._settings.project_id or "unnamed" if limits.scope == "project" else "organization"
+        base_url = self._settings.base_url
+        server = hashlib.blake2b(base_url.encode(), digest_size=4).hexdigest() if base_url else self._settings.region
+        return f"{name}_{unit.replace(' ', '')}_{whose}_{server}"
+
+    def _whose(self, limits: Limits) -> str:
+        if limits.scope == "organization":
+            return "the organization"
+        return f"project {self._settings.project_id or '(no number set)'}"
+
+    def _opened(self) -> Store:
+        with self._opening:
+            if self._store is None:
+                self._store = open_store(self._settings.budget_location, self._waiter.clock.now)
+            return self._store
+
+    @contextmanager
+    def _reaching_the_store(self, endpoint: str) -> Iterator[None]:
+        try:
+            failures = self._opened().failures
+        except (ImportError, ValueError, OSError) as error:
+            raise _unavailable(error, endpoint) from error
+        try:
+            yield
+        except failures as error:
+            raise _unavailable(error, endpoint) from error
+
+
+@dataclass(frozen=True)
+class _Full:
+    name: str
+    whose: str
+    rate: Rate
+
+
+@dataclass(frozen=True)
+class _Demand:
+    """`weight` units that a request wants from one bucket."""
+
+    name: str
+    whose: str
+    rates: list[Rate]
+    bucket: Bucket
+    weight: int
+
+    def wait(self) -> tuple[float, _Full | None]:
+        """Seconds until there is room under every rate, and the rate that takes longest."""
+        now = self.bucket.now()
+        longest, full = 0, None
+        for rate in self.rates:
+            # The entry that has to grow old before `weight` more fit, counted from the newest.
+            blocking = self.bucket.peek(rate.limit - self.weight)
+            wait = blocking.timestamp + rate.interval_ms - now + 1 if blocking else 0
+            if wait > longest:
+                longest, full = wait, _Full(self.name, self.whose, rate)
+        return longest / 1000, full
+
+    def put(self) -> bool:
+        """Count them, if there is still room: other processes may have been faster."""
+        return self.bucket.put(RateItem(self.name, self.bucket.now(), self.weight))
+
+
+def _once(held: list[Release]) -> Release:
+    def release() -> None:
+        while held:
+            held.pop()()
+
+    return release
+
+
+def _unavailable(error: Exception, endpoint: str) -> BudgetUnavailable:
+    lines = str(error).splitlines() or [""]
+    return BudgetUnavailable(f"{type(error).__name__}: {lines[0]}", endpoint=endpoint)

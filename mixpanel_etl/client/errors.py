@@ -168,6 +168,15 @@ class BudgetExhausted(DeadlineExceeded):
     free_at: datetime | None = None
 
 
+class BudgetUnavailable(MixpanelError):
+    """The state that the processes of a deployment share can't be reached. Without it nothing is sent."""
+
+    default_advice = (
+        "Check MIXPANEL_BUDGET_URL: a file needs a folder that can be written to, postgresql:// and redis:// need "
+        "the server, and the extra `mixpanel_etl[postgres]` or `mixpanel_etl[redis]`."
+    )
+
+
 def _status_text(status: int | None) -> str:
     if status is None:
         return ""

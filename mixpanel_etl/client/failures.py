@@ -82,12 +82,23 @@ def error_of(response: Response, scrub: Scrubber) -> MixpanelError | None:
     return error
 
 
-def error_of_reply(reply: object, *, endpoint: str, status: int, scrub: Scrubber) -> ReplyError | None:
-    """The error inside a 2xx reply: Query and feature flags answer 200 with an `error` key (api-facts 3.0, 14)."""
-    if not isinstance(reply, dict) or not reply.get("error"):
-        return None
-    said = scrub(_text_of(reply))[:EXCERPT]
-    return ReplyError(said, endpoint=endpoint, status=status, body=said)
+def decoded(body: bytes, *, endpoint: str, scrub: Scrubber) -> Any:
+    """The JSON of a 2xx reply.
+
+    Raises:
+        ReplyError: it is no JSON, or it holds an error: Query and feature flags answer 200 with an `error` key.
+    """
+    said = what_mixpanel_said(body, scrub)
+    try:
+        reply = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        reply = None
+        failed = ReplyError(f"a 200 whose body is no JSON: {said}", endpoint=endpoint, status=200, body=said)
+    else:
+        if not isinstance(reply, dict) or not reply.get("error"):
+            return reply
+        failed = ReplyError(said, endpoint=endpoint, status=200, body=said)
+    raise failed
 
 
 def what_mixpanel_said(body: bytes, scrub: Scrubber) -> str:

@@ -50,7 +50,7 @@ def _pieces(member: Any, data: bytes, endpoint: str) -> Iterator[bytes]:
     while True:
         try:
             piece = member.decompress(data, MAX_OUTPUT)
-        except IsalError as error:
+        except IsalError as error:  # type: ignore[misc]  # isal's stubs call the class an instance
             reason = f"the gzip stream is damaged ({error})"
             break
         if piece:

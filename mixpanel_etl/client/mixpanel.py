@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Self
 
-from mixpanel_etl.client import export
-from mixpanel_etl.client.budget import Budgets
+from mixpanel_etl.client import app, export
+from mixpanel_etl.client.budget import Budgets, Usage
+from mixpanel_etl.client.query import Query
 from mixpanel_etl.client.response import Response
 from mixpanel_etl.client.transport import Timeouts, Transport
-from mixpanel_etl.client.waiting import Clock, OnWait
+from mixpanel_etl.client.waiting import Clock, OnWait, Waiter
 from mixpanel_etl.settings import Settings
 
 DEADLINE = 2 * 3600.0  # room for one whole hour of an exhausted budget
@@ -28,7 +28,7 @@ class Mixpanel:
         on_wait: called with a `Wait` before every wait of more than a few seconds.
         deadline: seconds that a request may take until its response begins, waits and retries included.
         timeouts: seconds to connect, and for each silence of the server.
-        sleep, monotonic, now: the clock, for tests.
+        clock: the time, for tests to replace.
     """
 
     def __init__(
@@ -38,15 +38,14 @@ class Mixpanel:
         *,
         deadline: float = DEADLINE,
         timeouts: Timeouts = Timeouts(),  # noqa: B008
-        sleep: Callable[[float], None] = time.sleep,
-        monotonic: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock = Clock(),  # noqa: B008
     ) -> None:
         self.settings = settings
-        self._now = now
-        clock = Clock(sleep=sleep, monotonic=monotonic, on_wait=on_wait)
-        self._budgets = Budgets(settings, clock)
-        self._transport = Transport(settings, self._budgets, clock=clock, timeouts=timeouts, deadline=deadline)
+        self._clock = clock
+        waiter = Waiter(clock, on_wait)
+        self._budgets = Budgets(settings, waiter)
+        self._transport = Transport(settings, self._budgets, waiter=waiter, timeouts=timeouts, deadline=deadline)
+        self.query = Query(self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -88,5 +87,17 @@ class Mixpanel:
             self._transport, from_date, to_date, today=self._today(), events=events, where=where, limit=limit
         )
 
+    def me(self) -> app.Me:
+        """The account behind the credentials (`GET /api/app/me`): a test of host and credentials.
+
+        Raises:
+            MixpanelError: one of the kinds in `client.errors`.
+        """
+        return app.me(self._transport)
+
+    def budget(self, name: str) -> Usage:
+        """What all processes of this deployment have used of a budget (`export`, `query`), and what is left."""
+        return self._budgets.usage(name)
+
     def _today(self) -> date:
-        return self._now().astimezone(self.settings.zone).date()
+        return self._clock.now().astimezone(self.settings.zone).date()

@@ -5,7 +5,12 @@ from __future__ import annotations
 import logging
 import random
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    wait_exponential_jitter,
+)
 
 from mixpanel_etl.client.errors import (
     ConnectionFailed,
@@ -13,7 +18,7 @@ from mixpanel_etl.client.errors import (
     RateLimited,
     ServerError,
 )
-from mixpanel_etl.client.waiting import Clock
+from mixpanel_etl.client.waiting import NOTICEABLE, Waiter
 
 log = logging.getLogger("mixpanel_etl")
 
@@ -26,20 +31,22 @@ _backoff = wait_exponential_jitter(initial=2, max=60, jitter=2)
 _hourly_backoff = wait_exponential_jitter(initial=60, max=900, jitter=15)
 
 
-def retrying(*, idempotent: bool, deadline_at: float, clock: Clock) -> Retrying:
+def retrying(*, idempotent: bool, deadline_at: float, waiter: Waiter) -> Retrying:
     """A tenacity controller that keeps to the rules; the last error is raised as it is.
 
     Args:
         idempotent: false for requests that may be sent again only when certainly none of it arrived.
-        deadline_at: no attempt begins later than this (on `clock.monotonic`).
-        clock: how to wait.
+        deadline_at: no attempt begins later than this (on the clock's `monotonic`).
+        waiter: how to wait.
     """
     return Retrying(
         retry=retry_if_exception(lambda error: worth_retrying(error, idempotent=idempotent)),
         wait=_wait,
-        stop=lambda state: state.attempt_number >= ATTEMPTS or clock.monotonic() + state.upcoming_sleep > deadline_at,
-        sleep=lambda seconds: clock.wait(seconds, "", quiet=True),
-        before_sleep=_announce,
+        stop=lambda state: (
+            state.attempt_number >= ATTEMPTS or waiter.clock.monotonic() + state.upcoming_sleep > deadline_at
+        ),
+        sleep=waiter.clock.sleep,
+        before_sleep=lambda state: _announce(state, waiter),
         reraise=True,
     )
 
@@ -64,10 +71,12 @@ def _wait(state: RetryCallState) -> float:
     return (_hourly_backoff if hourly else _backoff)(state)
 
 
-def _announce(state: RetryCallState) -> None:
-    error = _error(state)
-    reason = f"attempt {state.attempt_number} of {ATTEMPTS} failed: {error}"
-    log.warning("%s; trying again in %.1f s", reason, state.upcoming_sleep)
+def _announce(state: RetryCallState, waiter: Waiter) -> None:
+    reason = f"attempt {state.attempt_number} of {ATTEMPTS} failed: {_error(state)}"
+    if state.upcoming_sleep >= NOTICEABLE:
+        waiter.announce(reason, state.upcoming_sleep)
+    else:
+        log.info("trying again in %.1f s: %s", state.upcoming_sleep, reason)
 
 
 def _error(state: RetryCallState) -> BaseException | None:

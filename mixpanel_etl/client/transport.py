@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -23,7 +22,7 @@ from mixpanel_etl.client.operations import Request
 from mixpanel_etl.client.regions import url_of
 from mixpanel_etl.client.response import Response
 from mixpanel_etl.client.retries import retrying
-from mixpanel_etl.client.waiting import Clock
+from mixpanel_etl.client.waiting import Waiter
 from mixpanel_etl.settings import Settings, is_loopback
 
 POOLED_CONNECTIONS = 16
@@ -44,23 +43,23 @@ class Transport:
     Args:
         settings: region, credentials, project.
         budgets: the rate limits, shared with other processes.
-        clock: how to wait.
+        waiter: how to wait.
         timeouts: of one attempt.
         deadline: seconds that one request may take from the call to its response, all waits included (the
             streamed body of an export comes after that, and has only the read time-out).
     """
 
     def __init__(
-        self, settings: Settings, budgets: Budgets, *, clock: Clock, timeouts: Timeouts, deadline: float
+        self, settings: Settings, budgets: Budgets, *, waiter: Waiter, timeouts: Timeouts, deadline: float
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._budgets = budgets
-        self._clock = clock
+        self._waiter = waiter
         self._timeouts = timeouts
         self._deadline = deadline
         self._credentials = credentials.configured(settings)
         self._session = _session(settings)
-        self.scrub = failures.Scrubber(secret for c in self._credentials for secret in c.secrets())
+        self._scrub = failures.Scrubber(secret for c in self._credentials for secret in c.secrets())
 
     def close(self) -> None:
         self._session.close()
@@ -78,13 +77,21 @@ class Transport:
         """Send, and read the whole body, which must fit in memory. A cut body is retried too."""
         return self._send(request, _read)
 
+    def json(self, request: Request) -> Any:
+        """Send, and decode a JSON reply.
+
+        Raises:
+            ReplyError: it is no JSON, or carries an `error` in spite of its 200 (api-facts 3.0, 14).
+        """
+        return failures.decoded(self.read(request), endpoint=request.operation.endpoint, scrub=self._scrub)
+
     def _send(self, request: Request, consume: Callable[[Response], T]) -> T:
         operation = request.operation
         credential = credentials.choose(
-            operation.accepts, self._settings, self._credentials, endpoint=operation.endpoint
+            operation.accepts, self.settings, self._credentials, endpoint=operation.endpoint
         )
-        deadline_at = self._clock.monotonic() + self._deadline
-        retries = retrying(idempotent=operation.idempotent, deadline_at=deadline_at, clock=self._clock)
+        deadline_at = self._waiter.clock.monotonic() + self._deadline
+        retries = retrying(idempotent=operation.idempotent, deadline_at=deadline_at, waiter=self._waiter)
         result: T = retries(self._attempt, request, credential, deadline_at, consume)
         return result
 
@@ -93,7 +100,7 @@ class Transport:
     ) -> T:
         response = self._exchange(request, credential, self._budgets.acquire(request, deadline_at))
         try:
-            error = failures.error_of(response, self.scrub)
+            error = failures.error_of(response, self._scrub)
             if error is not None:
                 raise error
             return consume(response)
@@ -103,15 +110,15 @@ class Transport:
 
     def _exchange(self, request: Request, credential: Credential, release: Callable[[], None]) -> Response:
         operation = request.operation
-        requested_at = datetime.now(UTC)
+        requested_at = self._waiter.clock.now()
         try:
             answer = self._session.request(
                 operation.method,
                 url_of(
                     operation.family,
                     request.filled_path,
-                    region=self._settings.region,
-                    base_url=self._settings.base_url,
+                    region=self.settings.region,
+                    base_url=self.settings.base_url,
                 ),
                 params={**credential.query, **request.query},
                 data=request.body,
@@ -124,7 +131,7 @@ class Transport:
             )
         except requests.RequestException as error:
             release()
-            failure = failures.connection_error(error, endpoint=operation.endpoint, scrub=self.scrub)
+            failure = failures.connection_error(error, endpoint=operation.endpoint, scrub=self._scrub)
         except BaseException:
             release()
             raise

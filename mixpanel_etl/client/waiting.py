@@ -15,35 +15,59 @@ NOTICEABLE = 3.0  # seconds; a shorter wait is not worth a line in a log
 
 @dataclass(frozen=True)
 class Wait:
-    """A wait that is about to begin: why, for how many seconds, and when it ends (aware, UTC).
+    """A wait that is about to begin.
 
-    `until` is the end as far as it is known: it can take longer where other processes compete.
+    Args:
+        reason: why, as a sentence.
+        seconds: how long it will take, None when that depends on when others finish.
+        until: when it will be over (aware, UTC), None likewise.
     """
 
     reason: str
-    seconds: float
-    until: datetime
+    seconds: float | None
+    until: datetime | None
 
 
 OnWait = Callable[[Wait], None]
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Clock:
-    """Sleeps and measures. `monotonic` and `sleep` go together: tests replace both."""
+    """The time, and how to let it pass. Tests replace all three together.
+
+    Args:
+        sleep: seconds in.
+        monotonic: seconds out, for deadlines.
+        now: the aware wall-clock time.
+    """
 
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
-    on_wait: OnWait | None = None
+    now: Callable[[], datetime] = _utc_now
 
-    def wait(self, seconds: float, reason: str, *, quiet: bool = False) -> None:
-        """Sleep, having told the log and `on_wait` why, when it takes more than a few seconds."""
-        if seconds >= NOTICEABLE and not quiet:
-            self.announce(seconds, reason)
-        self.sleep(seconds)
 
-    def announce(self, seconds: float, reason: str) -> None:
-        until = datetime.now(UTC) + timedelta(seconds=seconds)
-        log.info("waiting %.0f s, until %s UTC: %s", seconds, until.strftime("%H:%M:%S"), reason)
-        if self.on_wait is not None:
-            self.on_wait(Wait(reason, seconds, until))
+class Waiter:
+    """Lets time pass, having said why when it takes more than a few seconds."""
+
+    def __init__(self, clock: Clock, on_wait: OnWait | None = None) -> None:
+        self.clock = clock
+        self._on_wait = on_wait
+
+    def wait(self, seconds: float, reason: str) -> None:
+        if seconds >= NOTICEABLE:
+            self.announce(reason, seconds)
+        self.clock.sleep(seconds)
+
+    def announce(self, reason: str, seconds: float | None = None) -> None:
+        """Tell the log and `on_wait`; no `seconds` when nobody knows."""
+        until = None if seconds is None else self.clock.now() + timedelta(seconds=seconds)
+        if until is None:
+            log.info("waiting: %s", reason)
+        else:
+            log.info("waiting %.0f s, until %s UTC: %s", seconds, until.strftime("%H:%M:%S"), reason)
+        if self._on_wait is not None:
+            self._on_wait(Wait(reason, seconds, until))

@@ -1,0 +1,30 @@
+"""What the App API says about whoever is asking. Source: api-facts 1.1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mixpanel_etl.client.credentials import ServiceAccount
+from mixpanel_etl.client.operations import Operation, Request
+from mixpanel_etl.client.replies import Reply, typed
+from mixpanel_etl.client.transport import Transport
+
+ME = Operation("GET", "app", "/me", accepts=(ServiceAccount,))
+
+
+class Me(Reply, frozen=True, kw_only=True):
+    """The account behind the credentials. Mixpanel does not document the shape, so nothing in it is promised."""
+
+    status: str | None = None
+    results: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+def me(transport: Transport) -> Me:
+    """Ask who we are: the cheapest proof that host and credentials are right. Counted in no budget.
+
+    Raises:
+        MixpanelError: one of the kinds in `client.errors`.
+    """
+    return typed(Me, transport.json(Request(ME)), endpoint=ME.endpoint)

@@ -1,0 +1,73 @@
+"""Mixpanel's rate limits, as data. Source: specification 15; api-facts 13."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# Whose requests Mixpanel counts together.
+Scope = Literal["project", "organization"]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """At most `limit` units in any `seconds` in a row. Units are requests, unless named otherwise."""
+
+    limit: int
+    seconds: int
+    unit: str = "requests"
+
+    @property
+    def interval_ms(self) -> int:
+        """The window we keep to: longer than Mixpanel's, by the time a request may take to get there.
+
+        A request is counted here when it is allowed and there when it arrives. One that took long to arrive
+        and a later one that did not are closer together for Mixpanel than they were for us.
+        """
+        return int(1000 * (self.seconds + min(30.0, max(1.0, self.seconds / 10))))
+
+    def __str__(self) -> str:
+        per = {1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day"}.get(self.seconds)
+        return f"{self.limit} {self.unit} {per or f'in {self.seconds} s'}"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What Mixpanel allows one API family in one scope.
+
+    Args:
+        scope: whose requests are counted together. Where Mixpanel does not say, the project's.
+        rates: each counted on its own; all must have room.
+        concurrent: requests under way at a time.
+    """
+
+    scope: Scope
+    rates: tuple[Rate, ...]
+    concurrent: int | None = None
+
+    @property
+    def places(self) -> int | None:
+        """The concurrent requests we allow ourselves.
+
+        One less than Mixpanel does: it may still count a request whose last byte we have read already.
+        """
+        return None if self.concurrent is None else max(1, self.concurrent - 1)
+
+
+# An operation names the budgets it is counted in; JQL is counted in two. Units other than requests are coarse,
+# because each is an entry in the shared state.
+BUDGETS: dict[str, Limits] = {
+    "export": Limits("project", (Rate(60, 3600), Rate(3, 1)), concurrent=100),
+    "query": Limits("project", (Rate(60, 3600),), concurrent=5),
+    "jql": Limits("project", (Rate(60, 3600),), concurrent=5),
+    "ingestion": Limits(
+        "project",
+        # 2 GB of uncompressed JSON a minute, or about 30,000 events a second, which Mixpanel measures by the minute.
+        (Rate(2000, 60, "megabytes"), Rate(1800, 60, "thousand events")),
+        concurrent=20,
+    ),
+    "lexicon": Limits("organization", (Rate(5, 60), Rate(4000, 60, "items"))),
+    "gdpr": Limits("project", (Rate(1, 1),)),
+    "lookup_tables": Limits("project", (Rate(100, 86400),)),
+    "warehouse_sync": Limits("project", (Rate(5, 3600),)),
+}
