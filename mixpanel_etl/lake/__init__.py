@@ -6,6 +6,8 @@
 from mixpanel_etl.lake.columns import ColumnType as ColumnType
 from mixpanel_etl.lake.columns import PromotedColumn as PromotedColumn
 from mixpanel_etl.lake.columns import event_schema as event_schema
+from mixpanel_etl.lake.dayfile import Provenance as Provenance
+from mixpanel_etl.lake.dayfile import PublishedDay as PublishedDay
 from mixpanel_etl.lake.errors import ConfigurationError as ConfigurationError
 from mixpanel_etl.lake.errors import DaysHeldBack as DaysHeldBack
 from mixpanel_etl.lake.errors import ExportError as ExportError
@@ -16,6 +18,4 @@ from mixpanel_etl.lake.errors import OutsideWindow as OutsideWindow
 from mixpanel_etl.lake.errors import TerminatedEarly as TerminatedEarly
 from mixpanel_etl.lake.ingest import ingest as ingest
 from mixpanel_etl.lake.table import EventsTable as EventsTable
-from mixpanel_etl.lake.table import Provenance as Provenance
-from mixpanel_etl.lake.table import PublishedDay as PublishedDay
 from mixpanel_etl.lake.window import Window as Window

@@ -45,7 +45,7 @@ class PromotedColumn:
     `number` any number, `boolean` true and false, `timestamp` ISO 8601 strings (without an offset: UTC).
 
     Attributes:
-        property: name in Mixpanel, as `$city`.
+        source: the property's name in Mixpanel, as `$city`.
         type: one of string, integer, number, boolean, timestamp.
         name: name of the column; by default the property's in Mixpanel's schematized form (`$city` -> `mp_city`).
 
@@ -53,21 +53,21 @@ class PromotedColumn:
         ConfigurationError: unknown type, or an empty name.
     """
 
-    property: str
+    source: str
     type: ColumnType
     name: str = ""
 
     def __post_init__(self) -> None:
         if self.type not in _TYPES:
             raise ConfigurationError(
-                f"column {self.property!r}: unknown type {self.type!r}; use one of {', '.join(_TYPES)}"
+                f"column {self.source!r}: unknown type {self.type!r}; use one of {', '.join(_TYPES)}"
             )
         if not self.name:
-            object.__setattr__(self, "name", column_name(self.property))
+            object.__setattr__(self, "name", column_name(self.source))
 
     @property
     def field(self) -> pa.Field:
-        return pa.field(self.name, _TYPES[self.type][0], metadata={"mixpanel.property": self.property})
+        return pa.field(self.name, _TYPES[self.type][0], metadata={"mixpanel.property": self.source})
 
     def array(self, values: Sequence[Any]) -> pa.Array:
         """The decoded JSON values (None where the property is missing) as a column."""
@@ -97,7 +97,7 @@ def event_schema(promoted: Sequence[PromotedColumn] = ()) -> pa.Schema:
     for column in promoted:
         if column.name in schema.names or column.name == "date":
             raise ConfigurationError(
-                f"column {column.name!r} (property {column.property!r}) exists already; give it another `name`"
+                f"column {column.name!r} (property {column.source!r}) exists already; give it another `name`"
             )
         schema = schema.append(column.field)
     return schema

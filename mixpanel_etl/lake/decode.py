@@ -1,8 +1,8 @@
 """The bytes of an export as Arrow batches of events.
 
-Two readings of one line: a fast one for what Mixpanel documents (msgspec, a few microseconds an event), and a careful one for
-everything else that is JSON: numbers where ids should be, halves of surrogate pairs, duplicate keys, numbers without end. The careful
-one reads a whole block when one of its lines needs it, and is also what names a line that cannot be read.
+Two readings of one line: a fast one for what Mixpanel documents (msgspec, two microseconds an event), and a careful one
+for everything else that is JSON: numbers where ids should be, halves of surrogate pairs, numbers without end. The
+careful one reads a whole block when one of its lines needs it, and is also what names a line that cannot be read.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,7 +22,7 @@ from mixpanel_etl.lake.errors import MalformedLine, TerminatedEarly
 from mixpanel_etl.lake.window import MS_PER_DAY
 
 #: Bytes of decompressed lines that are decoded at once: some thousand events.
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 1 << 20
 #: Below this a `time` is in seconds, above in milliseconds: the year 5138, or the 3rd of March 1973 (api-facts C4).
 _SECONDS_BELOW = 100_000_000_000
 
@@ -57,10 +56,10 @@ def stored_schema(promoted: Sequence[PromotedColumn]) -> pa.Schema:
 
 
 def decode(chunks: Iterable[bytes], promoted: Sequence[PromotedColumn] = ()) -> Iterator[pa.RecordBatch]:
-    """Decode an export, in batches of some thousand events.
+    r"""Decode an export, in batches of some thousand events.
 
     Args:
-        chunks: the decompressed JSON lines, cut anywhere. Lines end at the byte `\\n` only: values may hold U+2028.
+        chunks: the decompressed JSON lines, cut anywhere. Lines end at the byte `\n` only: values may hold U+2028.
         promoted: properties that get a column of their own.
 
     Yields:
@@ -82,14 +81,12 @@ def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     parts: list[bytes] = []
     size = 0
     for chunk in chunks:
-        cut = chunk.rfind(b"\n") + 1 if size + len(chunk) >= BLOCK_BYTES else 0
-        if cut:
-            parts.append(chunk[:cut])
-            yield b"".join(parts)
-            chunk = chunk[cut:]
-            parts, size = [], 0
-        parts.append(chunk)
-        size += len(chunk)
+        rest = chunk
+        if size + len(chunk) >= BLOCK_BYTES and (cut := chunk.rfind(b"\n") + 1):
+            yield b"".join([*parts, chunk[:cut]])
+            parts, size, rest = [], 0, chunk[cut:]
+        parts.append(rest)
+        size += len(rest)
     if size:
         yield b"".join(parts)
 
@@ -102,7 +99,7 @@ class _Decoder:
             "time",
             *ID_PROPERTIES.values(),
             "mp_processing_time_ms",
-            *(c.property for c in promoted),
+            *(c.source for c in promoted),
         ]
         types: list[Any] = [
             int | None,
@@ -117,7 +114,6 @@ class _Decoder:
             rename=dict(zip(names, self._properties, strict=True)),
             gc=False,
         )
-        self._getters = [attrgetter(name) for name in names]
         self._decode_lines = msgspec.json.Decoder(_Line).decode_lines
         self._decode_properties = msgspec.json.Decoder(struct).decode
         self._lines_before = 0
@@ -127,24 +123,25 @@ class _Decoder:
             batch = self._fast(block)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, OverflowError, pa.ArrowException):
             batch = self._careful(block)
-        self._lines_before += block.count(b"\n")
+        self._lines_before += batch.num_rows
         return batch
 
     def _fast(self, block: bytes) -> pa.RecordBatch:
         lines = self._decode_lines(block)
         raws = [line.properties for line in lines]
-        rows = [self._decode_properties(raw) for raw in raws]
-        events = pa.array([line.event for line in lines], pa.string())
-        return self._batch(events, [list(map(getter, rows)) for getter in self._getters], raws)
+        rows = map(msgspec.structs.astuple, map(self._decode_properties, raws))
+        return self._batch([line.event for line in lines], list(zip(*rows, strict=True)), raws)
 
-    def _batch(self, events: pa.Array, values: list[list[Any]], raws: Sequence[Any]) -> pa.RecordBatch:
-        times, *ids, processing = values[: len(values) - len(self._promoted)]
+    def _batch(self, events: list[str | None], values: list[tuple[Any, ...]], raws: Sequence[Any]) -> pa.RecordBatch:
+        times, *ids, processing = (values or [()] * len(self._properties))[
+            : len(self._properties) - len(self._promoted)
+        ]
         exported = _milliseconds(pa.array(times, pa.int64()))
         if exported.null_count:
             raise OverflowError("an event without a time: the careful reading names its line")
         columns = [
             pc.divide(exported, MS_PER_DAY).cast(pa.int32()),
-            events,
+            pa.array(events, pa.string()),
             exported,
             *(pa.array(column, pa.string()) for column in ids),
             pa.array(processing, pa.int64()),
@@ -154,12 +151,11 @@ class _Decoder:
         return pa.record_batch(columns, schema=self._schema)
 
     def _careful(self, block: bytes) -> pa.RecordBatch:
-        numbered = enumerate(block.split(b"\n"), self._lines_before + 1)
-        cut_in = None if block.endswith(b"\n") else self._lines_before + 1 + block.count(b"\n")
-        rows = [self._row(line, number, number == cut_in) for number, line in numbered if line.strip()]
-        values = [list(column) for column in zip(*(row.values for row in rows), strict=True)]
-        events = pa.array([row.event for row in rows], pa.string())
-        return self._batch(events, values or [[] for _ in self._properties], [row.properties for row in rows])
+        lines = [line for line in block.split(b"\n") if line.strip()]
+        last = 0 if block.endswith(b"\n") else self._lines_before + len(lines)
+        rows = [self._row(line, number, number == last) for number, line in enumerate(lines, self._lines_before + 1)]
+        values = list(zip(*(row.values for row in rows), strict=True))
+        return self._batch([row.event for row in rows], values, [row.properties for row in rows])
 
     def _row(self, line: bytes, number: int, is_last: bool) -> _Row:
         try:
@@ -191,9 +187,7 @@ def _milliseconds(times: pa.Array) -> pa.Array:
 def _joined(raws: Sequence[Any]) -> pa.Array:
     """Byte strings as one Arrow string array, without a Python object for each; fails on what is not UTF-8."""
     offsets = pa.array(list(accumulate(map(len, raws), initial=0)), pa.int32())
-    array = pa.Array.from_buffers(
-        pa.string(), len(raws), [None, offsets.buffers()[1], pa.py_buffer(b"".join(raws))]
-    )
+    array = pa.Array.from_buffers(pa.string(), len(raws), [None, offsets.buffers()[1], pa.py_buffer(b"".join(raws))])
     array.validate(full=True)
     return array
 
@@ -203,7 +197,7 @@ def _whole_number(value: Any) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
-        if abs(value) >= 2**62 or value != value:
+        if not abs(value) < 2**62:
             return None
         return int(value) if value.is_integer() or abs(value) >= _SECONDS_BELOW else round(value * 1000)
     return value if isinstance(value, int) and abs(value) < 2**63 else None
@@ -230,7 +224,7 @@ _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}:,]', re.DOTALL)
 
 
 def _value_bytes(line: bytes, wanted: str) -> bytes:
-    """The bytes of one key's value in a JSON object that is known to be valid; as in JSON readers, the last one counts."""
+    """The bytes of a key's value in a JSON object that is known to be valid; of equal keys the last one counts."""
     found = key = b""
     depth = start = 0
     for token in _TOKEN.finditer(line):

@@ -1,4 +1,8 @@
-"""Which rows of a day are copies: Mixpanel's raw export returns every ingested one (api-facts 1.4)."""
+"""Which rows of a day are copies: Mixpanel's raw export returns every ingested one (api-facts 1.4).
+
+Copies agree in event, time, distinct_id and $insert_id. The one with the newest processing time stays, of equally new
+ones the last received. Rows without an $insert_id are never copies. Keys are compared by 128 bits of hash.
+"""
 
 from __future__ import annotations
 
@@ -12,66 +16,58 @@ from mixpanel_etl.lake.spill import Spill
 
 #: Rows compared at once. Copies meet in one bucket, because the bucket is taken from their hash.
 BUCKET_ROWS = 250_000
-_KEYS = pa.schema(
-    [
-        ("bucket", pa.int32()),
-        ("hash", pa.uint64()),
-        ("hash2", pa.uint64()),
-        ("processing", pa.int64()),
-        ("row", pa.int64()),
-    ]
-)
 
 
-def copies(batches: Iterable[pa.RecordBatch], rows: int) -> pl.Series:
+def keys_of(rows: pa.Table) -> pl.DataFrame:
+    """What is compared: 25 bytes for each row (with the columns of `stored_schema`), in their order."""
+    events = pl.DataFrame(pl.from_arrow(rows.select([*DEDUP_KEY, "processing_time"])))
+    identity = events.select(DEDUP_KEY)
+    return pl.DataFrame(
+        {
+            "hash": identity.hash_rows(seed=1),
+            "hash2": identity.select(reversed(DEDUP_KEY)).hash_rows(seed=2),
+            "processing_time": events["processing_time"],
+            "has_insert_id": events["insert_id"].is_not_null(),
+        }
+    )
+
+
+def copies(keys: Iterable[pl.DataFrame], rows: int) -> pl.Series:
     """The rows to leave out, so that of each event one copy remains.
 
-    Copies agree in event, time, distinct_id and $insert_id; the one with the newest processing time stays, of equally new ones
-    the last received. Rows without an $insert_id are never copies (api-facts 1.4). Keys are compared by 128 bits of hash.
-
     Args:
-        batches: one day, with the columns of `stored_schema`.
+        keys: `keys_of` the rows, in their order.
         rows: how many there are.
 
     Returns:
-        Row numbers (int64, sorted) from the first batch's first row on.
+        Row numbers from 0 (sorted).
     """
     buckets = rows // BUCKET_ROWS + 1
-    keys = _keys(batches, buckets)
+    numbered = _numbered(keys)
     if buckets == 1:
-        return _losers([pl.DataFrame(pl.from_arrow(batch)) for batch in keys]).sort()
-    with Spill(_KEYS, key="bucket") as spill:
-        for batch in keys:
-            spill.add(batch)
-        spill.finish()
-        found = [
-            _losers([pl.DataFrame(pl.from_arrow(b)) for b in spill.read(bucket)]) for bucket in range(buckets)
-        ]
-    return pl.concat(found).sort()
+        return _older(list(numbered))
+    with Spill() as spill:
+        for frame in numbered:
+            bucket = (pl.col("hash") % buckets).alias("bucket")
+            for (number,), part in frame.group_by(bucket, maintain_order=True):
+                spill.add(int(number), part.select(frame.columns))
+        return pl.concat([_older(list(spill.read(bucket))) for bucket in range(buckets)]).sort()
 
 
-def _keys(batches: Iterable[pa.RecordBatch], buckets: int) -> Iterator[pa.RecordBatch]:
+def _numbered(keys: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     row = 0
-    for batch in batches:
-        events = pl.DataFrame(pl.from_arrow(batch.select([*DEDUP_KEY, "processing_time"])))
-        identity = events.select(DEDUP_KEY)
-        keys = pl.DataFrame(
-            {
-                "hash": identity.hash_rows(seed=1),
-                "hash2": identity.select(reversed(DEDUP_KEY)).hash_rows(seed=2),
-                "processing": events["processing_time"],
-                "row": pl.int_range(row, row + len(events), eager=True),
-            }
-        ).select((pl.col("hash") % buckets).cast(pl.Int32).alias("bucket"), pl.all())
-        row += len(events)
-        yield from keys.filter(events["insert_id"].is_not_null()).to_arrow().cast(_KEYS).to_batches()
+    for frame in keys:
+        yield frame.select(pl.int_range(row, row + len(frame), dtype=pl.Int64).alias("row"), pl.all()).filter(
+            "has_insert_id"
+        )
+        row += len(frame)
 
 
-def _losers(keys: list[pl.DataFrame]) -> pl.Series:
+def _older(keys: list[pl.DataFrame]) -> pl.Series:
     if not keys:
         return pl.Series("row", [], dtype=pl.Int64)
     # Few rows have a twin; only those are sorted.
     twins = pl.concat(keys).filter(pl.col("hash").is_duplicated())
-    newest_last = twins.sort("hash", "hash2", "processing", "row", nulls_last=False)
+    newest_last = twins.sort("hash", "hash2", "processing_time", "row", nulls_last=False)
     kept = pl.struct("hash", "hash2").is_last_distinct()
-    return newest_last.filter(~kept)["row"]
+    return newest_last.filter(~kept)["row"].sort()

@@ -19,14 +19,14 @@ class ExportError(LakeError):
 
 
 class TerminatedEarly(ExportError):
-    """The response ended before its last event, though HTTP said 200 (api-facts 2.2). Asking for fewer days may help."""
+    """The response ended before its last event, though HTTP said 200 (api-facts 2.2). Fewer days at once may help."""
 
 
 class MalformedLine(ExportError):
     """A line is no event: not JSON, or it cannot be placed on a day. Asking again will not help.
 
     Attributes:
-        line: number of the line within the response, from 1.
+        line: number of the line within the response, from 1; empty lines do not count.
     """
 
     def __init__(self, line: int, reason: str, excerpt: str) -> None:
@@ -47,14 +47,20 @@ class DaysHeldBack(LakeError):
 
     def __init__(self, days: dict[date, tuple[int, int]]) -> None:
         self.days = days
-        listed = ", ".join(
-            f"{day} ({old:,} rows -> {new:,})" for day, (old, new) in sorted(days.items())[:10]
-        )
+        listed = ", ".join(f"{day} ({old:,} rows -> {new:,})" for day, (old, new) in sorted(days.items())[:10])
         more = f" and {len(days) - 10} more" if len(days) > 10 else ""
         super().__init__(
-            f"{len(days)} day(s) would shrink and were left as they are: {listed}{more}. Mixpanel's retention, a deletion or "
-            "a changed filter explains it; to replace them all the same, run again with allow_shrink=true"
+            f"{len(days)} day(s) would shrink and were left as they are: {listed}{more}. Mixpanel's retention, a "
+            "deletion or a changed filter explains it; to replace them all the same, run again with allow_shrink=true"
         )
+
+
+class DayShrinks(LakeError):
+    """One day of `DaysHeldBack`."""
+
+    def __init__(self, day: date, rows: tuple[int, int]) -> None:
+        self.day, self.rows = day, rows
+        super().__init__(day, rows)
 
 
 class ForeignFile(LakeError):

@@ -6,7 +6,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -24,8 +24,8 @@ class Draft(Protocol):
 
     path: str
 
-    def publish(self) -> None:
-        """Make the file visible under its name, replacing what was there, in one step."""
+    def publish(self, name: str) -> None:
+        """Make the file visible under a name, replacing what was there, in one step."""
 
 
 class Storage(Protocol):
@@ -44,18 +44,18 @@ class Storage(Protocol):
     def names(self, folder: str, suffix: str) -> list[str]:
         """The files below a folder whose names end so, sorted."""
 
-    def draft(self, name: str) -> Any:
-        """A context manager that gives a `Draft` of the file."""
+    def draft(self, hint: str) -> AbstractContextManager[Draft]:
+        """A new, empty draft; `hint` may be part of its path."""
 
-    def exclusive(self, name: str) -> Any:
-        """A context manager within which no other process of this machine publishes the file."""
+    def exclusive(self, name: str) -> AbstractContextManager[None]:
+        """A context within which no other process of this machine publishes the file."""
 
 
 def storage(uri: str) -> Storage:
     """The storage behind a path, a `file://` or an `s3://` URI.
 
-    S3 takes credentials, region and endpoint from the environment, as botocore does (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`,
-    `AWS_ENDPOINT_URL`...).
+    S3 takes credentials, region and endpoint from the environment, as botocore does (`AWS_ACCESS_KEY_ID`,
+    `AWS_PROFILE`, `AWS_ENDPOINT_URL`...).
 
     Raises:
         ConfigurationError: another scheme, or an S3 URI without a bucket.
@@ -87,62 +87,66 @@ class Disk:
         return sorted(str(path.relative_to(self._root)) for path in found if not path.name.startswith("."))
 
     @contextmanager
-    def draft(self, name: str) -> Iterator[_DiskDraft]:
-        target = self._root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with self.exclusive(name):
-            _sweep(target)
-            handle = tempfile.NamedTemporaryFile(  # noqa: SIM115 - lives until the draft is left
-                dir=target.parent, prefix=f".{target.name}.", suffix=".draft", delete=False
-            )
+    def draft(self, hint: str) -> Iterator[_DiskDraft]:
+        # On the lake's own file system, so that publishing is a rename; outside its tables, so that no reader finds it.
+        folder = self._root / ".drafts"
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            _sweep(folder)
+            handle = tempfile.NamedTemporaryFile(dir=folder, prefix=f"{hint}.", delete=False)  # noqa: SIM115
             fcntl.flock(handle, fcntl.LOCK_EX)
         try:
-            yield _DiskDraft(handle, target)
+            yield _DiskDraft(self._root, handle)
         finally:
             with suppress(FileNotFoundError):
-                os.unlink(handle.name)  # noqa: PTH108 - it is a name, not a path
+                Path(handle.name).unlink()
             handle.close()
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
-        folder = os.open((self._root / name).parent, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        folder = (self._root / name).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
             yield
-        finally:
-            os.close(folder)
 
 
-def _sweep(target: Path) -> None:
-    """Remove the drafts that killed processes left: whoever writes one still holds its lock."""
-    for path in target.parent.glob(f".{target.name}.*.draft"):
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the drafts that killed processes left: whoever still writes one holds its lock."""
+    for path in folder.iterdir():
         with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
 
 
 class _DiskDraft:
-    def __init__(self, handle: Any, target: Path) -> None:
+    def __init__(self, root: Path, handle: Any) -> None:
+        self._root = root
         self._handle = handle
-        self._target = target
         self.path: str = handle.name
 
-    def publish(self) -> None:
+    def publish(self, name: str) -> None:
+        target = self._root / name
         os.fsync(self._handle.fileno())
-        os.chmod(self.path, 0o666 & ~_umask())  # noqa: PTH101 - temporary files are private, the lake's are not
-        os.replace(self.path, self._target)  # noqa: PTH105
-        folder = os.open(self._target.parent, os.O_RDONLY)
+        Path(self.path).chmod(0o666 & ~_UMASK)  # temporary files are private, the lake's are not
+        Path(self.path).replace(target)
+        folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
 
 
-def _umask() -> int:
-    # Reading it means setting it; the lake's writers run in threads, so it is read once, at import.
-    return _UMASK
-
-
+# To read it is to set it, for all threads: once, at import.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
@@ -159,7 +163,7 @@ class S3:
         self._connected: s3fs.S3FileSystem | None = None
 
     @property
-    def _fs(self) -> s3fs.S3FileSystem:
+    def fs(self) -> s3fs.S3FileSystem:
         if self._connected is None:
             import s3fs  # half a second that nobody with a local lake should pay
 
@@ -170,30 +174,29 @@ class S3:
         return f"s3://{self._prefix}/{name}"
 
     def open(self, name: str) -> IO[bytes]:
-        handle: IO[bytes] = self._fs.open(self.uri(name), "rb", cache_type="readahead", block_size=1 << 20)
+        handle: IO[bytes] = self.fs.open(self.uri(name), "rb", cache_type="readahead", block_size=1 << 20)
         return handle
 
     def names(self, folder: str, suffix: str) -> list[str]:
-        found = self._fs.find(f"{self._prefix}/{folder}")
+        found = self.fs.find(f"{self._prefix}/{folder}")
         return sorted(path.removeprefix(f"{self._prefix}/") for path in found if path.endswith(suffix))
 
     @contextmanager
-    def draft(self, name: str) -> Iterator[_S3Draft]:
-        with tempfile.TemporaryFile(prefix="mixpanel_etl-") as handle:
-            yield _S3Draft(self._fs, handle, self.uri(name))
+    def draft(self, hint: str) -> Iterator[_S3Draft]:
+        with tempfile.TemporaryFile(prefix=f"mixpanel_etl-{hint}") as handle:
+            yield _S3Draft(self, handle)
 
     @contextmanager
-    def exclusive(self, name: str) -> Iterator[None]:
+    def exclusive(self, name: str) -> Iterator[None]:  # noqa: ARG002
         # S3 has no locks: of two publications at the same instant the last one stays, and each of them is whole.
         yield
 
 
 class _S3Draft:
-    def __init__(self, fs: s3fs.S3FileSystem, handle: IO[bytes], uri: str) -> None:
-        self._fs = fs
-        self._uri = uri
+    def __init__(self, bucket: S3, handle: IO[bytes]) -> None:
+        self._bucket = bucket
         # The file has no name, so that nothing remains of it if this process is killed.
         self.path = f"/dev/fd/{handle.fileno()}"
 
-    def publish(self) -> None:
-        self._fs.put_file(self.path, self._uri, chunksize=_PART_BYTES, max_concurrency=2)
+    def publish(self, name: str) -> None:
+        self._bucket.fs.put_file(self.path, self._bucket.uri(name), chunksize=_PART_BYTES, max_concurrency=2)
