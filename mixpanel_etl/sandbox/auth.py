@@ -34,13 +34,10 @@ def authenticate(
     request: Request, projects: Projects, accepts: Collection[Kind], now: datetime, *, unknown: str
 ) -> Caller:
     """The caller. Raises Refusal: 401 with the text `unknown`, 400 without project_id, 403 for another project."""
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and "oauth" in accepts:
-        members = [project for project in projects if project.oauth_token == value.strip()]
-        return Caller(_chosen(request, members, unknown), "oauth", "owner")
-    if scheme.lower() != "basic":
-        raise Refusal(401, unknown)
-    username, password = _basic(value.strip())
+    token = bearer_token(request)
+    if token and "oauth" in accepts:
+        return Caller(_chosen(request, projects_of_token(projects, token), unknown), "oauth", "owner")
+    username, password = basic_credentials(request)
     if password:
         if "service_account" not in accepts:
             raise Refusal(401, unknown)
@@ -62,6 +59,17 @@ def service_account_projects(projects: Projects, username: str, secret: str, now
         if (username, secret) == project.account[:2]
         and (project.account.expires is None or now < project.account.expires)
     ]
+
+
+def projects_of_token(projects: Projects, token: str) -> list[Project]:
+    """The projects of the user to whom an OAuth token belongs."""
+    return [project for project in projects if project.oauth_token == token]
+
+
+def bearer_token(request: Request) -> str:
+    """The token of a Bearer header; empty without one."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else ""
 
 
 def basic_credentials(request: Request) -> tuple[str, str]:

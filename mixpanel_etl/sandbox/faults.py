@@ -40,7 +40,7 @@ class Fault:
     """One rule. The first rule that matches a request and whose turn it is decides; others wait.
 
     Attributes:
-        route: path without the prefix of its API, such as `/export` or `/events/names`; `*` stands for any text.
+        route: path with or without the prefix of its API, `/export` or `/api/2.0/export`; `*` stands for any text.
         kind: what happens; docs/sandbox.md describes each.
         count: how many requests are hit before the rule is spent; None: all.
         probability: the chance for each request that matches, drawn from a generator seeded with `seed`.
@@ -113,10 +113,10 @@ class Faults:
         with self._lock:
             return [(rule.fault, rule.hits) for rule in self._rules]
 
-    def take(self, route: str, parameters: Mapping[str, str]) -> Fault | None:
+    def take(self, route: str, path: str, parameters: Mapping[str, str]) -> Fault | None:
         """The fault for a request, counted as used."""
         with self._lock:
-            return next((rule.fault for rule in self._rules if rule.strikes(route, parameters)), None)
+            return next((rule.fault for rule in self._rules if rule.strikes(route, path, parameters)), None)
 
 
 class _Rule:
@@ -126,11 +126,13 @@ class _Rule:
         self._passed = 0
         self._random = Random(fault.seed)  # noqa: S311 - reproducible, not secret
 
-    def strikes(self, route: str, parameters: Mapping[str, str]) -> bool:
+    def strikes(self, route: str, path: str, parameters: Mapping[str, str]) -> bool:
         fault = self.fault
         if fault.count is not None and self.hits >= fault.count:
             return False
-        if not fnmatchcase(route, fault.route) or not _concerns(fault, parameters):
+        if not (fnmatchcase(route, fault.route) or fnmatchcase(path, fault.route)):
+            return False
+        if not _concerns(fault, parameters):
             return False
         if self._passed < fault.skip:
             self._passed += 1

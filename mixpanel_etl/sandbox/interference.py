@@ -23,7 +23,7 @@ def subject_to_faults(route: str, handler: Handler) -> Handler:
     """The handler, struck by the sandbox's rules for `route`. The fault, if any, is in `request.state.fault`."""
 
     async def answer(request: Request) -> Response:
-        fault = State.of(request).faults.take(route, request.query_params)
+        fault = State.of(request).faults.take(route, request.url.path, request.query_params)
         request.state.fault = fault
         if fault is None:
             return await handler(request)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -90,6 +90,11 @@ class Project:
     def export_timezone(self) -> str:
         """Where `/export` cuts its days: UTC, or project time for a project created before 2023."""
         return self.timezone if self.created_before_2023 else "UTC"
+
+    @property
+    def stored_zone(self) -> tzinfo:
+        """The zone of project time on the scale of stored times: UTC where those are shifted already."""
+        return UTC if self.created_before_2023 else self.zone
 
     def today(self, now: datetime) -> date:
         """The date at `now` in project time."""

@@ -14,6 +14,7 @@ import msgspec
 
 # Above this a number is milliseconds: 1e11 seconds is the year 5138, 1e11 milliseconds is 1973.
 _MILLISECONDS_FROM = 100_000_000_000
+_LATEST_MS = 253_402_300_800_000  # the year 10000
 
 
 class Record(NamedTuple):
@@ -39,11 +40,14 @@ def parse(line: bytes) -> Record:
         keys = _decode_keys(outer.properties)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(f"{error}: {line[:80]!r}") from error
+    time_ms = to_milliseconds(keys.time)
+    if abs(time_ms) >= _LATEST_MS:
+        raise RecordError(f"time {keys.time} lies outside what can be a date: {line[:80]!r}")
     start, end = _time_span(line, bytes(outer.properties))
     processing = keys.mp_processing_time_ms
     return Record(
         outer.event,
-        to_milliseconds(keys.time),
+        time_ms,
         _text(keys.distinct_id),
         _text(keys.insert_id),
         processing if isinstance(processing, int) and abs(processing) < 2**63 else None,

@@ -15,6 +15,7 @@ from mixpanel_etl.sandbox.app import create_app
 from mixpanel_etl.sandbox.budgets import Budgets
 from mixpanel_etl.sandbox.changes import merge
 from mixpanel_etl.sandbox.clock import Clock
+from mixpanel_etl.sandbox.environment import environment
 from mixpanel_etl.sandbox.faults import Fault, Faults
 from mixpanel_etl.sandbox.generate import generate_lines
 from mixpanel_etl.sandbox.projects import Project, Projects
@@ -152,21 +153,6 @@ class Sandbox:
         if self._state is None:
             raise RuntimeError("the sandbox is not running: use it in a `with` block, or call start() first")
         return self._state
-
-
-def environment(url: str, project: Project, prefix: str = "MIXPANEL_") -> dict[str, str]:
-    """The variables that point the package at a project of the sandbox at `url`."""
-    values: dict[str, Any] = {
-        "BASE_URL": url,
-        "PROJECT_ID": project.project_id,
-        "SERVICE_ACCOUNT_USERNAME": project.account.username,
-        "SERVICE_ACCOUNT_SECRET": project.account.secret,
-        "PROJECT_TOKEN": project.token,
-        "OAUTH_TOKEN": project.oauth_token,
-        "TIMEZONE": project.timezone,
-        "CREATED_BEFORE_2023": str(project.created_before_2023).lower(),
-    }
-    return {prefix + name: str(value) for name, value in values.items()}
 
 
 class _Server(uvicorn.Server):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
+from mixpanel_etl.sandbox.buckets import Buckets
 from mixpanel_etl.sandbox.records import Record, RecordError, parse, properties_text
 
 _BATCH_ROWS = 10_000
@@ -67,6 +69,7 @@ class Store:
         self._writer = self._connection.cursor()
         self._writing = Lock()
         self._next_seq = 0
+        self._counts: Counter[int] = Counter()
 
     def close(self) -> None:
         self._connection.close()
@@ -118,8 +121,21 @@ class Store:
 
     def count(self, project_id: int) -> int:
         """How many copies the project holds."""
-        (count,) = self.query("SELECT count(*) FROM events WHERE project_id = ?", [project_id])[0]
-        return int(count)
+        return self._counts[project_id]
+
+    def counts(
+        self, project_id: int, buckets: Buckets, events: Sequence[str] | None
+    ) -> list[tuple[str, str, int, int]]:
+        """(event, label of the bucket, events, distinct users) without duplicates, where there is at least one."""
+        parameters = [buckets.starts, buckets.labels, project_id, buckets.starts[0], buckets.end, events, events]
+        return self.query(_COUNTS, parameters)
+
+    def shard_sizes(self, project_id: int, shards: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """How many events of each (distinct_id, day since epoch) are stored; at least those asked for."""
+        days = [day for _, day in shards]
+        ids = [distinct_id for distinct_id, _ in shards]
+        rows = self.query(_SHARD_SIZES, [project_id, min(days), max(days), ids])
+        return {(distinct_id, day): count for distinct_id, day, count in rows}
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a small result."""
@@ -147,6 +163,7 @@ class Store:
     def _append(self, project_id: int, batch: Sequence[Record]) -> None:
         with self._writing:
             self._insert(project_id, batch)
+            self._counts[project_id] += len(batch)
 
     def _insert(self, project_id: int, records: Sequence[Record]) -> None:
         if not records:
@@ -190,6 +207,23 @@ WHERE seq IN (
         ORDER BY processing_ms DESC NULLS LAST, seq DESC
     ) = 1
 )"""
+
+_COUNTS = """
+WITH buckets AS (SELECT unnest(?::BIGINT[]) AS start_ms, unnest(?::VARCHAR[]) AS label),
+kept AS (
+    SELECT DISTINCT event, distinct_id, time_ms, insert_id, CASE WHEN insert_id IS NULL THEN seq END AS itself
+    FROM events
+    WHERE project_id = ? AND time_ms >= ? AND time_ms < ? AND (?::VARCHAR[] IS NULL OR list_contains(?, event))
+)
+SELECT event, label, count(*), count(DISTINCT nullif(distinct_id, ''))
+FROM kept ASOF JOIN buckets ON kept.time_ms >= buckets.start_ms
+GROUP BY event, label"""
+
+_SHARD_SIZES = """
+SELECT distinct_id, time_ms // 86400000 AS day, count(*)
+FROM events
+WHERE project_id = ? AND time_ms // 86400000 BETWEEN ? AND ? AND list_contains(?, distinct_id)
+GROUP BY ALL"""
 
 
 def _batches(lines: Iterable[bytes]) -> Iterator[list[Record]]:

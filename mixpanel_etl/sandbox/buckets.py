@@ -1,0 +1,64 @@
+"""Days of project time, and their minutes, hours, weeks and months, as intervals of stored time. api-facts 1.3, 3.4."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta, tzinfo
+from typing import NamedTuple
+
+_STEPS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1)}
+
+
+class Buckets(NamedTuple):
+    """Adjoining intervals: where each starts (milliseconds), its label, and where the last one ends.
+
+    Two neighbours share a label when a clock is set back.
+    """
+
+    starts: list[int]
+    labels: list[str]
+    end: int
+
+
+def buckets_of(first: date, last: date, unit: str, zone: tzinfo) -> Buckets:
+    """The units of the days first..last (inclusive) in `zone`; unit "all" makes one bucket of them."""
+    start, end = _midnight(first, zone), _midnight(last + timedelta(days=1), zone)
+    if unit in _STEPS:
+        step = int(_STEPS[unit].total_seconds())
+        starts = list(range(start, end, step))
+        labels = [f"{datetime.fromtimestamp(moment, zone):%Y-%m-%d %H:%M:%S}" for moment in starts]
+    else:
+        days = list(_first_days(first, last, unit))
+        starts = [_midnight(max(day, first), zone) for day in days]
+        labels = [day.isoformat() for day in days]
+    return Buckets([moment * 1000 for moment in starts], labels, end * 1000)
+
+
+def units_before(today: date, unit: str, count: int) -> date:
+    """The first day of the last `count` units, the one of today included. Minutes and hours count as whole days."""
+    if unit == "month":
+        months = today.year * 12 + today.month - 1 - (count - 1)
+        return date(months // 12, months % 12 + 1, 1)
+    if unit == "week":
+        return _unit_start(today, unit) - timedelta(weeks=count - 1)
+    days = {"day": count - 1, "hour": (count - 1) // 24, "minute": (count - 1) // 1440}[unit]
+    return today - timedelta(days=days)
+
+
+def _first_days(first: date, last: date, unit: str) -> Iterator[date]:
+    previous = None
+    for number in range((last - first).days + 1):
+        start = first if unit == "all" else _unit_start(first + timedelta(days=number), unit)
+        if start != previous:
+            yield start
+        previous = start
+
+
+def _unit_start(day: date, unit: str) -> date:
+    if unit == "week":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if unit == "month" else day
+
+
+def _midnight(day: date, zone: tzinfo) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())

@@ -1,0 +1,211 @@
+"""`/sandbox/...`: over HTTP what `Sandbox` offers in Python, for other processes. All of it is invented.
+
+It answers JSON; a 400 with `{"error": text}` says what was wrong with a call. It is not part of the request log, spends
+no budget and knows no faults.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+from collections.abc import AsyncIterator, Iterator
+from datetime import date, datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from mixpanel_etl.sandbox.changes import merge
+from mixpanel_etl.sandbox.environment import environment
+from mixpanel_etl.sandbox.faults import Fault
+from mixpanel_etl.sandbox.generate import generate_lines
+from mixpanel_etl.sandbox.parameters import read_dates, read_integer
+from mixpanel_etl.sandbox.projects import Project
+from mixpanel_etl.sandbox.replies import Handler, Refusal, answering, json_response
+from mixpanel_etl.sandbox.state import State
+from mixpanel_etl.sandbox.store import Days
+
+_T = TypeVar("_T")
+
+
+def control_routes() -> list[Route]:
+    return [
+        _route("GET", "", overview),
+        _route("GET", "/environment", variables),
+        _route("GET", "/requests", list_requests),
+        _route("DELETE", "/requests", forget_requests),
+        _route("PUT", "/clock", set_clock),
+        _route("GET", "/faults", list_faults),
+        _route("POST", "/faults", add_fault),
+        _route("DELETE", "/faults", clear_faults),
+        _route("DELETE", "/budgets", reset_budgets),
+        _route("POST", "/load", load),
+        _route("POST", "/generate", generate),
+        _route("POST", "/merge", merge_identities),
+        _route("GET", "/deduplicated", deduplicated),
+    ]
+
+
+async def overview(request: Request) -> Response:
+    """The projects, how many events each holds, what each has used of its budgets, and the time."""
+    state = State.of(request)
+    projects = [
+        {
+            "project_id": project.project_id,
+            "name": project.name,
+            "timezone": project.timezone,
+            "created_before_2023": project.created_before_2023,
+            "plan": project.plan,
+            "events": state.store.count(project.project_id),
+            "used_in_last_hour": {
+                "export": state.budgets.used(project.project_id, "export"),
+                "query": state.budgets.used(project.project_id, "query"),
+            },
+        }
+        for project in state.projects
+    ]
+    return json_response({"now": state.clock.now(), "frozen": state.clock.frozen, "projects": projects})
+
+
+async def variables(request: Request) -> Response:
+    """The variables that point the package at a project: `?project_id=`."""
+    base_url = str(request.base_url).rstrip("/")
+    return json_response(environment(base_url, _project(request)))
+
+
+async def list_requests(request: Request) -> Response:
+    return json_response([dataclasses.asdict(seen) for seen in list(State.of(request).requests)])
+
+
+async def forget_requests(request: Request) -> Response:
+    State.of(request).requests.clear()
+    return json_response({"status": "ok"})
+
+
+class _Clock(msgspec.Struct, forbid_unknown_fields=True):
+    now: datetime | None = None
+    frozen: bool = False
+    advance_seconds: float = 0
+
+
+async def set_clock(request: Request) -> Response:
+    """Body: `{"now": ISO date and time with offset, "frozen": bool}`, `{"advance_seconds": n}`, `{}` to reset."""
+    clock, wanted = State.of(request).clock, await _body(request, _Clock)
+    if wanted.now is not None:
+        clock.set(wanted.now, frozen=wanted.frozen)
+    elif wanted.advance_seconds:
+        clock.advance(timedelta(seconds=wanted.advance_seconds))
+    else:
+        clock.reset()
+    return json_response({"now": clock.now(), "frozen": clock.frozen})
+
+
+async def list_faults(request: Request) -> Response:
+    rules = State.of(request).faults.all()
+    return json_response([{**_fault_json(fault), "hits": hits} for fault, hits in rules])
+
+
+async def add_fault(request: Request) -> Response:
+    """Body: the fields of `Fault`; each of `lines` is text."""
+    values = await _body(request, dict[str, Any])
+    try:
+        lines = [line.encode() for line in values.pop("lines", [])]
+        fault = Fault(**values, lines=lines)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(str(error)) from error
+    State.of(request).faults.add(fault)
+    return json_response(_fault_json(fault), 201)
+
+
+async def clear_faults(request: Request) -> Response:
+    State.of(request).faults.clear()
+    return json_response({"status": "ok"})
+
+
+async def reset_budgets(request: Request) -> Response:
+    State.of(request).budgets.reset()
+    return json_response({"status": "ok"})
+
+
+async def load(request: Request) -> Response:
+    """Body: lines in the shape of an export, gzip or not."""
+    state, project = State.of(request), _project(request)
+    body = await request.body()
+    if request.headers.get("content-encoding", "").lower() == "gzip":
+        body = await run_in_threadpool(gzip.decompress, body)
+    added = await run_in_threadpool(state.store.add, project.project_id, body.split(b"\n"))
+    return json_response({"events": added}, 201)
+
+
+class _Generate(msgspec.Struct, forbid_unknown_fields=True):
+    events: int
+    from_date: date
+    to_date: date
+    seed: int = 0
+    duplicates: float = 0.01
+
+
+async def generate(request: Request) -> Response:
+    """Body: `{"events", "from_date", "to_date", "seed", "duplicates"}`, the last two optional."""
+    state, project, wanted = State.of(request), _project(request), await _body(request, _Generate)
+    lines = generate_lines(
+        wanted.events,
+        wanted.from_date,
+        wanted.to_date,
+        seed=wanted.seed,
+        duplicates=wanted.duplicates,
+        timezone=project.export_timezone,
+    )
+    return json_response({"events": await run_in_threadpool(state.store.add, project.project_id, lines)}, 201)
+
+
+class _Merge(msgspec.Struct, forbid_unknown_fields=True):
+    from_id: str
+    to_id: str
+
+
+async def merge_identities(request: Request) -> Response:
+    """Body: `{"from_id", "to_id"}`."""
+    state, project, wanted = State.of(request), _project(request), await _body(request, _Merge)
+    rewritten = await run_in_threadpool(merge, state.store, project.project_id, wanted.from_id, wanted.to_id)
+    return json_response({"rewritten": rewritten})
+
+
+async def deduplicated(request: Request) -> Response:
+    """`?from_date=&to_date=`: one JSON object a line; its `properties` is the text of the object."""
+    state, project = State.of(request), _project(request)
+    days = Days(*read_dates(request.query_params))
+    kept = state.store.deduplicated(project.project_id, days)
+    lines: Iterator[bytes] = (msgspec.json.encode(row._asdict()) + b"\n" for row in kept)
+    body: AsyncIterator[bytes] = iterate_in_threadpool(lines)
+    return StreamingResponse(body, media_type="application/x-ndjson")
+
+
+def _route(method: str, path: str, handler: Handler) -> Route:
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except (ValueError, KeyError, OSError) as error:
+            raise Refusal(400, str(error)) from error
+
+    return Route(f"/sandbox{path}", answering(_shape, answer), methods=[method])
+
+
+def _shape(_request: Request, refusal: Refusal) -> Response:
+    return json_response({"error": refusal.text}, refusal.status)
+
+
+def _project(request: Request) -> Project:
+    return State.of(request).projects.of(read_integer(request.query_params, "project_id", least=0))
+
+
+async def _body(request: Request, kind: type[_T]) -> _T:
+    return msgspec.json.decode(await request.body() or b"{}", type=kind)
+
+
+def _fault_json(fault: Fault) -> dict[str, Any]:
+    values = dataclasses.asdict(fault)
+    return {**values, "lines": [line.decode("utf-8", "replace") for line in fault.lines]}

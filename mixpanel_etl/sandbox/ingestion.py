@@ -1,0 +1,142 @@
+"""`POST /import` and `/track`: events come in. Specification 6.1; api-facts 4.1, 4.2."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from mixpanel_etl.sandbox.arrival import store_events
+from mixpanel_etl.sandbox.auth import Kind, authenticate
+from mixpanel_etl.sandbox.parameters import read_flag
+from mixpanel_etl.sandbox.payload import Payload, read_payload
+from mixpanel_etl.sandbox.projects import Project
+from mixpanel_etl.sandbox.records import to_milliseconds
+from mixpanel_etl.sandbox.replies import Refusal, json_response
+from mixpanel_etl.sandbox.state import State
+from mixpanel_etl.sandbox.validation import is_storable, problem_of
+
+TRACK_MAX_AGE = timedelta(days=5)
+_ACCEPTS: tuple[Kind, ...] = ("service_account", "project_secret", "project_token", "oauth")
+_IMPORT_ROLES = ("owner", "admin")
+_PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+_CALLBACK = re.compile(r"[A-Za-z_$][\w$.]*")
+
+
+async def import_events(request: Request) -> Response:
+    state = State.of(request)
+    now = state.clock.now()
+    caller = authenticate(request, state.projects, _ACCEPTS, now, unknown="Invalid credentials")
+    if caller.kind == "service_account" and caller.role not in _IMPORT_ROLES:
+        raise Refusal(403, f"importing events needs the role owner or admin, not {caller.role}")
+    project = caller.project
+    payload = await read_payload(request, project.import_max_bytes)
+    state.budgets.ingest(project, payload.size, len(payload.events))
+    # The official SDK posts a form, and asks for neither validation nor the reply that comes with it.
+    if payload.parameters.get("strict", "0" if payload.is_form else "1") == "1":
+        return await _import_strictly(state, project, payload, now)
+    good = [event for event in payload.events if is_storable(event, now)]
+    await run_in_threadpool(store_events, state.store, project, good, now, imported=True)
+    if payload.is_form:
+        error = None if good else "no data point in the request is valid"
+        return _status_reply(payload.parameters, error)
+    return json_response({"code": 200, "num_records_imported": len(good), "status": "OK"})
+
+
+async def track(request: Request) -> Response:
+    state = State.of(request)
+    now = state.clock.now()
+    try:
+        payload = await read_payload(request, state.projects.first.import_max_bytes)
+    except Refusal as refusal:
+        if refusal.status != 400:
+            raise
+        return _status_reply(request.query_params, refusal.text)
+    by_token: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    errors = []
+    for event in payload.events:
+        error = _track_problem(event)
+        if error:
+            errors.append(error)
+        else:
+            by_token[event["properties"]["token"]].append(_with_address(event, request, payload))
+    for project in state.projects:
+        events = by_token.get(project.token, [])
+        if events:
+            state.budgets.ingest(project, payload.size, len(events))
+            recent = [event for event in events if _is_recent(event, now)]
+            await run_in_threadpool(store_events, state.store, project, recent, now, imported=False)
+    # One valid event is enough for a 1, and a token that belongs to no project counts as valid.
+    return _status_reply(payload.parameters, None if by_token else next(iter(errors), "data, missing or empty"))
+
+
+async def _import_strictly(state: State, project: Project, payload: Payload, now: datetime) -> Response:
+    good, failed = [], []
+    for index, event in enumerate(payload.events):
+        problem = problem_of(event, now)
+        if problem is None:
+            good.append(event)
+        else:
+            failed.append({"index": index, "insert_id": _insert_id(event), **problem._asdict()})
+    await run_in_threadpool(store_events, state.store, project, good, now, imported=True)
+    if failed:
+        extra = {"num_records_imported": len(good), "failed_records": failed}
+        raise Refusal(400, "some data points in the request failed validation", extra=extra)
+    return json_response({"code": 200, "num_records_imported": len(good), "status": "OK"})
+
+
+def _insert_id(event: Any) -> str:
+    properties = event.get("properties") if isinstance(event, dict) else None
+    value = properties.get("$insert_id") if isinstance(properties, dict) else None
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def _track_problem(event: Any) -> str | None:
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str) or not event["event"]:
+        return "event, missing or empty"
+    properties = event.get("properties")
+    if not isinstance(properties, dict):
+        return "properties, missing or empty"
+    if not isinstance(properties.get("token"), str) or not properties["token"]:
+        return "token, missing or empty"
+    time = properties.get("time")
+    if isinstance(time, bool) or not isinstance(time, int | float | None):
+        return "'properties.time' is invalid: must be specified as seconds since epoch"
+    return None
+
+
+def _with_address(event: dict[str, Any], request: Request, payload: Payload) -> dict[str, Any]:
+    """With `ip=1`, an event without any id gets one made from the address it came from."""
+    properties = event["properties"]
+    anonymous = not {"distinct_id", "$user_id", "$device_id"} & properties.keys()
+    if anonymous and read_flag(payload.parameters, "ip") and request.client:
+        address = hashlib.sha256(request.client.host.encode()).hexdigest()[:32]
+        return {**event, "properties": {**properties, "distinct_id": address}}
+    return event
+
+
+def _is_recent(event: dict[str, Any], now: datetime) -> bool:
+    time = event["properties"].get("time")
+    return time is None or to_milliseconds(time) >= (now - TRACK_MAX_AGE).timestamp() * 1000
+
+
+def _status_reply(parameters: Mapping[str, str], error: str | None) -> Response:
+    """`1` or `0`, and in the form asked for: verbose JSON, a JavaScript callback, a pixel."""
+    if read_flag(parameters, "img"):
+        return Response(_PIXEL, media_type="image/gif")
+    status = 0 if error else 1
+    verbose = read_flag(parameters, "verbose")
+    text = msgspec.json.encode({"status": status, "error": error}).decode() if verbose else str(status)
+    callback = parameters.get("callback", "")
+    if _CALLBACK.fullmatch(callback):
+        return Response(f"{callback}({text});", media_type="text/javascript")
+    return Response(text, media_type="application/json") if verbose else PlainTextResponse(text)

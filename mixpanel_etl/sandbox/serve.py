@@ -1,0 +1,81 @@
+"""A sandbox in the foreground, for people: until Ctrl-C."""
+
+from __future__ import annotations
+
+import gzip
+import shlex
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import date
+from pathlib import Path
+
+from mixpanel_etl.sandbox.projects import Project
+from mixpanel_etl.sandbox.server import Sandbox
+
+DEFAULT_PORT = 8010
+
+
+def serve(
+    projects: Sequence[Project] = (),
+    *,
+    port: int = DEFAULT_PORT,
+    load: Sequence[Path] = (),
+    generate: int = 0,
+    from_date: date | None = None,
+    to_date: date | None = None,
+    seed: int = 0,
+    duplicates: float = 0.01,
+    say: Callable[[str], object] = print,
+) -> None:
+    """Serve until Ctrl-C or SIGTERM, after loading files and generating events into the first project.
+
+    Args:
+        projects: what to serve; `read_projects` reads them from a file.
+        port: where on 127.0.0.1.
+        load: files of exported lines, `.gz` or not.
+        generate: how many events to make between from_date and to_date, which are then required.
+        from_date: first day of the generated events.
+        to_date: last day of the generated events, inclusive.
+        seed: see `generate_lines`.
+        duplicates: see `generate_lines`.
+        say: gets each line for the reader: progress, then the environment variables to export.
+
+    Raises:
+        ValueError: a line that is not an exported event, or events to generate without dates.
+        OSError: a file that cannot be read, a port that is taken.
+    """
+    if generate and (from_date is None or to_date is None):
+        raise ValueError("generating events needs from_date and to_date")
+    with suppress(KeyboardInterrupt), Sandbox(projects, port) as sandbox, _terminated_like_interrupted():
+        for path in load:
+            say(f"# {sandbox.load(read_lines(path)):,} events from {path}")
+        if generate and from_date and to_date:
+            made = sandbox.generate(generate, from_date, to_date, seed=seed, duplicates=duplicates)
+            say(f"# {made:,} events generated, {from_date} to {to_date}")
+        for project in sandbox.projects:
+            say(f"# project {project.project_id} ({project.name}), {project.timezone}")
+            for name, value in sandbox.environment(project.project_id).items():
+                say(f"export {name}={shlex.quote(value)}")
+        say(f"# Mixpanel is at {sandbox.url} until Ctrl-C")
+        threading.Event().wait()
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file of exported events; one that ends in `.gz` is decompressed."""
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        yield from file
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM ends like Ctrl-C, so that the temporary store is removed; only the main thread can see to it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
