@@ -73,7 +73,7 @@ def ingest(
 
 @contextmanager
 def _frugal_memory() -> Iterator[None]:
-    """Arrow's jemalloc pool where there is one: it gives memory back sooner than the default (a tenth less at the peak)."""
+    """Arrow's jemalloc pool where there is one: it gives memory back sooner (a tenth less at the peak)."""
     before = pa.default_memory_pool()
     if "jemalloc" in pa.supported_memory_backends():
         pa.set_memory_pool(pa.jemalloc_memory_pool())

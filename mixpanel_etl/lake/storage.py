@@ -10,6 +10,9 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+import pyarrow as pa
+import pyarrow.dataset as ds
+
 from mixpanel_etl.lake.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -43,6 +46,9 @@ class Storage(Protocol):
 
     def names(self, folder: str, suffix: str) -> list[str]:
         """The files below a folder whose names end so, sorted."""
+
+    def dataset(self, names: list[str], schema: pa.Schema) -> ds.Dataset:
+        """The Parquet files of these names, to be read lazily."""
 
     def draft(self, hint: str) -> AbstractContextManager[Draft]:
         """A new, empty draft; `hint` may be part of its path."""
@@ -85,6 +91,9 @@ class Disk:
     def names(self, folder: str, suffix: str) -> list[str]:
         found = (self._root / folder).rglob(f"*{suffix}")
         return sorted(str(path.relative_to(self._root)) for path in found if not path.name.startswith("."))
+
+    def dataset(self, names: list[str], schema: pa.Schema) -> ds.Dataset:
+        return ds.dataset([self.uri(name) for name in names], schema=schema, format="parquet")
 
     @contextmanager
     def draft(self, hint: str) -> Iterator[_DiskDraft]:
@@ -180,6 +189,10 @@ class S3:
     def names(self, folder: str, suffix: str) -> list[str]:
         found = self.fs.find(f"{self._prefix}/{folder}")
         return sorted(path.removeprefix(f"{self._prefix}/") for path in found if path.endswith(suffix))
+
+    def dataset(self, names: list[str], schema: pa.Schema) -> ds.Dataset:
+        paths = [f"{self._prefix}/{name}" for name in names]
+        return ds.dataset(paths, schema=schema, format="parquet", filesystem=self.fs)
 
     @contextmanager
     def draft(self, hint: str) -> Iterator[_S3Draft]:

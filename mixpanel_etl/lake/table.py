@@ -74,9 +74,8 @@ class EventsTable:
         """
         present = self.days()
         wanted = set(present if days is None else days)
-        files = [self.storage.uri(self._file(day)) for day in present if day in wanted]
-        empty = pl.LazyFrame(pl.from_arrow(self.schema.empty_table()))
-        frame = pl.concat([empty, *(pl.scan_parquet(file, hive_partitioning=False) for file in files)])
+        files = [self._file(day) for day in present if day in wanted]
+        frame = pl.scan_pyarrow_dataset(self.storage.dataset(files, self.schema))
         return frame.with_columns(pl.col("properties").ext.storage())
 
     def publish(
