@@ -102,6 +102,11 @@ class Settings(BaseSettings):
         state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         return str(Path(state) / "mixpanel_etl" / "budget.sqlite")
 
+    @property
+    def prefix(self) -> str:
+        """What the variables begin with from which these settings were read."""
+        return self._prefix
+
     def variable(self, field: str) -> str:
         """The environment variable of a field, as the user writes it."""
         return self._prefix + field.upper()

@@ -108,7 +108,7 @@ class Budgets:
             return lambda: None
         pause, announce_at = POLL[0], clock.monotonic() + NOTICEABLE
         while True:
-            release = self._opened().take_place(self._key(name, limits, "places"), limits.places)
+            release = self._opened().take_place(self.key(name, limits, "places"), limits.places)
             if release is not None:
                 return release
             reason = f"all {limits.places} places for concurrent {name} requests of {self._whose(limits)} are taken"
@@ -163,11 +163,11 @@ class Budgets:
                     advice="Send less at a time.",
                 )
         bucket = self._opened().bucket(
-            self._key(name, limits, unit), [BucketRate(rate.limit, rate.interval_ms) for rate in rates]
+            self.key(name, limits, unit), [BucketRate(rate.limit, rate.interval_ms) for rate in rates]
         )
         return _Demand(name, self._whose(limits), rates, bucket, weight)
 
-    def _key(self, name: str, limits: Limits, unit: str) -> str:
+    def key(self, name: str, limits: Limits, unit: str) -> str:
         """Names a bucket: no secret in it, and short enough for PostgreSQL to tell one table from another."""
         whose = self._settings.project_id or "unnamed" if limits.scope == "project" else "organization"
         base_url = self._settings.base_url

@@ -138,25 +138,29 @@ def choose(
     for kind in accepted:
         for credential in available:
             if isinstance(credential, kind):
-                _warn_if_retired(credential)
+                _warn_if_retired(credential, settings)
                 return credential
     wanted = " or ".join(_words(kind) for kind in accepted)
     have = ", ".join(_words(type(credential)) for credential in available) or "none"
-    remedy = ", or ".join(" and ".join(settings.variable(name) for name in SETTINGS_OF[kind]) for kind in accepted)
+    remedy = ", or ".join(_variables(kind, settings) for kind in accepted)
     raise WrongCredentialKind(
         f"this API takes a {wanted}; configured: {have}", endpoint=endpoint, advice=f"Set {remedy}."
     )
 
 
-def _warn_if_retired(credential: Credential) -> None:
+def _warn_if_retired(credential: Credential, settings: Settings) -> None:
     if isinstance(credential, ProjectSecret):
         warnings.warn(
             "Mixpanel retires project secrets on 2027-03-03: create a service account and set "
-            "MIXPANEL_SERVICE_ACCOUNT_USERNAME, MIXPANEL_SERVICE_ACCOUNT_SECRET and MIXPANEL_PROJECT_ID",
+            + _variables(ServiceAccount, settings),
             # Unlike a DeprecationWarning it is shown to those who only run the package.
             FutureWarning,
             stacklevel=2,
         )
+
+
+def _variables(kind: type[Credential], settings: Settings) -> str:
+    return " and ".join(settings.variable(name) for name in SETTINGS_OF[kind])
 
 
 def _basic(username: str, password: str) -> str:

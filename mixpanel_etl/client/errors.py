@@ -39,10 +39,13 @@ class MixpanelError(Exception):
         self.body = body
         self.advice = self.default_advice if advice is None else advice
 
+    @property
+    def fact(self) -> str:
+        """Endpoint, status and message, without the advice."""
+        return ": ".join(part for part in (self.endpoint, _status_text(self.status), self.message) if part)
+
     def __str__(self) -> str:
-        parts = [self.endpoint, _status_text(self.status), self.message]
-        said = ": ".join(part for part in parts if part)
-        return f"{said.rstrip('.')}. {self.advice}" if self.advice else said
+        return f"{self.fact.rstrip('.')}. {self.advice}" if self.advice else self.fact
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only arguments are lost by the default, and errors do travel between processes.

@@ -25,13 +25,13 @@ def export(
     from_date: date,
     to_date: date,
     *,
-    today: date,
     events: Sequence[str] | None = None,
     where: str | None = None,
     limit: int | None = None,
 ) -> Iterator[Response]:
     """Stream the raw events of a window as decompressed JSON lines. See `Mixpanel.export`."""
-    query = _query(from_date, to_date, today=today, events=events, where=where, limit=limit)
+    query = _query(from_date, to_date, events=events, where=where, limit=limit)
+    _check_not_in_future(to_date, transport)
     with transport.stream(Request(EXPORT, query=query)) as response:
         yield response
 
@@ -40,7 +40,6 @@ def _query(
     from_date: date,
     to_date: date,
     *,
-    today: date,
     events: Sequence[str] | None,
     where: str | None,
     limit: int | None,
@@ -48,7 +47,6 @@ def _query(
     endpoint = EXPORT.endpoint
     query = {**parameters.window(from_date, to_date, endpoint), "time_in_ms": "true"}
     _check_span(from_date, to_date)
-    _check_not_in_future(to_date, today)
     if events is not None:
         query["event"] = parameters.event_names(events, endpoint)
     if where is not None:
@@ -68,12 +66,13 @@ def _check_span(from_date: date, to_date: date) -> None:
         )
 
 
-def _check_not_in_future(to_date: date, today: date) -> None:
+def _check_not_in_future(to_date: date, transport: Transport) -> None:
+    today = transport.today()
     if to_date > today:
         raise InvalidRequest(
             f"to_date {to_date} is in the future: in the project's time zone today is {today}",
             endpoint=EXPORT.endpoint,
-            advice=f"End at {today}, or correct MIXPANEL_TIMEZONE.",
+            advice=f"End at {today}, or correct {transport.settings.variable('timezone')}.",
         )
 
 

@@ -48,7 +48,7 @@ class Scrubber:
 
     _looks_secret = re.compile(
         r"(?i)\b(basic|bearer)\s+[a-z0-9+/=._~-]{6,}"
-        r"|(?<=[?&\"' ])(token|api_secret|api_key|secret)(\"?\s*[=:]\s*\"?)[^\s\"'&,}]+"
+        r"|\b(token|api_secret|api_key|secret)(\"?\s*[=:]\s*\"?)[^\s\"'&,}]+"
     )
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -115,7 +115,7 @@ def connection_error(error: requests.RequestException, *, endpoint: str, scrub: 
     """No response at all, told without the URL's query and the request's headers."""
     cause = error.args[0] if error.args else error
     reason = getattr(cause, "reason", None) or cause
-    text = scrub(re.sub(r"^.*object at 0x[0-9a-f]+>: |^HTTPS?Connection\(.*?\): ", "", str(reason)))
+    text = scrub(re.sub(r"^.*object at 0x[0-9a-f]+>: |^HTTPS?Connection\w*\(.*?\): ", "", str(reason)))
     failed = ConnectionFailed(f"{type(reason).__name__}: {text[:EXCERPT]}", endpoint=endpoint)
     failed.sent = not isinstance(reason, ConnectTimeoutError)  # that includes refused connections and unknown names
     failed.hopeless = "CERTIFICATE_VERIFY_FAILED" in text

@@ -41,11 +41,10 @@ class Mixpanel:
         clock: Clock = Clock(),  # noqa: B008
     ) -> None:
         self.settings = settings
-        self._clock = clock
         waiter = Waiter(clock, on_wait)
-        self._budgets = Budgets(settings, waiter)
-        self._transport = Transport(settings, self._budgets, waiter=waiter, timeouts=timeouts, deadline=deadline)
-        self.query = Query(self._transport)
+        self.budgets = Budgets(settings, waiter)
+        self.transport = Transport(settings, self.budgets, waiter=waiter, timeouts=timeouts, deadline=deadline)
+        self.query = Query(self.transport)
 
     def __enter__(self) -> Self:
         return self
@@ -55,8 +54,8 @@ class Mixpanel:
 
     def close(self) -> None:
         """Close pooled connections and the shared budget."""
-        self._transport.close()
-        self._budgets.close()
+        self.transport.close()
+        self.budgets.close()
 
     def export(
         self,
@@ -83,9 +82,7 @@ class Mixpanel:
             InvalidRequest: a parameter can't work; nothing was sent.
             MixpanelError: one of the kinds in `client.errors`; `IncompleteResponse` while iterating.
         """
-        return export.export(
-            self._transport, from_date, to_date, today=self._today(), events=events, where=where, limit=limit
-        )
+        return export.export(self.transport, from_date, to_date, events=events, where=where, limit=limit)
 
     def me(self) -> app.Me:
         """The account behind the credentials (`GET /api/app/me`): a test of host and credentials.
@@ -93,11 +90,8 @@ class Mixpanel:
         Raises:
             MixpanelError: one of the kinds in `client.errors`.
         """
-        return app.me(self._transport)
+        return app.me(self.transport)
 
     def budget(self, name: str) -> Usage:
         """What all processes of this deployment have used of a budget (`export`, `query`), and what is left."""
-        return self._budgets.usage(name)
-
-    def _today(self) -> date:
-        return self._clock.now().astimezone(self.settings.zone).date()
+        return self.budgets.usage(name)

@@ -9,12 +9,12 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception,
-    wait_exponential_jitter,
 )
 
 from mixpanel_etl.client.errors import (
     ConnectionFailed,
     IncompleteResponse,
+    MixpanelError,
     RateLimited,
     ServerError,
 )
@@ -26,9 +26,10 @@ ATTEMPTS = 8
 RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 LONGEST_RETRY_AFTER = 3600.0
 
-_backoff = wait_exponential_jitter(initial=2, max=60, jitter=2)
-# The hour is used up by someone else, and each further try may count: wait for a share of it instead.
-_hourly_backoff = wait_exponential_jitter(initial=60, max=900, jitter=15)
+# Seconds of the first wait and of the longest. The second pair is for an hour that someone else has used up: each
+# further try may count, so we wait for a share of it.
+BACKOFF = (2.0, 60.0)
+HOURLY_BACKOFF = (60.0, 900.0)
 
 
 def retrying(*, idempotent: bool, deadline_at: float, waiter: Waiter) -> Retrying:
@@ -67,12 +68,15 @@ def _wait(state: RetryCallState) -> float:
     if isinstance(error, RateLimited | ServerError) and error.retry_after is not None:
         # Jitter on top, never below: many processes were told the same moment.
         return min(error.retry_after, LONGEST_RETRY_AFTER) + random.uniform(0, 1)  # noqa: S311
-    hourly = isinstance(error, RateLimited) and error.hourly
-    return (_hourly_backoff if hourly else _backoff)(state)
+    first, longest = HOURLY_BACKOFF if isinstance(error, RateLimited) and error.hourly else BACKOFF
+    least = min(first * 2 ** (state.attempt_number - 1), longest / 2)
+    return random.uniform(least, min(2 * least, longest))  # noqa: S311
 
 
 def _announce(state: RetryCallState, waiter: Waiter) -> None:
-    reason = f"attempt {state.attempt_number} of {ATTEMPTS} failed: {_error(state)}"
+    error = _error(state)
+    fact = error.fact if isinstance(error, MixpanelError) else str(error)
+    reason = f"attempt {state.attempt_number} of {ATTEMPTS} failed: {fact}"
     if state.upcoming_sleep >= NOTICEABLE:
         waiter.announce(reason, state.upcoming_sleep)
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
 from typing import Any, NamedTuple, TypeVar
@@ -18,12 +19,13 @@ from requests.adapters import HTTPAdapter
 from mixpanel_etl.client import credentials, failures
 from mixpanel_etl.client.budget import Budgets
 from mixpanel_etl.client.credentials import Credential
+from mixpanel_etl.client.errors import MixpanelError
 from mixpanel_etl.client.operations import Request
 from mixpanel_etl.client.regions import url_of
 from mixpanel_etl.client.response import Response
 from mixpanel_etl.client.retries import retrying
 from mixpanel_etl.client.waiting import Waiter
-from mixpanel_etl.settings import Settings, is_loopback
+from mixpanel_etl.settings import DEFAULT_PREFIX, Settings, is_loopback
 
 POOLED_CONNECTIONS = 16
 
@@ -58,11 +60,15 @@ class Transport:
         self._timeouts = timeouts
         self._deadline = deadline
         self._credentials = credentials.configured(settings)
-        self._session = _session(settings)
+        self.session = _session(settings)
         self._scrub = failures.Scrubber(secret for c in self._credentials for secret in c.secrets())
 
     def close(self) -> None:
-        self._session.close()
+        self.session.close()
+
+    def today(self) -> date:
+        """The date in the project's time zone."""
+        return self._waiter.clock.now().astimezone(self.settings.zone).date()
 
     @contextmanager
     def stream(self, request: Request) -> Iterator[Response]:
@@ -92,7 +98,11 @@ class Transport:
         )
         deadline_at = self._waiter.clock.monotonic() + self._deadline
         retries = retrying(idempotent=operation.idempotent, deadline_at=deadline_at, waiter=self._waiter)
-        result: T = retries(self._attempt, request, credential, deadline_at, consume)
+        try:
+            result: T = retries(self._attempt, request, credential, deadline_at, consume)
+        except MixpanelError as error:
+            error.advice = error.advice.replace(DEFAULT_PREFIX, self.settings.prefix)
+            raise
         return result
 
     def _attempt(
@@ -112,7 +122,7 @@ class Transport:
         operation = request.operation
         requested_at = self._waiter.clock.now()
         try:
-            answer = self._session.request(
+            answer = self.session.request(
                 operation.method,
                 url_of(
                     operation.family,

@@ -1,0 +1,72 @@
+"""A server that says what a test tells it to, and settings and a clock to talk to it with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.settings import Settings
+
+from .scripted import FakeClock, ScriptedServer
+
+SECRET = "s3cr3t/with+odd=chars"
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as server:
+        yield server
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path, server: ScriptedServer) -> Callable[..., Settings]:
+    """Settings of a service account at the scripted server, with a budget of this test's own."""
+
+    def make(**overrides: Any) -> Settings:
+        values = {
+            "base_url": server.url,
+            "project_id": 12345,
+            "service_account_username": "etl.user",
+            "service_account_secret": SECRET,
+            "budget_url": str(tmp_path / "budget.sqlite"),
+        }
+        return Settings(_env_file=None, **{**values, **overrides})
+
+    return make
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def make_mixpanel(make_settings: Callable[..., Settings], clock: FakeClock) -> Iterator[Callable[..., Mixpanel]]:
+    """A client whose waits take no time. Keywords that settings have go there, the others to the client."""
+    opened: list[Mixpanel] = []
+
+    def make(**overrides: Any) -> Mixpanel:
+        known = {"_env_prefix", *Settings.model_fields}
+        of_settings = {name: overrides.pop(name) for name in list(overrides) if name in known}
+        mixpanel = Mixpanel(make_settings(**of_settings), **{"clock": clock.clock, **overrides})
+        opened.append(mixpanel)
+        return mixpanel
+
+    yield make
+    for mixpanel in opened:
+        mixpanel.close()
+
+
+@pytest.fixture
+def mixpanel(make_mixpanel: Callable[..., Mixpanel]) -> Mixpanel:
+    return make_mixpanel()
+
+
+@pytest.fixture(autouse=True)
+def _all_log_lines(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
