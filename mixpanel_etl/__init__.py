@@ -1,0 +1,25 @@
+"""Mixpanel to Parquet and back, as Dagster assets, without losing a row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mixpanel_etl.components import MixpanelExport as MixpanelExport
+
+_COMPONENTS = ("MixpanelExport",)
+__all__ = ["MixpanelExport"]
+
+
+def __getattr__(name: str) -> Any:
+    # Components are named `mixpanel_etl.X` in YAML; the client, the lake and the sandbox can do without Dagster.
+    if name in _COMPONENTS:
+        from mixpanel_etl import components
+
+        return getattr(components, name)
+    raise AttributeError(name)
+
+
+def __dir__() -> list[str]:
+    # `dg list components` finds them here.
+    return sorted([*globals(), *_COMPONENTS])

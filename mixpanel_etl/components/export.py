@@ -1,0 +1,101 @@
+"""`type: mixpanel_etl.MixpanelExport`."""
+
+# Dagster reads the annotations of components, so they must be types, not strings.
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Annotated
+
+import dagster as dg
+
+from mixpanel_etl.lake import ColumnType, PromotedColumn
+from mixpanel_etl.orchestration import Export, MixpanelResource, export_definitions
+from mixpanel_etl.pull import EventFilter
+from mixpanel_etl.settings import DEFAULT_PREFIX
+
+
+class Column(dg.Model, dg.Resolvable):
+    """A property with a typed column of its own."""
+
+    property: str
+    type: ColumnType
+    name: str = ""
+
+
+@dataclass
+class MixpanelExport(dg.Component, dg.Resolvable):
+    """Raw events of a Mixpanel project as one Parquet file a day.
+
+    Credentials, region and time zone come from the environment (`MIXPANEL_*`; see `.env.example`).
+    """
+
+    asset: Annotated[dg.ResolvedAssetSpec, dg.Resolver.default(description="Key, group, owners, tags, description.")]
+    env_prefix: Annotated[
+        str,
+        dg.Resolver.default(
+            description="What the project's environment variables begin with; another project has another.",
+            examples=["MIXPANEL_EU_"],
+        ),
+    ] = DEFAULT_PREFIX
+    table: Annotated[str, dg.Resolver.default(description="Folder of the lake. Each export has its own.")] = "events"
+    lake: Annotated[
+        str | None, dg.Resolver.default(description="Path or s3:// URI; by default the variable MIXPANEL_LAKE.")
+    ] = None
+    start_date: Annotated[
+        str | None,
+        dg.Resolver.default(description="First day, YYYY-MM-DD; by default the variable MIXPANEL_START_DATE."),
+    ] = None
+    events: Annotated[
+        Sequence[str], dg.Resolver.default(description="Names of the events to export; all by default.")
+    ] = field(default_factory=list)
+    where: Annotated[
+        str | None,
+        dg.Resolver.default(
+            description="Segmentation expression that events must fulfil.",
+            examples=['properties["plan"] == "pro"'],
+        ),
+    ] = None
+    columns: Annotated[
+        Sequence[Column],
+        dg.Resolver.default(
+            description="Properties that get a typed column beside `properties`.",
+            examples=[[{"property": "$city", "type": "string", "name": "city"}]],
+        ),
+    ] = field(default_factory=list)
+    allow_shrink: Annotated[
+        bool,
+        dg.Resolver.default(description="Replace days even if Mixpanel now has fewer events for them than the lake."),
+    ] = False
+    refresh_days: Annotated[
+        int, dg.Resolver.default(description="How many of the last days the schedule exports again: events come late.")
+    ] = 5
+    refresh_at: Annotated[
+        str, dg.Resolver.default(description="Cron expression of the schedule, in the export's time zone.")
+    ] = "0 3 * * *"
+    reconcile: Annotated[
+        bool, dg.Resolver.default(description="Compare the counts with Mixpanel's after each run (two queries).")
+    ] = True
+    tolerance: Annotated[
+        float, dg.Resolver.default(description="Share of a day's events by which the counts may differ.")
+    ] = 0.01
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
+        """Asset, checks, job and schedule of the export."""
+        return export_definitions(self.export())
+
+    def export(self) -> Export:
+        """What this instance describes; override it to describe something else."""
+        return Export(
+            spec=self.asset,
+            mixpanel=MixpanelResource(env_prefix=self.env_prefix),
+            table=self.table,
+            only=EventFilter(tuple(self.events), self.where),
+            promoted=[PromotedColumn(column.property, column.type, column.name) for column in self.columns],
+            lake=self.lake,
+            start_date=date.fromisoformat(self.start_date) if self.start_date else None,
+            allow_shrink=self.allow_shrink,
+            refresh_days=self.refresh_days,
+            refresh_at=self.refresh_at,
+            reconcile=self.reconcile,
+            tolerance=self.tolerance,
+        )

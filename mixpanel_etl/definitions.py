@@ -1,0 +1,13 @@
+"""The Dagster entry point: everything under `defs/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """This project's definitions, from the YAML files under `mixpanel_etl/defs`."""
+    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)

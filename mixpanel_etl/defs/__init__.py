@@ -1,0 +1,1 @@
+"""This project's own instances of the components."""

@@ -1,0 +1,8 @@
+"""Dagster: the resource, and the definitions that the components build.
+
+`export_definitions` is the way in for Python; the component `mixpanel_etl.MixpanelExport` is the one for YAML.
+"""
+
+from mixpanel_etl.orchestration.definitions import export_definitions as export_definitions
+from mixpanel_etl.orchestration.export import Export as Export
+from mixpanel_etl.orchestration.resource import MixpanelResource as MixpanelResource

@@ -1,0 +1,198 @@
+"""The asset that pulls raw events: one partition a day, one request for each run of up to 100 days."""
+
+# Dagster reads the annotations of assets, so they must be types, not strings.
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from mixpanel_etl.client import MixpanelError
+from mixpanel_etl.lake import EventsTable, LakeError, PromotedColumn, PublishedDay
+from mixpanel_etl.orchestration.resource import MixpanelResource
+from mixpanel_etl.pull import MAX_DAYS, EventFilter, Progress, pull_events
+from mixpanel_etl.settings import DEFAULT_PREFIX, SettingsError
+
+_SECONDS_BETWEEN_PROGRESS = 15
+
+
+@dataclass(frozen=True)
+class Export:
+    """One export of a project's events, as a Dagster asset.
+
+    Attributes:
+        spec: the asset's key, group, owners, tags and description; its partitions are made here.
+        mixpanel: the project.
+        table: folder of the lake that holds the days.
+        only: which events.
+        promoted: properties with typed columns.
+        lake: path or URI of the lake; by default the project's setting.
+        start_date: the first day; by default the project's setting.
+        allow_shrink: let a day with fewer events than the lake holds replace it.
+        refresh_days: the schedule asks again for so many of the last days, because events arrive late.
+        refresh_at: cron expression of the schedule, in the zone in which the export cuts its days.
+        reconcile: compare the counts with Mixpanel's own after each run, for two queries.
+        tolerance: share of a day's events by which the counts may differ; Mixpanel counts after merging identities.
+    """
+
+    spec: dg.AssetSpec
+    mixpanel: MixpanelResource = field(default_factory=MixpanelResource)
+    table: str = "events"
+    only: EventFilter = field(default_factory=EventFilter)
+    promoted: Sequence[PromotedColumn] = ()
+    lake: str | None = None
+    start_date: date | None = None
+    allow_shrink: bool = False
+    refresh_days: int = 5
+    refresh_at: str = "0 3 * * *"
+    reconcile: bool = True
+    tolerance: float = 0.01
+
+    def events_table(self) -> EventsTable:
+        return EventsTable(self.lake or self.mixpanel.settings().lake, self.table, tuple(self.promoted))
+
+    def partitions(self) -> dg.DailyPartitionsDefinition:
+        """The days that are over, in the zone in which the project's export cuts them."""
+        settings = self.mixpanel.settings()
+        return dg.DailyPartitionsDefinition(str(self.start_date or settings.start_date), timezone=settings.export_zone)
+
+    @property
+    def pool(self) -> str:
+        """One for all exports of a project: what they share is its budget."""
+        prefix = self.mixpanel.env_prefix.lower().rstrip("_")
+        return f"{prefix or DEFAULT_PREFIX.lower().rstrip('_')}_export"
+
+
+class ExportConfig(dg.Config):
+    """What may be decided anew for each run, in the launchpad."""
+
+    allow_shrink: bool = Field(
+        default=False,
+        description="Replace days even if Mixpanel now has fewer events for them than the lake "
+        "(retention, a deletion, a changed filter).",
+    )
+
+
+def export_asset(export: Export) -> dg.AssetsDefinition:
+    """The asset of an export.
+
+    Each published day is recorded as one materialization of its partition, also when the run fails later on.
+    """
+
+    @dg.multi_asset(
+        specs=[
+            export.spec.replace_attributes(partitions_def=export.partitions()).merge_attributes(
+                kinds={"mixpanel", "parquet"}, metadata=_declared(export)
+            )
+        ],
+        name=export.spec.key.to_python_identifier(),
+        backfill_policy=dg.BackfillPolicy.multi_run(MAX_DAYS),
+        pool=export.pool,
+    )
+    def events(context: dg.AssetExecutionContext, config: ExportConfig) -> dg.MaterializeResult[Any]:
+        done: dict[str, dict[str, Any]] = {}
+        try:
+            with _failures_that_say_what_to_do():
+                _pull(context, export, export.allow_shrink or config.allow_shrink, done)
+        except BaseException:
+            # Not only exceptions: a run that is terminated keeps what it published, too.
+            for day, metadata in done.items():
+                context.log_event(dg.AssetMaterialization(export.spec.key, partition=day, metadata=metadata))
+            raise
+        for day, metadata in done.items():
+            context.add_asset_metadata(metadata, partition_key=day)
+        return dg.MaterializeResult()
+
+    return events
+
+
+def _pull(
+    context: dg.AssetExecutionContext, export: Export, allow_shrink: bool, done: dict[str, dict[str, Any]]
+) -> None:
+    table = export.events_table()
+    days = [date.fromisoformat(key) for key in context.partition_keys]
+    run_id = context.run.root_run_id or context.run_id
+    if context.run.root_run_id or context.retry_number:
+        done |= {str(day.day): _metadata(day) for day in _published_by(run_id, table, days)}
+        context.log.info(f"{len(done)} of {len(days)} days were published by an earlier try of this run")
+    missing = [day for day in days if str(day) not in done]
+    with export.mixpanel.client(context.log) as mixpanel:
+        published = pull_events(
+            mixpanel,
+            table,
+            missing,
+            export.only,
+            run_id=run_id,
+            allow_shrink=allow_shrink,
+            on_progress=_every(_SECONDS_BETWEEN_PROGRESS, lambda progress: context.log.info(_sentence(progress))),
+        )
+        for day in published:
+            done[str(day.day)] = _metadata(day)
+    context.log.info(f"published {len(missing)} days to {table.uri}")
+
+
+def _published_by(run_id: str, table: EventsTable, days: Sequence[date]) -> list[PublishedDay]:
+    found = (table.day(day) for day in days)
+    return [day for day in found if day and day.request.get("run_id") == run_id]
+
+
+def _metadata(day: PublishedDay) -> dict[str, Any]:
+    times = {
+        "first_event": day.first_time,
+        "last_event": day.last_time,
+        "newest_processing_time": day.newest_processing_time,
+    }
+    return {
+        "dagster/partition_row_count": day.rows,
+        "dagster/uri": dg.MetadataValue.path(day.uri),
+        "mixpanel_etl/duplicates_removed": day.duplicates,
+        "mixpanel_etl/bytes": day.bytes,
+        **{f"mixpanel_etl/{name}": dg.MetadataValue.timestamp(moment) for name, moment in times.items() if moment},
+    }
+
+
+def _declared(export: Export) -> dict[str, Any]:
+    columns = [
+        dg.TableColumn(
+            column.name,
+            str(column.type.storage_type if column.name == "properties" else column.type),
+            constraints=dg.TableColumnConstraints(nullable=column.nullable),
+        )
+        for column in export.events_table().schema
+    ]
+    return {
+        "dagster/column_schema": dg.TableSchema(columns),
+        "dagster/storage_kind": "parquet",
+        "dagster/uri": dg.MetadataValue.path(export.events_table().uri),
+        **export.spec.metadata,
+    }
+
+
+def _every(seconds: float, tell: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    told = time.monotonic()
+
+    def progress(now: Progress) -> None:
+        nonlocal told
+        if time.monotonic() - told >= seconds:
+            told = time.monotonic()
+            tell(now)
+
+    return progress
+
+
+def _sentence(progress: Progress) -> str:
+    return f"{progress.window}: {progress.rows:,} events so far, {progress.wire_bytes / 1e6:,.1f} MB received"
+
+
+class _failures_that_say_what_to_do:  # noqa: N801 - reads as what it does
+    """Turns our own errors into a `dg.Failure` that shows their advice and is not tried again without a change."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, MixpanelError | LakeError | SettingsError):
+            raise dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error

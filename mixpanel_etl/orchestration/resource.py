@@ -1,0 +1,57 @@
+"""The Mixpanel project as a Dagster resource: where its settings are, never what they are."""
+
+from __future__ import annotations
+
+from logging import Logger
+
+import dagster as dg
+from pydantic import Field
+
+from mixpanel_etl.client import Mixpanel, Wait
+from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
+
+
+class MixpanelResource(dg.ConfigurableResource[Mixpanel]):
+    """A Mixpanel project whose settings and credentials are environment variables.
+
+    No secret passes through Dagster's configuration, so none can show in its UI or storage.
+
+    Example:
+        .. code-block:: python
+
+            @dg.asset
+            def event_names(mixpanel: MixpanelResource) -> list[str]:
+                with mixpanel.client() as client:
+                    return client.query.event_names()
+    """
+
+    env_prefix: str = Field(
+        default=DEFAULT_PREFIX,
+        description="What the variables of this project begin with: MIXPANEL_ by default, MIXPANEL_EU_ for another.",
+    )
+
+    def settings(self) -> Settings:
+        """The settings as they are in this process.
+
+        Raises:
+            SettingsError: one line for each missing or contradictory variable.
+        """
+        return Settings.load(self.env_prefix)
+
+    def client(self, log: Logger | None = None) -> Mixpanel:
+        """A client of the project; use it as a context manager.
+
+        Args:
+            log: told of waits for the rate limits, for example `context.log`.
+
+        Raises:
+            SettingsError: credentials are missing.
+        """
+        settings = self.settings()
+        settings.require_credentials()
+        return Mixpanel(settings, on_wait=None if log is None else lambda wait: log.info(_sentence(wait)))
+
+
+def _sentence(wait: Wait) -> str:
+    until = f" until {wait.until:%H:%M:%S} UTC" if wait.until else ""
+    return f"waiting{until}: {wait.reason}"
