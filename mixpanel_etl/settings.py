@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
@@ -191,13 +191,20 @@ def is_loopback(host: str | None) -> bool:
 def _checked_base_url(url: str) -> str:
     parts = urlsplit(url)
     # The URL is not repeated in these two messages: it may hold a password.
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _has_good_port(parts):
         raise ValueError("is no URL: write it like https://proxy.example.com or http://127.0.0.1:8080")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("may hold a scheme, a host, a port and a path, but no user, password, query or fragment")
     if parts.scheme != "https" and not is_loopback(parts.hostname):
         raise ValueError(f"{url!r} would send credentials unencrypted: use https (http is for loopback hosts)")
     return url.rstrip("/")
+
+
+def _has_good_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False
 
 
 def _problems(error: ValidationError, prefix: str) -> Iterator[str]:
