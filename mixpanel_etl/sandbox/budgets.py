@@ -30,6 +30,13 @@ class Limits(NamedTuple):
     concurrent: int
 
 
+class Usage(NamedTuple):
+    """Requests admitted in the last hour, and how many are being answered now."""
+
+    in_last_hour: int
+    running: int
+
+
 LIMITS: dict[Family, Limits] = {"export": Limits(60, 3, 100), "query": Limits(60, 60, 5)}
 
 
@@ -68,10 +75,10 @@ class Budgets:
                 raise Refusal(429, INGESTION_TEXT, retry_after_header(project.retry_after, wait.total_seconds()))
             used.append((now, size, events))
 
-    def used(self, project_id: int, family: Family) -> int:
-        """Requests admitted in the last hour."""
+    def usage(self, project_id: int, family: Family) -> Usage:
         with self._lock:
-            return len(self._in_last_hour(project_id, family, self._clock.now()))
+            in_last_hour = self._in_last_hour(project_id, family, self._clock.now())
+            return Usage(len(in_last_hour), self._running[project_id, family])
 
     def reset(self) -> None:
         """Forget what was used, as if an hour had passed."""

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from mixpanel_etl.sandbox.budgets import LIMITS
 from mixpanel_etl.sandbox.changes import merge
 from mixpanel_etl.sandbox.environment import environment
 from mixpanel_etl.sandbox.faults import Fault
@@ -60,10 +61,7 @@ async def overview(request: Request) -> Response:
             "created_before_2023": project.created_before_2023,
             "plan": project.plan,
             "events": state.store.count(project.project_id),
-            "used_in_last_hour": {
-                "export": state.budgets.used(project.project_id, "export"),
-                "query": state.budgets.used(project.project_id, "query"),
-            },
+            "budgets": {family: state.budgets.usage(project.project_id, family)._asdict() for family in LIMITS},
         }
         for project in state.projects
     ]
@@ -188,7 +186,7 @@ def _route(method: str, path: str, handler: Handler) -> Route:
     async def answer(request: Request) -> Response:
         try:
             return await handler(request)
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, OSError) as error:
             raise Refusal(400, str(error)) from error
 
     return Route(f"/sandbox{path}", answering(_shape, answer), methods=[method])

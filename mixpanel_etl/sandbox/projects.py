@@ -123,11 +123,11 @@ class Projects:
         return self._by_id.get(project_id)
 
     def of(self, project_id: int | None) -> Project:
-        """The project of that id, or the first one. Raises KeyError for an id that the sandbox does not have."""
+        """The project of that id, or the first one. Raises ValueError for an id that the sandbox does not have."""
         if project_id is None:
             return self.first
         if project_id not in self._by_id:
-            raise KeyError(f"project_id {project_id} is not in this sandbox, which has {sorted(self._by_id)}")
+            raise ValueError(f"project_id {project_id} is not in this sandbox, which has {sorted(self._by_id)}")
         return self._by_id[project_id]
 
 

@@ -29,7 +29,7 @@ _START_SECONDS = 10
 class Sandbox:
     """A Mixpanel with its own projects, events, clock and faults, as long as the `with` block lasts.
 
-    Methods that take a `project_id` mean the first project without it, and raise KeyError for an unknown one.
+    Methods that take a `project_id` mean the first project without it, and raise ValueError for an unknown one.
 
     Args:
         projects: at least one; by default one with every default.
@@ -75,6 +75,19 @@ class Sandbox:
         if self._state:
             self._state.store.close()
             self._state = None
+
+    def reset(self, projects: Sequence[Project] = ()) -> None:
+        """Begin anew without a restart: no events, requests, faults or used budgets, and the real clock.
+
+        The projects stay unless others are given.
+        """
+        state = self._running
+        self._projects = state.projects = Projects(projects or self.projects)
+        state.store.clear()
+        state.faults.clear()
+        state.budgets.reset()
+        state.clock.reset()
+        state.requests.clear()
 
     @property
     def url(self) -> str:

@@ -1,0 +1,23 @@
+"""What the tests send and read."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+Call = Callable[..., requests.Response]
+
+
+def line(event: str = "Login", time: int = 1_704_067_200, **properties: object) -> bytes:
+    """An exported line; `time` is 2024-01-01 00:00 UTC unless told otherwise, `insert_id` becomes `$insert_id`."""
+    if "insert_id" in properties:
+        properties["$insert_id"] = properties.pop("insert_id")
+    members = {"time": time, "distinct_id": "u1", **properties}
+    return json.dumps({"event": event, "properties": members}, ensure_ascii=False).encode()
+
+
+def events_of(response: requests.Response) -> list[dict[str, Any]]:
+    """The events of an export."""
+    assert response.status_code == 200, response.text
+    return [json.loads(text) for text in response.content.split(b"\n") if text]
