@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import dagster as dg
+
+# Backfill policies and pools have been in beta for years, and Dagster says so for every asset.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 
 @dg.definitions

@@ -47,6 +47,13 @@ class Storage(Protocol):
     def names(self, folder: str, suffix: str) -> list[str]:
         """The files below a folder whose names end so, sorted."""
 
+    def probe(self) -> None:
+        """Write a file and remove it again.
+
+        Raises:
+            OSError: this is not allowed or not possible; the text says why.
+        """
+
     def dataset(self, names: list[str], schema: pa.Schema) -> ds.Dataset:
         """The Parquet files of these names, to be read lazily."""
 
@@ -91,6 +98,10 @@ class Disk:
     def names(self, folder: str, suffix: str) -> list[str]:
         found = (self._root / folder).rglob(f"*{suffix}")
         return sorted(str(path.relative_to(self._root)) for path in found if not path.name.startswith("."))
+
+    def probe(self) -> None:
+        with self.draft("probe") as draft:
+            Path(draft.path).write_bytes(b"probe")
 
     def dataset(self, names: list[str], schema: pa.Schema) -> ds.Dataset:
         return ds.dataset([self.uri(name) for name in names], schema=schema, format="parquet")
@@ -189,6 +200,10 @@ class S3:
     def names(self, folder: str, suffix: str) -> list[str]:
         found = self.fs.find(f"{self._prefix}/{folder}")
         return sorted(path.removeprefix(f"{self._prefix}/") for path in found if path.endswith(suffix))
+
+    def probe(self) -> None:
+        self.fs.pipe_file(self.uri(".probe"), b"probe")
+        self.fs.rm_file(self.uri(".probe"))
 
     def dataset(self, names: list[str], schema: pa.Schema) -> ds.Dataset:
         paths = [f"{self._prefix}/{name}" for name in names]

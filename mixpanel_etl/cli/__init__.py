@@ -1,0 +1,22 @@
+"""The command line, `mixpanel-etl`: a module for each command."""
+
+from __future__ import annotations
+
+import typer
+
+from mixpanel_etl.cli.backfill import backfill
+from mixpanel_etl.cli.demo import demo
+from mixpanel_etl.cli.dev import dev
+from mixpanel_etl.cli.doctor import doctor
+from mixpanel_etl.cli.export import export
+from mixpanel_etl.cli.sandbox import sandbox
+
+app = typer.Typer(
+    name="mixpanel-etl",
+    help="Mixpanel to Parquet and back. Settings come from MIXPANEL_* variables; `.env.example` lists them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # locals hold credentials
+)
+for command in (export, backfill, doctor, sandbox, demo, dev):
+    app.command()(command)

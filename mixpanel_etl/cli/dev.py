@@ -1,0 +1,47 @@
+"""`mixpanel-etl dev`: Dagster's UI, with a sandbox behind it when there are no credentials."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixpanel_etl.cli.demo import ROOT, demo_project
+from mixpanel_etl.cli.shared import console, told_plainly
+from mixpanel_etl.settings import Settings, SettingsError
+
+
+def dev(port: Annotated[int, typer.Option(help="Of the UI, on localhost.")] = 3000) -> None:
+    """Run Dagster's webserver and daemon; against a sandbox with demo data when no credentials are set."""
+    with told_plainly():
+        if _has_credentials():
+            os.environ.setdefault("DAGSTER_HOME", str(Path("dagster_home").absolute()))
+            raise typer.Exit(_dagster(port))
+        console.print("no credentials are set: using a sandbox with generated events")
+        with demo_project(ROOT.absolute()):
+            code = _dagster(port)
+        raise typer.Exit(code)
+
+
+def _has_credentials() -> bool:
+    settings = Settings.load()
+    try:
+        settings.require_credentials()
+    except SettingsError:
+        return False
+    return True
+
+
+def _dagster(port: int) -> int:
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "mixpanel_etl.definitions", "-p", str(port)]
+    console.print(f"Dagster is starting: http://localhost:{port}")
+    process = subprocess.Popen(command)  # noqa: S603 - our own interpreter and arguments
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        # Ctrl-C went to both; give Dagster the time to stop its own processes.
+        return process.wait()

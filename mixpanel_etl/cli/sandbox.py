@@ -1,0 +1,38 @@
+"""`mixpanel-etl sandbox`: a Mixpanel on localhost."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixpanel_etl.cli.shared import DATES, console, told_plainly
+
+
+def sandbox(
+    port: Annotated[int, typer.Option(help="Where to listen on 127.0.0.1.")] = 8010,
+    load: Annotated[
+        list[Path] | None, typer.Option(help="File of exported events (JSON lines, .gz or not); may be repeated.")
+    ] = None,
+    generate: Annotated[int, typer.Option(help="Make so many events of a small web shop.")] = 0,
+    from_date: Annotated[datetime | None, typer.Option("--from", formats=DATES, help="First day of these.")] = None,
+    to_date: Annotated[datetime | None, typer.Option("--to", formats=DATES, help="Last day of these.")] = None,
+    projects: Annotated[
+        Path | None, typer.Option(help="File that declares the projects (docs/sandbox.md); by default there is one.")
+    ] = None,
+) -> None:
+    """Run a Mixpanel on localhost until Ctrl-C, and print the variables that point the package at it."""
+    with told_plainly():
+        from mixpanel_etl.sandbox import read_projects, serve  # DuckDB and uvicorn, an extra of the package
+
+        serve(
+            read_projects(projects) if projects else (),
+            port=port,
+            load=load or (),
+            generate=generate,
+            from_date=from_date.date() if from_date else None,
+            to_date=to_date.date() if to_date else None,
+            say=lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
+        )

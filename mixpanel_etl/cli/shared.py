@@ -1,0 +1,34 @@
+"""What the commands have in common: dates, errors without tracebacks, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mixpanel_etl.client import MixpanelError
+from mixpanel_etl.lake import LakeError
+from mixpanel_etl.orchestration.backfill import BackfillError
+from mixpanel_etl.settings import SettingsError
+
+console = Console()
+errors = Console(stderr=True)
+
+DATES = ["%Y-%m-%d"]
+FromDate = Annotated[datetime, typer.Option("--from", formats=DATES, help="First day, YYYY-MM-DD.")]
+ToDate = Annotated[datetime, typer.Option("--to", formats=DATES, help="Last day, included.")]
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """What the user can mend is said in a sentence, with exit code 1."""
+    try:
+        yield
+    except (MixpanelError, LakeError, SettingsError, BackfillError, OSError) as error:
+        errors.print(f"[bold red]{type(error).__name__}[/]: ", end="")
+        errors.print(str(error), markup=False, highlight=False)
+        raise typer.Exit(1) from None

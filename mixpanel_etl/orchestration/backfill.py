@@ -1,0 +1,119 @@
+"""Backfills in ranges that respect an asset's backfill policy, which Dagster's own command line does not cut."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+import dagster as dg
+from dagster._core.execution.backfill import PartitionBackfill
+from dagster._core.storage.partition_status_cache import AssetPartitionStatus
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._core.utils import make_new_backfill_id
+
+Which = Literal["all", "missing", "failed"]
+
+
+class BackfillError(ValueError):
+    """The asset or the days asked for are not there to be backfilled."""
+
+
+class Backfill:
+    """The days of one partitioned asset that are to be materialized.
+
+    Args:
+        definitions: of the project.
+        asset: its key, as `mixpanel/events`.
+        instance: of Dagster.
+
+    Raises:
+        BackfillError: there is no such asset, or it has no daily partitions.
+    """
+
+    def __init__(self, definitions: dg.Definitions, asset: str, instance: dg.DagsterInstance) -> None:
+        self._definitions = definitions
+        self._instance = instance
+        self._key = dg.AssetKey.from_user_string(asset)
+        self._graph = definitions.resolve_asset_graph()
+        if self._key not in self._graph.materializable_asset_keys:
+            known = sorted(key.to_user_string() for key in self._graph.materializable_asset_keys)
+            raise BackfillError(f"--asset {asset}: there is no such asset; there are {', '.join(known)}")
+        partitions = self._graph.get(self._key).partitions_def
+        if not isinstance(partitions, dg.DailyPartitionsDefinition):
+            raise BackfillError(f"--asset {asset} has no daily partitions")
+        self._partitions = partitions
+
+    def days(self, first: str, last: str, which: Which = "all") -> list[str]:
+        """The partitions between two days (YYYY-MM-DD, both included) that are to be done.
+
+        Args:
+            first: first day.
+            last: last day.
+            which: all of them, those not materialized so far, or those of them that failed.
+
+        Raises:
+            BackfillError: a day is no partition.
+        """
+        keys = self._partitions.get_partition_keys()
+        known = set(keys)
+        for name, day in (("--from", first), ("--to", last)):
+            if day not in known:
+                raise BackfillError(
+                    f"{name} {day} is no partition: the asset has {keys[0]} to {keys[-1]}"
+                    if keys
+                    else f"{name} {day} is no partition: no day is over since the start date"
+                )
+        wanted = [key for key in keys if first <= key <= last]
+        if which == "all":
+            return wanted
+        status = self._instance.get_status_by_partition(self._key, wanted, self._partitions) or {}
+        if which == "failed":
+            return [key for key in wanted if status.get(key) == AssetPartitionStatus.FAILED]
+        return [key for key in wanted if status.get(key) != AssetPartitionStatus.MATERIALIZED]
+
+    def ranges(self, days: Sequence[str]) -> list[list[str]]:
+        """The days as contiguous ranges, each no longer than the asset's backfill policy allows in one run."""
+        policy = self._graph.get(self._key).backfill_policy
+        most = policy.max_partitions_per_run if policy else 1
+        position = {key: n for n, key in enumerate(self._partitions.get_partition_keys())}
+        found: list[list[str]] = []
+        for day in days:
+            if found and position[day] == position[found[-1][-1]] + 1 and (most is None or len(found[-1]) < most):
+                found[-1].append(day)
+            else:
+                found.append([day])
+        return found
+
+    def run(self, days: Sequence[str]) -> dg.ExecuteInProcessResult:
+        """Materialize one of the `ranges` in this process, with its checks; a failure is in the result."""
+        job = self._definitions.resolve_implicit_global_asset_job_def()
+        return job.execute_in_process(
+            instance=self._instance,
+            asset_selection=[self._key],
+            tags={ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]},
+            run_config={"loggers": {"console": {"config": {"log_level": "WARNING"}}}},
+            raise_on_error=False,
+        )
+
+    def submit(self, days: Sequence[str]) -> str:
+        """Hand the days to Dagster's daemon, which cuts and queues the runs.
+
+        Returns:
+            The backfill's id, as the UI shows it.
+        """
+        backfill = PartitionBackfill.from_asset_partitions(
+            backfill_id=make_new_backfill_id(),
+            asset_graph=self._graph,
+            partition_names=list(days),
+            asset_selection=[self._key],
+            backfill_timestamp=time.time(),
+            tags={},
+            dynamic_partitions_store=self._instance,
+            all_partitions=False,
+            title=f"{self._key.to_user_string()} {days[0]}..{days[-1]}",
+            description=None,
+            run_config=None,
+        )
+        self._instance.add_backfill(backfill)
+        return backfill.backfill_id
