@@ -24,9 +24,7 @@ def merge(store: Store, project_id: int, from_id: str, to_id: str) -> int:
 
     Rewritten rows keep the old id in `$distinct_id_before_identity`, and their `mp_processing_time_ms`.
     """
-    return store.rewrite(
-        project_id, from_id, [_with_identity(line, from_id, to_id) for line in store.lines_of(project_id, from_id)]
-    )
+    return store.rewrite(project_id, from_id, lambda line: _with_identity(line, from_id, to_id))
 
 
 def late_lines(days: Days, rows: int, seed: int, timezone: str, now: datetime) -> Iterator[bytes]:

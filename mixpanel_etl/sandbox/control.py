@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,9 +28,10 @@ from mixpanel_etl.sandbox.parameters import read_dates, read_integer
 from mixpanel_etl.sandbox.projects import Project
 from mixpanel_etl.sandbox.replies import Handler, Refusal, answering, json_response
 from mixpanel_etl.sandbox.state import State
-from mixpanel_etl.sandbox.store import Days
+from mixpanel_etl.sandbox.store import Days, Kept
 
 _T = TypeVar("_T")
+_LINES_IN_CHUNK = 1000
 
 
 def control_routes() -> list[Route]:
@@ -176,10 +178,13 @@ async def deduplicated(request: Request) -> Response:
     """`?from_date=&to_date=`: one JSON object a line; its `properties` is the text of the object."""
     state, project = State.of(request), _project(request)
     days = Days(*read_dates(request.query_params))
-    kept = state.store.deduplicated(project.project_id, days)
-    lines: Iterator[bytes] = (msgspec.json.encode(row._asdict()) + b"\n" for row in kept)
-    body: AsyncIterator[bytes] = iterate_in_threadpool(lines)
-    return StreamingResponse(body, media_type="application/x-ndjson")
+    lines = _line_chunks(state.store.deduplicated(project.project_id, days))
+    return StreamingResponse(iterate_in_threadpool(lines), media_type="application/x-ndjson")
+
+
+def _line_chunks(rows: Iterator[Kept]) -> Iterator[bytes]:
+    while chunk := list(islice(rows, _LINES_IN_CHUNK)):
+        yield b"".join(msgspec.json.encode(row._asdict()) + b"\n" for row in chunk)
 
 
 def _route(method: str, path: str, handler: Handler) -> Route:

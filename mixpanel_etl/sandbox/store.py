@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -148,23 +148,19 @@ class Store:
         with closing(self._connection.cursor()) as cursor:
             return cursor.execute(sql, list(parameters)).fetchall()
 
-    def rewrite(self, project_id: int, distinct_id: str, lines: Iterable[bytes]) -> int:
-        """Replace all rows of a distinct_id by `lines`, in one transaction; how many there are now."""
-        records = [parse(line) for line in lines]
+    def rewrite(self, project_id: int, distinct_id: str, change: Callable[[bytes], bytes]) -> int:
+        """Replace every line of a user (`time` in milliseconds) by what `change` makes of it, at once; how many."""
         with self._writing:
             self._writer.begin()
             try:
+                lines = self._writer.execute(_LINES_OF_USER, [project_id, distinct_id]).fetchall()
                 self._writer.execute(_DELETE_USER, [project_id, distinct_id])
-                self._insert(project_id, records)
+                self._insert(project_id, [parse(change(line.rstrip(b"\n"))) for (line,) in lines])
             except BaseException:
                 self._writer.rollback()
                 raise
             self._writer.commit()
-        return len(records)
-
-    def lines_of(self, project_id: int, distinct_id: str) -> list[bytes]:
-        """All copies of a user's events, as lines with `time` in milliseconds, in order of arrival."""
-        return [line for (line,) in self.query(_LINES_OF_USER, [project_id, distinct_id])]
+        return len(lines)
 
     def _append(self, project_id: int, batch: Sequence[Record]) -> None:
         with self._writing:
