@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from itertools import chain
 
@@ -13,9 +13,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mixpanel_etl.sandbox.auth import Kind, authenticate
+from mixpanel_etl.sandbox.budgets import Release
 from mixpanel_etl.sandbox.changes import change_store
 from mixpanel_etl.sandbox.interference import interfered_lines
 from mixpanel_etl.sandbox.parameters import no_where, read_dates, read_flag, read_integer, read_names
+from mixpanel_etl.sandbox.projects import Project
 from mixpanel_etl.sandbox.replies import Refusal
 from mixpanel_etl.sandbox.state import State
 from mixpanel_etl.sandbox.store import Days
@@ -27,24 +29,28 @@ _ACCEPTS: tuple[Kind, ...] = ("service_account", "project_secret")
 
 
 async def export(request: Request) -> Response:
-    state, parameters = State.of(request), request.query_params
+    state = State.of(request)
     now = state.clock.now()
     project = authenticate(request, state.projects, _ACCEPTS, now, unknown="Unable to authenticate request").project
-    days = _days(*read_dates(parameters), project.today(now))
-    no_where(parameters)
-    events = read_names(parameters, "event")
-    limit = read_integer(parameters, "limit", least=1, most=MAX_LIMIT)
     release = state.budgets.enter(project, "export")
     try:
-        await run_in_threadpool(change_store, state, project, days, request.state.fault)
+        lines = await run_in_threadpool(_lines, state, project, request, project.today(now))
     except BaseException:
         release()
         raise
-    lines = state.store.lines(
-        project.project_id, days, events=events, limit=limit, time_in_ms=read_flag(parameters, "time_in_ms")
-    )
-    gzip = "gzip" in request.headers.get("accept-encoding", "").lower()
-    return _LineStream(interfered_lines(lines, request.state.fault), gzip, release, request)
+    return _LineStream(lines, release, request)
+
+
+def _lines(state: State, project: Project, request: Request, today: date) -> Iterator[bytes]:
+    parameters, fault = request.query_params, request.state.fault
+    days = _days(*read_dates(parameters), today)
+    no_where(parameters)
+    events = read_names(parameters, "event")
+    limit = read_integer(parameters, "limit", least=1, most=MAX_LIMIT)
+    in_ms = read_flag(parameters, "time_in_ms")
+    change_store(state, project, days, fault)
+    stored = state.store.lines(project.project_id, days, events=events, limit=limit, time_in_ms=in_ms)
+    return interfered_lines(stored, fault)
 
 
 def _days(first: date, last: date, today: date) -> Days:
@@ -59,14 +65,15 @@ def _days(first: date, last: date, today: date) -> Days:
 class _LineStream(Response):
     """Lines as they are read, compressed when asked for and worth it; ends its reading when the client is gone."""
 
-    def __init__(self, lines: Iterator[bytes], gzip: bool, release: Callable[[], None], request: Request) -> None:
+    def __init__(self, lines: Iterator[bytes], release: Release, request: Request) -> None:
         super().__init__()
-        self._lines, self._gzip, self._release, self._request = lines, gzip, release, request
+        self._lines, self._release, self._request = lines, release, request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         try:
             first = await run_in_threadpool(_first_bytes, self._lines)
-            compress = self._gzip and len(first) > GZIP_ABOVE_BYTES
+            gzip = "gzip" in self._request.headers.get("accept-encoding", "").lower()
+            compress = gzip and len(first) > GZIP_ABOVE_BYTES
             headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"vary", b"Accept-Encoding")]
             if compress:
                 headers.append((b"content-encoding", b"gzip"))

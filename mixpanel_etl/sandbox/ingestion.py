@@ -56,6 +56,7 @@ async def track(request: Request) -> Response:
     state = State.of(request)
     now = state.clock.now()
     try:
+        # Whose events they are is known only when they have been read.
         payload = await read_payload(request, state.projects.first.import_max_bytes)
     except Refusal as refusal:
         if refusal.status != 400:

@@ -56,6 +56,10 @@ def test_a_refused_request_uses_nothing(limited: Sandbox, export: Call) -> None:
     assert export().status_code == 429
 
 
+def test_a_request_with_a_wrong_parameter_is_paid_for(limited: Sandbox, export: Call) -> None:
+    assert [export(limit=0).status_code for _ in range(4)] == [400, 400, 400, 429]
+
+
 def test_the_61st_query_of_an_hour_is_refused_in_the_observed_words(limited: Sandbox, query: Call) -> None:
     for _ in range(60):
         assert query("/events/names", type="general").status_code == 200
