@@ -132,6 +132,24 @@ class Settings(BaseSettings):
     def _region_in_any_case(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
 
+    @field_validator(
+        "service_account_username",
+        "service_account_secret",
+        "project_token",
+        "project_secret",
+        "oauth_token",
+        mode="before",
+    )
+    @classmethod
+    def _fit_for_a_header(cls, value: object) -> object:
+        """Without the line break that secrets get when they are read from files."""
+        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not isinstance(plain, str):
+            return value
+        if not (plain.strip().isascii() and plain.strip().isprintable()):
+            raise ValueError("has a line break or another character that no credential has: copy it anew")
+        return plain.strip() or None
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str) -> str:

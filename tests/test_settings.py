@@ -81,6 +81,8 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ({"MIXPANEL_BASE_URL": "https://me:pa55@host"}, ["MIXPANEL_BASE_URL: .*no user, password"]),
         ({"MIXPANEL_BASE_URL": "https://host:port"}, ["MIXPANEL_BASE_URL: is no URL"]),
         ({"MIXPANEL_BUDGET_URL": "mysql://host/db"}, ["MIXPANEL_BUDGET_URL: mysql: .*postgresql://"]),
+        ({"MIXPANEL_OAUTH_TOKEN": "two\nlines"}, ["MIXPANEL_OAUTH_TOKEN: has a line break"]),
+        ({"MIXPANEL_PROJECT_SECRET": "naïve"}, ["MIXPANEL_PROJECT_SECRET: .*copy it anew"]),
         ({"MIXPANEL_CREATED_BEFORE_2023": "true"}, ["MIXPANEL_TIMEZONE is missing: .*MIXPANEL_CREATED_BEFORE_2023"]),
         (
             {"MIXPANEL_SERVICE_ACCOUNT_USERNAME": "etl", "MIXPANEL_PROJECT_ID": "1"},
@@ -127,6 +129,12 @@ def test_problems_name_the_variables_of_their_prefix(monkeypatch: pytest.MonkeyP
             MIXPANEL_EU_SERVICE_ACCOUNT_USERNAME="a",
             MIXPANEL_EU_SERVICE_ACCOUNT_SECRET="b",
         )
+
+
+def test_the_line_break_of_a_secret_from_a_file_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = load(monkeypatch, MIXPANEL_OAUTH_TOKEN="token\n").oauth_token
+    assert token is not None
+    assert token.get_secret_value() == "token"
 
 
 @pytest.mark.parametrize(

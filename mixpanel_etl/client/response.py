@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 from mixpanel_etl.client.errors import IncompleteResponse, ReplyError
 from mixpanel_etl.client.gunzip import gunzip
 
-CHUNK = 256 * 1024
+CHUNK = 64 * 1024
 
 
 class Response:
@@ -57,6 +57,10 @@ class Response:
         while chunk := self._read():
             self.wire_bytes += len(chunk)
             yield chunk
+        length = self.headers.get("Content-Length", "")
+        # urllib3 2 checks this by default, urllib3 1 does not.
+        if length.isdecimal() and "Transfer-Encoding" not in self.headers and self.wire_bytes != int(length):
+            raise self._ended_early(f"of {length}")
 
     def _read(self) -> bytes:
         try:
@@ -65,11 +69,11 @@ class Response:
             return chunk
         except (HTTPError, OSError) as error:
             reason = type(error).__name__
-        raise IncompleteResponse(
-            f"the body ended early, after {self.wire_bytes} bytes ({reason})",
-            endpoint=self.endpoint,
-            status=self.status,
-        )
+        raise self._ended_early(f"({reason})")
+
+    def _ended_early(self, detail: str) -> IncompleteResponse:
+        message = f"the body ended early, after {self.wire_bytes} bytes {detail}"
+        return IncompleteResponse(message, endpoint=self.endpoint, status=self.status)
 
     def _require_framing(self) -> None:
         framed = "Content-Length" in self.headers or "Transfer-Encoding" in self.headers

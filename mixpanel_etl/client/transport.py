@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from mixpanel_etl.client import credentials, failures
 from mixpanel_etl.client.budget import Budgets
 from mixpanel_etl.client.credentials import Credential
-from mixpanel_etl.client.errors import MixpanelError
+from mixpanel_etl.client.errors import DeadlineExceeded, MixpanelError
 from mixpanel_etl.client.operations import Request
 from mixpanel_etl.client.regions import url_of
 from mixpanel_etl.client.response import Response
@@ -28,6 +28,8 @@ from mixpanel_etl.client.waiting import Waiter
 from mixpanel_etl.settings import DEFAULT_PREFIX, Settings, is_loopback
 
 POOLED_CONNECTIONS = 16
+# Seconds that even a request gets which was sent at the last moment: its budget is spent already.
+SHORTEST_TIMEOUT = 30.0
 
 T = TypeVar("T")
 
@@ -47,8 +49,8 @@ class Transport:
         budgets: the rate limits, shared with other processes.
         waiter: how to wait.
         timeouts: of one attempt.
-        deadline: seconds that one request may take from the call to its response, all waits included (the
-            streamed body of an export comes after that, and has only the read time-out).
+        deadline: seconds that one request may take, all waits and retries included; an attempt under way gets 30
+            seconds more. The body of a stream comes after that, and has only the read time-out.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Transport:
     @contextmanager
     def stream(self, request: Request) -> Iterator[Response]:
         """Send, and hand out the response with its body unread. Only what comes before the body is retried."""
-        response = self._send(request, lambda response: response)
+        response = self._send(request, lambda response, _: response)
         try:
             yield response
         finally:
@@ -81,7 +83,7 @@ class Transport:
 
     def read(self, request: Request) -> bytes:
         """Send, and read the whole body, which must fit in memory. A cut body is retried too."""
-        return self._send(request, _read)
+        return self._send(request, self._whole)
 
     def json(self, request: Request) -> Any:
         """Send, and decode a JSON reply.
@@ -91,7 +93,7 @@ class Transport:
         """
         return failures.decoded(self.read(request), endpoint=request.operation.endpoint, scrub=self._scrub)
 
-    def _send(self, request: Request, consume: Callable[[Response], T]) -> T:
+    def _send(self, request: Request, consume: Callable[[Response, float], T]) -> T:
         operation = request.operation
         credential = credentials.choose(
             operation.accepts, self.settings, self._credentials, endpoint=operation.endpoint
@@ -106,20 +108,21 @@ class Transport:
         return result
 
     def _attempt(
-        self, request: Request, credential: Credential, deadline_at: float, consume: Callable[[Response], T]
+        self, request: Request, credential: Credential, deadline_at: float, consume: Callable[[Response, float], T]
     ) -> T:
-        response = self._exchange(request, credential, self._budgets.acquire(request, deadline_at))
+        response = self._exchange(request, credential, deadline_at)
         try:
             error = failures.error_of(response, self._scrub)
             if error is not None:
                 raise error
-            return consume(response)
+            return consume(response, deadline_at)
         except BaseException:
             response.close()
             raise
 
-    def _exchange(self, request: Request, credential: Credential, release: Callable[[], None]) -> Response:
+    def _exchange(self, request: Request, credential: Credential, deadline_at: float) -> Response:
         operation = request.operation
+        release = self._budgets.acquire(request, deadline_at)
         requested_at = self._waiter.clock.now()
         try:
             answer = self.session.request(
@@ -134,7 +137,7 @@ class Transport:
                 data=request.body,
                 headers=dict(request.headers),
                 auth=credential,
-                timeout=self._timeouts,
+                timeout=self._time_left(deadline_at),
                 # A redirect would carry the credentials, or the data, to where nobody decided to send them.
                 allow_redirects=False,
                 stream=True,
@@ -150,6 +153,19 @@ class Transport:
         # Raised out here: the original would carry the request, with its Authorization header, along.
         raise failure
 
+    def _time_left(self, deadline_at: float) -> Timeouts:
+        left = max(SHORTEST_TIMEOUT, deadline_at - self._waiter.clock.monotonic())
+        return Timeouts(min(self._timeouts.connect, left), min(self._timeouts.read, left))
+
+    def _whole(self, response: Response, deadline_at: float) -> bytes:
+        body = bytearray()
+        for chunk in response:
+            body += chunk
+            if self._waiter.clock.monotonic() > deadline_at + SHORTEST_TIMEOUT:
+                raise DeadlineExceeded(f"after {len(body)} bytes of the reply", endpoint=response.endpoint)
+        response.close()
+        return bytes(body)
+
 
 def _session(settings: Settings) -> requests.Session:
     session = requests.Session()
@@ -163,10 +179,3 @@ def _session(settings: Settings) -> requests.Session:
     # proxy would get the credentials unencrypted.
     session.trust_env = not (settings.base_url and is_loopback(urlsplit(settings.base_url).hostname))
     return session
-
-
-def _read(response: Response) -> bytes:
-    try:
-        return b"".join(response)
-    finally:
-        response.close()
