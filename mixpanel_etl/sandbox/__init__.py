@@ -1,13 +1,21 @@
-"""A Mixpanel on localhost: its endpoints, its rules and its faults, over events of your own. See docs/sandbox.md."""
+"""A Mixpanel on localhost: its endpoints, its rules and its faults, over events of your own. See docs/sandbox.md.
 
-from mixpanel_etl.sandbox.clock import Clock
-from mixpanel_etl.sandbox.faults import Fault
-from mixpanel_etl.sandbox.generate import generate_lines
-from mixpanel_etl.sandbox.projects import Project, ServiceAccount, read_projects
-from mixpanel_etl.sandbox.serve import read_lines, serve
-from mixpanel_etl.sandbox.server import Sandbox
-from mixpanel_etl.sandbox.state import SeenRequest
-from mixpanel_etl.sandbox.store import Kept
+pytest imports this package in every run, for the fixture: what it offers is imported when it is first used, so that
+nobody pays for DuckDB and uvicorn, or has to have them, who does not use the sandbox.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mixpanel_etl.sandbox.clock import Clock
+    from mixpanel_etl.sandbox.faults import Fault
+    from mixpanel_etl.sandbox.foreground import read_lines, serve
+    from mixpanel_etl.sandbox.generate import generate_lines
+    from mixpanel_etl.sandbox.projects import Project, ServiceAccount, read_projects
+    from mixpanel_etl.sandbox.server import Sandbox
+    from mixpanel_etl.sandbox.state import SeenRequest
+    from mixpanel_etl.sandbox.store import Kept
 
 __all__ = [
     "Clock",
@@ -22,3 +30,23 @@ __all__ = [
     "read_projects",
     "serve",
 ]
+
+_HOMES = {
+    "Clock": "clock",
+    "Fault": "faults",
+    "Kept": "store",
+    "Project": "projects",
+    "Sandbox": "server",
+    "SeenRequest": "state",
+    "ServiceAccount": "projects",
+    "generate_lines": "generate",
+    "read_lines": "foreground",
+    "read_projects": "projects",
+    "serve": "foreground",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

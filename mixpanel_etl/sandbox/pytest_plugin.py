@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def mixpanel_sandbox() -> Iterator[Sandbox]:
     """A running sandbox with one project (UTC, id 12345) and no events, for one test."""
-    from mixpanel_etl.sandbox.server import Sandbox  # pytest loads this module in every run, with or without DuckDB
+    from mixpanel_etl.sandbox.server import Sandbox  # loaded by every pytest run: see the package
 
     with Sandbox() as sandbox:
         yield sandbox

@@ -36,6 +36,7 @@ class RecordError(ValueError):
 def parse(line: bytes) -> Record:
     """The record of one exported line. Raises RecordError when it is not JSON or has no event, properties or time."""
     try:
+        line.decode("utf-8")  # what msgspec leaves undecoded it does not check
         outer = _decode_line(line)
         keys = _decode_keys(outer.properties)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -44,13 +45,12 @@ def parse(line: bytes) -> Record:
     if abs(time_ms) >= _LATEST_MS:
         raise RecordError(f"time {keys.time} lies outside what can be a date: {line[:80]!r}")
     start, end = _time_span(line, bytes(outer.properties))
-    processing = keys.mp_processing_time_ms
     return Record(
         outer.event,
         time_ms,
         _text(keys.distinct_id),
         _text(keys.insert_id),
-        processing if isinstance(processing, int) and abs(processing) < 2**63 else None,
+        _integer(keys.mp_processing_time_ms),
         line[:start],
         line[end:],
     )
@@ -117,6 +117,10 @@ def _skip_space(text: str, position: int) -> int:
     while text[position] in " \t\r\n":
         position += 1
     return position
+
+
+def _integer(value: object) -> int | None:
+    return value if type(value) is int and abs(value) < 2**63 else None
 
 
 def _text(value: object) -> str | None:

@@ -21,6 +21,13 @@ def test_the_fixture_gives_a_running_sandbox(mixpanel_sandbox: Sandbox) -> None:
     assert requests.get(f"{mixpanel_sandbox.url}/sandbox", timeout=10).status_code == 200
 
 
+def test_to_have_the_fixture_costs_no_import_of_the_server() -> None:
+    modules = "{'duckdb', 'uvicorn', 'pyarrow'} & {*sys.modules}"
+    script = f"import sys, mixpanel_etl.sandbox.pytest_plugin as _; print({modules})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 def test_a_stopped_sandbox_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     threads = threading.active_count()
@@ -65,12 +72,14 @@ def test_exports_run_beside_each_other_and_beside_loading(sandbox: Sandbox, expo
 
 
 def test_a_client_that_leaves_midway_gives_its_place_back(sandbox: Sandbox) -> None:
-    sandbox.generate(30_000, date(2024, 1, 1), date(2024, 1, 3))
+    for _ in range(5):
+        sandbox.load([line(note="x" * 1_000_000)] * 10)
     project = sandbox.projects[0]
     url = f"{sandbox.url}/api/2.0/export?project_id={project.project_id}&from_date=2024-01-01&to_date=2024-01-03"
-    headers = {"Accept-Encoding": "identity"}  # 20 MB, more than the buffers between server and client hold
+    headers = {"Accept-Encoding": "identity"}  # 50 MB, more than the buffers between server and client hold
     with requests.get(url, auth=project.account[:2], headers=headers, stream=True, timeout=10) as response:
-        next(response.iter_content(1000))
+        chunks = response.iter_content(1000)
+        next(chunks)
         assert _running_exports(sandbox) == 1
     assert any(_running_exports(sandbox) == 0 for _ in range(1000))
 

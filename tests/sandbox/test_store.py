@@ -82,7 +82,7 @@ def test_a_merge_rewrites_stored_rows_and_nothing_else_in_them(sandbox: Sandbox,
         b'{"event":"E","properties":{}}',
         b'{"event":"E","properties":{"time":"x"}}',
         b'{"event":"E","properties":{"time":1e40}}',
-        b'{"event":"\xff","properties":{"time":1}}',
+        b'{"event":"E","properties":{"a":"\xff","time":1}}',
     ],
 )
 def test_a_line_that_is_no_event_is_refused_by_its_number(sandbox: Sandbox, bad: bytes) -> None:
