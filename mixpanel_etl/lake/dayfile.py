@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mixpanel_etl.lake.columns import JSON, TIMESTAMP
 from mixpanel_etl.lake.window import Window
 
+#: Rows of a row group: few enough to skip by statistics, enough to compress.
+ROW_GROUP_ROWS = 65_536
+_WRITE_ROWS = 8_192
 _METADATA_KEY = "mixpanel_etl"
 
 
@@ -71,66 +74,69 @@ class PublishedDay:
     request: dict[str, Any]
 
 
-class DayFile:
-    """Writes the Parquet file of one day.
+def write_day(
+    path: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema, provenance: Provenance, duplicates: int
+) -> int:
+    """Write the file of a day.
 
     Args:
-        path: where; the file is complete after `close`.
+        path: where.
+        batches: its rows in `stored_schema` without the day.
         schema: of the events table.
+        provenance: goes into the metadata.
+        duplicates: copies that were left out of the rows.
+
+    Returns:
+        How many rows were written.
     """
+    indexed = [name for name in schema.names if name != "properties"]
+    unique = ("time", "insert_id", "processing_time")
+    seen = _Seen()
+    with pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[name for name in indexed if name not in unique],
+        write_statistics=indexed,
+    ) as writer:
+        for stored in batches:
+            for part in range(0, stored.num_rows, _WRITE_ROWS):
+                rows = _final(stored.slice(part, _WRITE_ROWS), schema, provenance.window)
+                writer.write_batch(rows, row_group_size=ROW_GROUP_ROWS)
+                seen.note(rows)
+        record = {"duplicates": duplicates, "request": provenance.plain(), **seen.times}
+        writer.add_key_value_metadata({_METADATA_KEY: json.dumps(record, ensure_ascii=False, default=str)})
+    return seen.rows
 
-    def __init__(self, path: str, schema: pa.Schema) -> None:
-        indexed = [name for name in schema.names if name != "properties"]
-        unique = ("time", "insert_id", "processing_time")
+
+def _final(rows: pa.RecordBatch, schema: pa.Schema, window: Window) -> pa.RecordBatch:
+    columns = {
+        **{name: rows.column(name) for name in rows.schema.names},
+        "time": window.utc(rows.column("time")),
+        "processing_time": rows.column("processing_time").cast(TIMESTAMP),
+        "properties": pa.ExtensionArray.from_storage(JSON, rows.column("properties")),
+    }
+    return pa.record_batch([columns[name] for name in schema.names], schema=schema)
+
+
+class _Seen:
+    """How many rows were written, and the extremes of their times."""
+
+    def __init__(self) -> None:
         self.rows = 0
-        self.fragments = 0
-        self._extremes: dict[str, datetime] = {}
-        self._writer = pq.ParquetWriter(
-            path,
-            schema,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=[name for name in indexed if name not in unique],
-            write_statistics=indexed,
-        )
+        self.times: dict[str, datetime] = {}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.close()
-
-    def append_group(self, rows: pa.Table) -> None:
-        """Write rows as a row group of their own."""
-        self._writer.write_table(rows, row_group_size=max(rows.num_rows, 1))
-        self.fragments += 1
-        self._note(rows)
-
-    def append(self, rows: pa.RecordBatch, group_rows: int) -> None:
-        """Write rows into row groups of a size."""
-        self._writer.write_batch(rows, row_group_size=group_rows)
-        self._note(rows)
-
-    def close(self, duplicates: int, provenance: Provenance) -> None:
-        """Complete the file with the record of its making."""
-        record = {"duplicates": duplicates, "request": provenance.plain()}
-        times = {name: value.isoformat() for name, value in self._extremes.items()}
-        self._writer.add_key_value_metadata({_METADATA_KEY: json.dumps(record | times, ensure_ascii=False)})
-        self._writer.close()
-
-    def _note(self, rows: pa.Table | pa.RecordBatch) -> None:
+    def note(self, rows: pa.RecordBatch) -> None:
         self.rows += rows.num_rows
         times, processing = pc.min_max(rows.column("time")), pc.max(rows.column("processing_time"))
-        found = [
+        for name, choose, scalar in (
             ("first_time", min, times["min"]),
             ("last_time", max, times["max"]),
             ("newest_processing_time", max, processing),
-        ]
-        for name, choose, scalar in found:
+        ):
             if (value := scalar.as_py()) is not None:
-                self._extremes[name] = choose(value, self._extremes.get(name, value))
+                self.times[name] = choose(value, self.times.get(name, value))
 
 
 def read_day(handle: IO[bytes], day: date, uri: str) -> PublishedDay:

@@ -6,6 +6,7 @@ ones the last received. Rows without an $insert_id are never copies. Keys are co
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator
 
 import polars as pl
@@ -46,12 +47,14 @@ def copies(keys: Iterable[pl.DataFrame], rows: int) -> pl.Series:
     numbered = _numbered(keys)
     if buckets == 1:
         return _older(list(numbered))
-    with Spill() as spill:
+    with tempfile.TemporaryFile(buffering=0) as file:
+        spill = Spill(file)
         for frame in numbered:
             bucket = (pl.col("hash") % buckets).alias("bucket")
             for (number,), part in frame.group_by(bucket, maintain_order=True):
-                spill.add(int(number), part.select(frame.columns))
-        return pl.concat([_older(list(spill.read(bucket))) for bucket in range(buckets)]).sort()
+                spill.add(int(number), part.select(frame.columns).to_arrow())
+        found = [_older([pl.DataFrame(pl.from_arrow(b)) for b in spill.read(number)]) for number in range(buckets)]
+    return pl.concat(found).sort()
 
 
 def _numbered(keys: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

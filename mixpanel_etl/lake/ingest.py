@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from mixpanel_etl.lake.dayfile import Provenance, PublishedDay
 from mixpanel_etl.lake.decode import decode
-from mixpanel_etl.lake.drafts import Drafts
 from mixpanel_etl.lake.errors import DaysHeldBack, DayShrinks, OutsideWindow
+from mixpanel_etl.lake.shuffle import Shuffle
 from mixpanel_etl.lake.table import EventsTable
 from mixpanel_etl.lake.window import Window, day_number, day_of
 
@@ -35,8 +35,9 @@ def ingest(
 ) -> Iterator[PublishedDay]:
     """Read an export to its end, then publish each of its days.
 
-    Memory does not grow with the response, a day or the number of days. Until they are published, the days take disk
-    space beside the lake (for S3 in the system's temporary folder, `TMPDIR`): once or twice that of the final files.
+    Memory does not grow with the response, a day or the number of days. Until the days are published, their rows take
+    disk space beside the lake (for S3 in the system's temporary folder, `TMPDIR`): about half of the decompressed
+    response.
 
     Args:
         chunks: the decompressed JSON lines, cut anywhere; errors raised by it pass through.
@@ -57,16 +58,16 @@ def ingest(
     """
     window = provenance.window
     done = set(skip)
-    with _frugal_memory(), Drafts(table.storage, table.schema, provenance) as drafts:
+    with _frugal_memory(), Shuffle(table.storage) as shuffle:
         for batch in _inside(decode(_read_ahead(chunks), table.promoted), window):
-            drafts.add(batch)
+            shuffle.add(batch)
             if on_rows:
                 on_rows(batch.num_rows)
-        drafts.finish()
+        shuffle.finish()
 
         def publish(day: date) -> PublishedDay:
-            with drafts.complete(day) as (draft, rows):
-                return table.publish(day, draft, rows, provenance, allow_shrink=allow_shrink)
+            rows, duplicates = shuffle.day(day)
+            return table.publish(day, rows, provenance, duplicates=duplicates, allow_shrink=allow_shrink)
 
         yield from _publish_all([day for day in window if day not in done], publish)
 

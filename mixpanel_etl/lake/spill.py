@@ -1,50 +1,49 @@
-"""Small facts about many rows, kept by key outside memory."""
+"""Rows set aside on disk by key, so that memory does not grow with their number."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
+from typing import IO
 
-import polars as pl
 import pyarrow as pa
+
+# One thread: two cores are busy with decoding and with this already.
+_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
 class Spill:
-    """Frames of one schema, appended under a key and read back in order.
+    """Appends batches of one schema under a key, and gives them back in order.
 
-    The file has no name from the start, so that the system frees it however this process ends (design, promise 2).
+    Args:
+        file: an unbuffered file without a name, so that the system frees it however this process ends.
     """
 
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="mixpanel_etl-", buffering=0)  # noqa: SIM115 - closed on exit
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
         self._size = 0
         self._chunks: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        self._schema: pa.Schema | None = None
+        self._rows: dict[int, int] = defaultdict(int)
 
-    def __enter__(self) -> Self:
-        return self
+    def add(self, key: int, rows: pa.Table) -> None:
+        """Append rows to a key; a full disk surfaces as OSError."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema, options=_OPTIONS) as stream:
+            stream.write_table(rows)
+        data = memoryview(sink.getvalue())
+        self._chunks[key].append((self._size, len(data)))
+        self._rows[key] += rows.num_rows
+        self._size += len(data)
+        while data:
+            data = data[os.write(self._file.fileno(), data) :]
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
+    def rows(self, key: int) -> int:
+        """How many rows a key has."""
+        return self._rows[key]
 
-    def add(self, key: int, frame: pl.DataFrame) -> None:
-        """Append to a key; a full disk surfaces as OSError."""
-        for batch in frame.to_arrow().to_batches():
-            data = memoryview(batch.serialize())
-            self._chunks[key].append((self._size, len(data)))
-            self._size += len(data)
-            self._schema = batch.schema
-            while data:
-                data = data[os.write(self._file.fileno(), data) :]
-
-    def read(self, key: int) -> Iterator[pl.DataFrame]:
-        """What was added under a key. Several threads may read at once."""
+    def read(self, key: int) -> Iterator[pa.RecordBatch]:
+        """The rows of a key. Several threads may read at once."""
         for offset, length in self._chunks[key]:
             data = os.pread(self._file.fileno(), length, offset)
-            yield pl.DataFrame(pl.from_arrow(pa.ipc.read_record_batch(pa.py_buffer(data), self._schema)))
+            yield from pa.ipc.open_stream(pa.py_buffer(data))

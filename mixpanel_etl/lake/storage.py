@@ -57,6 +57,9 @@ class Storage(Protocol):
     def dataset(self, names: list[str], schema: pa.Schema) -> ds.Dataset:
         """The Parquet files of these names, to be read lazily."""
 
+    def scratch(self) -> IO[bytes]:
+        """A nameless, unbuffered file for what is only needed until it is closed."""
+
     def draft(self, hint: str) -> AbstractContextManager[Draft]:
         """A new, empty draft; `hint` may be part of its path."""
 
@@ -106,11 +109,12 @@ class Disk:
     def dataset(self, names: list[str], schema: pa.Schema) -> ds.Dataset:
         return ds.dataset([self.uri(name) for name in names], schema=schema, format="parquet")
 
+    def scratch(self) -> IO[bytes]:
+        return tempfile.TemporaryFile(dir=self._drafts(), buffering=0)
+
     @contextmanager
     def draft(self, hint: str) -> Iterator[_DiskDraft]:
-        # On the lake's own file system, so that publishing is a rename; outside its tables, so that no reader finds it.
-        folder = self._root / ".drafts"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._drafts()
         with _locked(folder):
             _sweep(folder)
             handle = tempfile.NamedTemporaryFile(dir=folder, prefix=f"{hint}.", delete=False)  # noqa: SIM115
@@ -121,6 +125,12 @@ class Disk:
             with suppress(FileNotFoundError):
                 Path(handle.name).unlink()
             handle.close()
+
+    def _drafts(self) -> Path:
+        # On the lake's own file system, so that publishing is a rename; outside its tables, so that no reader finds it.
+        folder = self._root / ".drafts"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
@@ -208,6 +218,9 @@ class S3:
     def dataset(self, names: list[str], schema: pa.Schema) -> ds.Dataset:
         paths = [f"{self._prefix}/{name}" for name in names]
         return ds.dataset(paths, schema=schema, format="parquet", filesystem=self.fs)
+
+    def scratch(self) -> IO[bytes]:
+        return tempfile.TemporaryFile(prefix="mixpanel_etl-", buffering=0)
 
     @contextmanager
     def draft(self, hint: str) -> Iterator[_S3Draft]:

@@ -1,0 +1,104 @@
+"""The rows of a response, regrouped by day while they arrive; nothing is visible until the last byte is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import date
+from types import TracebackType
+from typing import Self
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mixpanel_etl.lake.dedup import copies, keys_of
+from mixpanel_etl.lake.spill import Spill
+from mixpanel_etl.lake.storage import Storage
+from mixpanel_etl.lake.window import day_number
+
+#: Bytes of decoded rows held before they are set aside; as much again is held while that happens.
+BUDGET_BYTES = 16 << 20
+
+
+class Shuffle:
+    """Takes rows of any day in any order and gives them back by day, without copies.
+
+    Memory is bounded by `BUDGET_BYTES`, whatever the response holds and however its days are mixed: the rest is on
+    disk, LZ4-compressed, in nameless files.
+
+    Args:
+        storage: lends the disk space.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_bytes = 0
+        self._files = ExitStack()
+        self._rows = Spill(self._files.enter_context(storage.scratch()))
+        self._keys = Spill(self._files.enter_context(storage.scratch()))
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="shuffle")
+        self._write: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.shutdown()
+        self._files.close()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take a batch in `stored_schema`; a full disk surfaces here, or in `finish`, as OSError."""
+        self._pending.append(batch)
+        self._pending_bytes += batch.nbytes
+        if self._pending_bytes >= BUDGET_BYTES:
+            self._flush()
+
+    def finish(self) -> None:
+        """Call once, after the last `add` and before any `day`."""
+        if self._pending:
+            self._flush()
+        if self._write:
+            self._write.result()
+
+    def day(self, day: date) -> tuple[Iterator[pa.RecordBatch], int]:
+        """The rows of a day without copies, and how many copies are left out. Several threads may ask at once."""
+        number = day_number(day)
+        keys = (pl.DataFrame(pl.from_arrow(batch)) for batch in self._keys.read(number))
+        left_out = copies(keys, self._keys.rows(number))
+        return _without(self._rows.read(number), left_out), len(left_out)
+
+    def _flush(self) -> None:
+        if self._write:
+            self._write.result()
+        self._write = self._writer.submit(self._set_aside, pa.Table.from_batches(self._pending))
+        self._pending, self._pending_bytes = [], 0
+
+    def _set_aside(self, table: pa.Table) -> None:
+        for number, rows in _by_day(table):
+            self._keys.add(number, keys_of(rows).to_arrow())
+            self._rows.add(number, rows)
+
+
+def _by_day(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+    span = pc.min_max(table.column("day")).as_py()
+    if span["min"] != span["max"]:
+        table = table.take(pc.sort_indices(table.column("day")))  # stable: a day's rows stay in the order of arrival
+    runs = pc.run_end_encode(table.column("day").combine_chunks())
+    start = 0
+    for number, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+        yield number, table.slice(start, end - start).drop_columns(["day"])
+        start = end
+
+
+def _without(batches: Iterator[pa.RecordBatch], left_out: pl.Series) -> Iterator[pa.RecordBatch]:
+    start = 0
+    for batch in batches:
+        end = start + batch.num_rows
+        within = left_out[left_out.search_sorted(start) : left_out.search_sorted(end)]
+        rows = pl.int_range(start, end, eager=True)
+        yield batch.filter((~rows.is_in(within.implode())).to_arrow()) if len(within) else batch
+        start = end
