@@ -6,6 +6,7 @@ projects shifted into project time, and hot shards rewritten.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -30,9 +31,19 @@ Event = dict[str, Any]
 
 def store_events(store: Store, project: Project, events: Sequence[Event], now: datetime, *, imported: bool) -> None:
     """Keep events that have passed validation; those with `$ignore` vanish."""
-    arrived = [_arrived(event, project, now, imported) for event in events if not _is_ignored(event)]
+    arrived = [_arrived(_as_utf8(event), project, now, imported) for event in events if not _is_ignored(event)]
     _rewrite_hot_shards(store, project, arrived)
     store.add(project.project_id, [msgspec.json.encode(event) for event in arrived])
+
+
+def _as_utf8(event: Event) -> Event:
+    """The event; what is not UTF-8 in it, which only lenient requests can bring this far, as question marks."""
+    try:
+        msgspec.json.encode(event)
+    except UnicodeEncodeError:
+        clean: Event = json.loads(json.dumps(event, ensure_ascii=False).encode("utf-8", "replace"))
+        return clean
+    return event
 
 
 def _is_ignored(event: Event) -> bool:
@@ -75,7 +86,7 @@ def _distinct_id(sent: Event) -> str:
 def _cut(value: Any) -> Any:
     """Texts and names longer than 255 characters lose the rest, without a word."""
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()[:MAX_TEXT_CHARACTERS]
+        return value[:MAX_TEXT_CHARACTERS]
     if isinstance(value, dict):
         return {_cut(name): _cut(member) for name, member in value.items()}
     return [_cut(member) for member in value] if isinstance(value, list) else value

@@ -23,7 +23,7 @@ from mixpanel_etl.sandbox.projects import Project
 from mixpanel_etl.sandbox.records import to_milliseconds
 from mixpanel_etl.sandbox.replies import Refusal, json_response
 from mixpanel_etl.sandbox.state import State
-from mixpanel_etl.sandbox.validation import is_storable, problem_of
+from mixpanel_etl.sandbox.validation import is_storable, is_too_deep, problem_of
 
 TRACK_MAX_AGE = timedelta(days=5)
 _ACCEPTS: tuple[Kind, ...] = ("service_account", "project_secret", "project_token", "oauth")
@@ -105,7 +105,7 @@ def _track_problem(event: Any) -> str | None:
     if not isinstance(event, dict) or not isinstance(event.get("event"), str) or not event["event"]:
         return "event, missing or empty"
     properties = event.get("properties")
-    if not isinstance(properties, dict):
+    if not isinstance(properties, dict) or is_too_deep(properties):
         return "properties, missing or empty"
     if not isinstance(properties.get("token"), str) or not properties["token"]:
         return "token, missing or empty"

@@ -88,7 +88,7 @@ def _decode_data(data: str) -> list[Any]:
 def _decode_json(text: bytes) -> Any:
     try:
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # Text that is not UTF-8 is the fault of one record, not of the request: decode what msgspec will not.
         return _decode_json_leniently(text)
 

@@ -21,6 +21,9 @@ MAX_DEPTH = 3
 MAX_NESTED_BYTES = 8192
 MAX_INSERT_ID_BYTES = 36
 FUTURE = timedelta(hours=1)
+_TOO_DEEP = f"objects must not be nested deeper than {MAX_DEPTH} levels"
+# Lists do not count towards the depth that is documented; this many of anything is more than Python can walk through.
+_MAX_LAYERS = 100
 _EARLIEST_MS = 31_536_000_000  # 1971-01-01
 _INSERT_ID = re.compile(r"[A-Za-z0-9-]+")
 _MEANINGLESS_IDS = frozenset(
@@ -48,6 +51,21 @@ def is_storable(event: Any, now: datetime) -> bool:
     return next((False for rule in _RULES[:2] for _ in rule(event, now)), True)
 
 
+def is_too_deep(event: Any) -> bool:
+    """Whether lists and objects lie so deep in one another that nothing should recurse into them."""
+    layer = [event]
+    for _ in range(_MAX_LAYERS):
+        layer = [
+            member
+            for part in layer
+            if isinstance(part, dict | list)
+            for member in (part.values() if isinstance(part, dict) else part)
+        ]
+        if not layer:
+            return False
+    return True
+
+
 def _shape(event: Any, _now: datetime) -> Iterator[Problem]:
     if not isinstance(event, dict):
         yield Problem("", "record is invalid: must be an object")
@@ -55,6 +73,8 @@ def _shape(event: Any, _now: datetime) -> Iterator[Problem]:
         yield Problem("event", "'event' is invalid: must be a non-empty string")
     elif not isinstance(event.get("properties"), dict):
         yield Problem("properties", "'properties' is invalid: must be an object")
+    elif is_too_deep(event):
+        yield Problem("properties", f"'properties' is invalid: {_TOO_DEEP}")
 
 
 def _time(event: Any, now: datetime) -> Iterator[Problem]:
@@ -116,7 +136,7 @@ def _nested_faults(value: Any) -> Iterator[str]:
     if not isinstance(value, dict | list):
         return
     if _depth(value) > MAX_DEPTH:
-        yield f"objects must not be nested deeper than {MAX_DEPTH} levels"
+        yield _TOO_DEEP
     for part in _containers(value):
         if len(part) > MAX_MEMBERS:
             kind = "keys" if isinstance(part, dict) else "elements"

@@ -264,6 +264,28 @@ def test_without_strict_what_can_be_kept_is_kept_and_nothing_reported(export: Ca
     assert [properties["distinct_id"] for properties in stored(export)] == ["u1", ""]
 
 
+def test_without_strict_text_that_is_not_utf8_is_replaced(export: Call, post_import: Call) -> None:
+    assert post_import(event("P\ud800y", note="a\ud800", insert_id="\udcff"), strict=0).json() == OK
+    assert stored(export)[0]["note"] == "a?"
+
+
+@pytest.mark.parametrize("strict", [0, 1])
+def test_what_is_nested_beyond_measure_fails_alone(sandbox: Sandbox, export: Call, strict: int) -> None:
+    response = send(sandbox, nested(900), {"Content-Type": "application/json"}, strict=strict)
+    assert response.status_code == (400 if strict else 200)
+    assert response.json()["num_records_imported"] == 1
+    assert [properties["$insert_id"] for properties in stored(export)] == ["good"]
+
+
+def test_what_no_parser_follows_fails_the_request(sandbox: Sandbox) -> None:
+    response = send(sandbox, nested(50_000), {"Content-Type": "application/json"})
+    assert (response.status_code, response.json()["error"]) == (400, "request body is not valid JSON")
+
+
+def nested(levels: int) -> bytes:
+    return json.dumps([event(insert_id="good"), event(deep="@")]).replace('"@"', "[" * levels + "]" * levels).encode()
+
+
 def test_an_event_without_insert_id_gets_one_of_its_own(export: Call, post_import: Call) -> None:
     post_import(event(insert_id=None), event(insert_id=None), strict=0)
     assert len({properties["$insert_id"] for properties in stored(export)}) == 2
