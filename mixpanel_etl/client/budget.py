@@ -98,6 +98,13 @@ class Budgets:
             free_at=self._waiter.clock.now() + timedelta(seconds=wait),
         )
 
+    def key(self, name: str, limits: Limits, unit: str) -> str:
+        """Names a bucket: no secret in it, and short enough for PostgreSQL to tell one table from another."""
+        whose = self._settings.project_id or "unnamed" if limits.scope == "project" else "organization"
+        base_url = self._settings.base_url
+        server = hashlib.blake2b(base_url.encode(), digest_size=4).hexdigest() if base_url else self._settings.region
+        return f"{name}_{unit.replace(' ', '')}_{whose}_{server}"
+
     def close(self) -> None:
         if self._store is not None:
             self._store.close()
@@ -131,6 +138,7 @@ class Budgets:
             elif all(demand.put() for demand in demands):
                 return
             else:
+                # Another process was faster. What was counted already stays counted: too careful, but never too late.
                 self._waiter.clock.sleep(random.uniform(*CONTENTION))  # noqa: S311
 
     def _wait_for(self, full: _Full, seconds: float, request: Request, deadline_at: float) -> None:
@@ -166,13 +174,6 @@ class Budgets:
             self.key(name, limits, unit), [BucketRate(rate.limit, rate.interval_ms) for rate in rates]
         )
         return _Demand(name, self._whose(limits), rates, bucket, weight)
-
-    def key(self, name: str, limits: Limits, unit: str) -> str:
-        """Names a bucket: no secret in it, and short enough for PostgreSQL to tell one table from another."""
-        whose = self._settings.project_id or "unnamed" if limits.scope == "project" else "organization"
-        base_url = self._settings.base_url
-        server = hashlib.blake2b(base_url.encode(), digest_size=4).hexdigest() if base_url else self._settings.region
-        return f"{name}_{unit.replace(' ', '')}_{whose}_{server}"
 
     def _whose(self, limits: Limits) -> str:
         if limits.scope == "organization":

@@ -15,6 +15,7 @@ from mixpanel_etl.client.errors import WrongCredentialKind
 from mixpanel_etl.settings import Settings
 
 
+@dataclass(frozen=True, kw_only=True)
 class Credential(AuthBase):
     """One way to prove who is asking.
 
@@ -22,32 +23,33 @@ class Credential(AuthBase):
     in its place, which `requests` reads only when a request has no authentication of its own.
     """
 
+    secret: str = field(repr=False)
+
     @property
     def query(self) -> dict[str, str]:
         """Parameters that go with every request."""
         return {}
 
-    def authorization(self) -> str | None:
-        """The `Authorization` header."""
-        return None
+    def authorization(self) -> str:
+        """The `Authorization` header: the secret as user name, with no password, unless a kind says otherwise."""
+        return _basic(self.secret, "")
 
     def secrets(self) -> Iterator[str]:
         """Every form in which the secret could come back in a message."""
-        yield from ()
+        yield self.secret
+        yield quote(self.secret, safe="")
+        yield self.authorization().partition(" ")[2]
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        header = self.authorization()
-        if header:
-            request.headers["Authorization"] = header
+        request.headers["Authorization"] = self.authorization()
         return request
 
 
-@dataclass(frozen=True, eq=True)
+@dataclass(frozen=True, kw_only=True)
 class ServiceAccount(Credential):
     """HTTP Basic with the account's name and secret; the project has to be named in the query."""
 
     username: str
-    secret: str = field(repr=False)
     project_id: int
 
     @property
@@ -57,50 +59,20 @@ class ServiceAccount(Credential):
     def authorization(self) -> str:
         return _basic(self.username, self.secret)
 
-    def secrets(self) -> Iterator[str]:
-        yield from _forms(self.secret)
-        yield self.authorization().removeprefix("Basic ")
 
-
-@dataclass(frozen=True)
 class ProjectToken(Credential):
-    """Names a project to the ingestion APIs, where it travels in the body or, for `/import`, as Basic user name."""
-
-    token: str = field(repr=False)
-
-    def authorization(self) -> str:
-        return _basic(self.token, "")
-
-    def secrets(self) -> Iterator[str]:
-        yield from _forms(self.token)
-        yield self.authorization().removeprefix("Basic ")
+    """Names a project to the ingestion APIs: in the body of `/track`, as Basic user name for `/import` and flags."""
 
 
-@dataclass(frozen=True)
 class ProjectSecret(Credential):
-    """HTTP Basic with the secret as user name and no password. Mixpanel retires it on 2027-03-03."""
-
-    secret: str = field(repr=False)
-
-    def authorization(self) -> str:
-        return _basic(self.secret, "")
-
-    def secrets(self) -> Iterator[str]:
-        yield from _forms(self.secret)
-        yield self.authorization().removeprefix("Basic ")
+    """HTTP Basic with the secret as user name. Mixpanel retires it on 2027-03-03."""
 
 
-@dataclass(frozen=True)
 class OAuthToken(Credential):
     """Bearer token of a user, for the GDPR API; it expires after a year."""
 
-    token: str = field(repr=False)
-
     def authorization(self) -> str:
-        return f"Bearer {self.token}"
-
-    def secrets(self) -> Iterator[str]:
-        yield from _forms(self.token)
+        return f"Bearer {self.secret}"
 
 
 # The settings that make each kind, for the message of `choose`.
@@ -116,14 +88,19 @@ def configured(settings: Settings) -> list[Credential]:
     """The credentials that the settings hold."""
     found: list[Credential] = []
     if settings.service_account_username and settings.service_account_secret and settings.project_id:
-        secret = settings.service_account_secret.get_secret_value()
-        found.append(ServiceAccount(settings.service_account_username, secret, settings.project_id))
+        found.append(
+            ServiceAccount(
+                username=settings.service_account_username,
+                secret=settings.service_account_secret.get_secret_value(),
+                project_id=settings.project_id,
+            )
+        )
     if settings.project_token:
-        found.append(ProjectToken(settings.project_token.get_secret_value()))
+        found.append(ProjectToken(secret=settings.project_token.get_secret_value()))
     if settings.project_secret:
-        found.append(ProjectSecret(settings.project_secret.get_secret_value()))
+        found.append(ProjectSecret(secret=settings.project_secret.get_secret_value()))
     if settings.oauth_token:
-        found.append(OAuthToken(settings.oauth_token.get_secret_value()))
+        found.append(OAuthToken(secret=settings.oauth_token.get_secret_value()))
     return found
 
 
@@ -165,11 +142,6 @@ def _variables(kind: type[Credential], settings: Settings) -> str:
 
 def _basic(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
-
-
-def _forms(secret: str) -> Iterator[str]:
-    yield secret
-    yield quote(secret, safe="")
 
 
 def _words(kind: type[Credential]) -> str:

@@ -88,17 +88,16 @@ def decoded(body: bytes, *, endpoint: str, scrub: Scrubber) -> Any:
     Raises:
         ReplyError: it is no JSON, or it holds an error: Query and feature flags answer 200 with an `error` key.
     """
-    said = what_mixpanel_said(body, scrub)
     try:
         reply = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        reply = None
-        failed = ReplyError(f"a 200 whose body is no JSON: {said}", endpoint=endpoint, status=200, body=said)
+        message = "a 200 whose body is no JSON: "
     else:
         if not isinstance(reply, dict) or not reply.get("error"):
             return reply
-        failed = ReplyError(said, endpoint=endpoint, status=200, body=said)
-    raise failed
+        message = ""
+    said = what_mixpanel_said(body, scrub)
+    raise ReplyError(message + said, endpoint=endpoint, status=200, body=said)
 
 
 def what_mixpanel_said(body: bytes, scrub: Scrubber) -> str:

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -56,11 +57,15 @@ class Seen:
 
 
 class ScriptedServer:
-    """Answers one `Answer` after the other, then the last one for ever. One connection serves one request."""
+    """Answers one `Answer` after the other, then the last one for ever.
+
+    A connection is closed after its answer, unless the answer's headers say keep-alive.
+    """
 
     def __init__(self) -> None:
         self._answers: deque[Answer] = deque([Answer()])
         self.seen: list[Seen] = []
+        self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self._held: list[socket.socket] = []
@@ -92,20 +97,22 @@ class ScriptedServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            self.connections += 1
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as stream:
-            seen = _request(stream)
-            if seen is None:
-                return
-            with self._lock:
-                self.seen.append(seen)
-                if not self._answers:
-                    self._held.append(connection.dup())
+        # A client that is done may be gone before we are.
+        with suppress(OSError), connection, connection.makefile("rb") as stream:
+            while seen := _request(stream):
+                with self._lock:
+                    self.seen.append(seen)
+                    if not self._answers:
+                        self._held.append(connection.dup())
+                        return
+                    answer = self._answers.popleft() if len(self._answers) > 1 else self._answers[0]
+                connection.sendall(answer.wire())
+                if answer.headers.get("Connection") != "keep-alive":
                     return
-                answer = self._answers.popleft() if len(self._answers) > 1 else self._answers[0]
-            connection.sendall(answer.wire())
 
 
 def _request(stream: BufferedReader) -> Seen | None:

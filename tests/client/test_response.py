@@ -86,3 +86,20 @@ def test_an_encoding_that_was_not_asked_for_is_an_error(mixpanel: Mixpanel, serv
     server.answers(Answer(200, LINES, {"Content-Encoding": "br"}))
     with pytest.raises(ReplyError, match="br"):
         exported(mixpanel)
+
+
+def test_the_connection_of_a_body_that_was_read_is_used_again(mixpanel: Mixpanel, server: ScriptedServer) -> None:
+    server.answers(Answer(200, gzip.compress(LINES), {**GZIP, "Connection": "keep-alive"}))
+    for _ in range(3):
+        assert exported(mixpanel) == LINES
+    assert server.connections == 1
+
+
+def test_the_connection_of_a_body_that_was_left_unread_is_not_used_again(
+    mixpanel: Mixpanel, server: ScriptedServer
+) -> None:
+    server.answers(Answer(200, LINES, {"Connection": "keep-alive"}))
+    with mixpanel.export(DAY, DAY):
+        pass
+    assert exported(mixpanel) == LINES
+    assert server.connections == 2

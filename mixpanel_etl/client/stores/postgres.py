@@ -18,8 +18,7 @@ from mixpanel_etl.client.stores import Bucket, Release
 log = logging.getLogger("mixpanel_etl")
 
 CONNECT_SECONDS = 15
-# pyrate stores the time without a zone, in the session's zone: all sessions must have the same.
-SESSION: dict[str, Any] = {"options": "-c timezone=UTC", "connect_timeout": CONNECT_SECONDS, "keepalives_idle": 30}
+SESSION: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "keepalives_idle": 30}
 
 
 class PostgresStore:
@@ -34,7 +33,7 @@ class PostgresStore:
     def __init__(self, url: str) -> None:
         self._url = url
         self._pool: ConnectionPool[Any] = ConnectionPool(
-            url, min_size=0, max_size=4, timeout=CONNECT_SECONDS, kwargs=dict(SESSION), open=False
+            url, min_size=0, max_size=4, timeout=CONNECT_SECONDS, kwargs=SESSION, configure=_use_utc, open=False
         )
         self._buckets: dict[str, Bucket] = {}
         self._places: psycopg.Connection[Any] | None = None
@@ -87,6 +86,12 @@ class PostgresStore:
             self._places.close()
             raise
         return bool(row and row[0])
+
+
+def _use_utc(connection: psycopg.Connection[Any]) -> None:
+    """Pyrate stores times without a zone, in that of the session: all sessions must have the same."""
+    connection.execute("SET timezone TO 'UTC'")
+    connection.commit()
 
 
 def _lock_id(name: str) -> int:
