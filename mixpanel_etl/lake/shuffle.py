@@ -19,7 +19,7 @@ from mixpanel_etl.lake.storage import Storage
 from mixpanel_etl.lake.window import day_number
 
 #: Bytes of decoded rows held before they are set aside; as much again is held while that happens.
-BUDGET_BYTES = 16 << 20
+BUDGET_BYTES = 8 << 20
 
 
 class Shuffle:
