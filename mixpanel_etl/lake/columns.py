@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ CORE_SCHEMA = pa.schema(
         pa.field("properties", JSON, nullable=False),
     ]
 )
+#: Properties that fill these columns.
+_CORE_PROPERTIES = {"time", *ID_PROPERTIES.values(), "mp_processing_time_ms"}
 #: What makes two rows copies of one event; Mixpanel's raw export does not deduplicate (api-facts 1.4).
 DEDUP_KEY = ("event_name", "time", "distinct_id", "insert_id")
 
@@ -42,7 +45,8 @@ class PromotedColumn:
     """A property that gets a typed column of its own, beside its place in `properties`.
 
     A value that does not fit becomes null there: `string` takes strings only, `integer` whole numbers that fit 64 bits,
-    `number` any number, `boolean` true and false, `timestamp` ISO 8601 strings (without an offset: UTC).
+    `number` numbers that a double can hold, `boolean` true and false, `timestamp` ISO 8601 strings (without an offset:
+    UTC).
 
     Attributes:
         source: the property's name in Mixpanel, as `$city`.
@@ -91,14 +95,19 @@ def event_schema(promoted: Sequence[PromotedColumn] = ()) -> pa.Schema:
     """The schema of every file of an events table.
 
     Raises:
-        ConfigurationError: two columns have one name.
+        ConfigurationError: two columns have one name (most databases do not tell upper from lower case), or a property
+            has a column of its own already.
     """
     schema = CORE_SCHEMA
+    taken = {"date", *schema.names}  # `date`: the column that readers make of the folder's name
     for column in promoted:
-        if column.name in schema.names or column.name == "date":
+        if column.source in _CORE_PROPERTIES:
+            raise ConfigurationError(f"property {column.source!r} fills a column of its own already; do not promote it")
+        if column.name.lower() in taken:
             raise ConfigurationError(
                 f"column {column.name!r} (property {column.source!r}) exists already; give it another `name`"
             )
+        taken.add(column.name.lower())
         schema = schema.append(column.field)
     return schema
 
@@ -125,9 +134,10 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def _boolean(value: Any) -> bool | None:

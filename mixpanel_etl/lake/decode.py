@@ -1,8 +1,9 @@
 """The bytes of an export as Arrow batches of events.
 
 Two readings of one line: a fast one for what Mixpanel documents (msgspec, two microseconds an event), and a careful one
-for everything else that is JSON: numbers where ids should be, halves of surrogate pairs, numbers without end. The
-careful one reads a whole block when one of its lines needs it, and is also what names a line that cannot be read.
+for everything else that is JSON: objects where ids should be, halves of surrogate pairs, numbers without end. Lines are
+read by the block; when one of them needs care, its block is read line by line. The careful reading is also what names a
+line that cannot be read.
 """
 
 from __future__ import annotations
@@ -18,13 +19,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mixpanel_etl.lake.columns import ID_PROPERTIES, PromotedColumn, whole_characters
-from mixpanel_etl.lake.errors import MalformedLine, TerminatedEarly
+from mixpanel_etl.lake.errors import ExportError, MalformedLine, TerminatedEarly
 from mixpanel_etl.lake.window import MS_PER_DAY
 
 #: Bytes of decompressed lines that are decoded at once: some thousand events.
 BLOCK_BYTES = 1 << 20
 #: Below this a `time` is in seconds, above in milliseconds: the year 5138, or the 3rd of March 1973 (api-facts C4).
 _SECONDS_BELOW = 100_000_000_000
+#: The end of the year 9999: what is later, or before 1970, belongs to no day.
+_LAST_MS = 253_402_300_799_999
+#: What the fast reading raises for a line that needs care.
+_NEEDS_CARE = (msgspec.DecodeError, RecursionError, UnicodeError, OverflowError, pa.ArrowException)
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -33,18 +38,21 @@ class _Line(msgspec.Struct, gc=False):
 
 
 class _Row(NamedTuple):
-    """One event, as the careful reading finds it; `values` are the columns of `_PropertyStruct`, in its order."""
+    """One event read by itself; `values` are the fields of `_PropertyStruct`, in their order."""
 
     event: str | None
-    properties: bytes
+    properties: Any  # bytes, or msgspec's view of them
     values: tuple[Any, ...]
 
 
 def stored_schema(promoted: Sequence[PromotedColumn]) -> pa.Schema:
-    """The schema of `decode`: exported times (int64 ms) as they came, and the day they belong to (days since 1970)."""
+    """The schema of `decode`: exported times (int64 ms) as they came, and the day they belong to (days since 1970).
+
+    The day is named as the lake's partitions are, so that no promoted column can have its name.
+    """
     return pa.schema(
         [
-            pa.field("day", pa.int32()),
+            pa.field("date", pa.int32()),
             pa.field("event_name", pa.string()),
             pa.field("time", pa.int64()),
             *(pa.field(name, pa.string()) for name in ID_PROPERTIES),
@@ -95,17 +103,13 @@ class _Decoder:
     def __init__(self, promoted: Sequence[PromotedColumn]) -> None:
         self._promoted = promoted
         self._schema = stored_schema(promoted)
-        self._properties = [
-            "time",
-            *ID_PROPERTIES.values(),
-            "mp_processing_time_ms",
-            *(c.source for c in promoted),
-        ]
+        self._extra = list(dict.fromkeys(column.source for column in promoted))
+        self._properties = ["time", *ID_PROPERTIES.values(), "mp_processing_time_ms", *self._extra]
         types: list[Any] = [
             int | None,
-            *[str | None] * len(ID_PROPERTIES),
+            *[str | int | None] * len(ID_PROPERTIES),
             int | None,
-            *[Any] * len(promoted),
+            *[Any] * len(self._extra),
         ]
         names = [f"_{n}" for n in range(len(types))]
         struct = msgspec.defstruct(
@@ -114,74 +118,100 @@ class _Decoder:
             rename=dict(zip(names, self._properties, strict=True)),
             gc=False,
         )
-        self._decode_lines = msgspec.json.Decoder(_Line).decode_lines
+        self._line_decoder = msgspec.json.Decoder(_Line)
         self._decode_properties = msgspec.json.Decoder(struct).decode
         self._lines_before = 0
 
     def block(self, block: bytes) -> pa.RecordBatch:
         try:
             batch = self._fast(block)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, OverflowError, pa.ArrowException):
-            batch = self._careful(block)
+        except _NEEDS_CARE:
+            batch = self._line_by_line(block)
         self._lines_before += batch.num_rows
         return batch
 
     def _fast(self, block: bytes) -> pa.RecordBatch:
-        lines = self._decode_lines(block)
+        lines = self._line_decoder.decode_lines(block)
+        if len(lines) != block.count(b"\n") + (not block.endswith(b"\n")):
+            raise msgspec.DecodeError("an event over several lines, or several in one")
         raws = [line.properties for line in lines]
         rows = map(msgspec.structs.astuple, map(self._decode_properties, raws))
         return self._batch([line.event for line in lines], list(zip(*rows, strict=True)), raws)
 
     def _batch(self, events: list[str | None], values: list[tuple[Any, ...]], raws: Sequence[Any]) -> pa.RecordBatch:
-        times, *ids, processing = (values or [()] * len(self._properties))[
-            : len(self._properties) - len(self._promoted)
-        ]
-        exported = _milliseconds(pa.array(times, pa.int64()))
-        if exported.null_count:
-            raise OverflowError("an event without a time: the careful reading names its line")
+        found = dict(zip(self._properties, values or [()] * len(self._properties), strict=True))
+        times = pa.array(found["time"], pa.int64())
+        if times.null_count or not pc.all(_datable(times)).as_py():
+            raise OverflowError("an event that belongs to no day: the careful reading names its line")
+        exported = pc.if_else(pc.less(times, _SECONDS_BELOW), pc.multiply(times, 1000), times)
+        processing = pa.array(found["mp_processing_time_ms"], pa.int64())
         columns = [
             pc.divide(exported, MS_PER_DAY).cast(pa.int32()),
             pa.array(events, pa.string()),
             exported,
-            *(pa.array(column, pa.string()) for column in ids),
-            pa.array(processing, pa.int64()),
+            *(_texts(found[source]) for source in ID_PROPERTIES.values()),
+            pc.if_else(_datable(processing), processing, None),
             _joined(raws),
-            *(c.array(column) for c, column in zip(self._promoted, values[len(ids) + 2 :], strict=True)),
+            *(column.array(found[column.source]) for column in self._promoted),
         ]
         return pa.record_batch(columns, schema=self._schema)
 
-    def _careful(self, block: bytes) -> pa.RecordBatch:
+    def _line_by_line(self, block: bytes) -> pa.RecordBatch:
         lines = [line for line in block.split(b"\n") if line.strip()]
         last = 0 if block.endswith(b"\n") else self._lines_before + len(lines)
-        rows = [self._row(line, number, number == last) for number, line in enumerate(lines, self._lines_before + 1)]
+        rows = [
+            self._fast_row(line) or self._careful_row(line, number, number == last)
+            for number, line in enumerate(lines, self._lines_before + 1)
+        ]
         values = list(zip(*(row.values for row in rows), strict=True))
         return self._batch([row.event for row in rows], values, [row.properties for row in rows])
 
-    def _row(self, line: bytes, number: int, is_last: bool) -> _Row:
+    def _fast_row(self, line: bytes) -> _Row | None:
+        try:
+            line.decode()
+            found = self._line_decoder.decode(line)
+            properties = self._decode_properties(found.properties)
+        except _NEEDS_CARE:
+            return None
+        time, *_, processing = (values := msgspec.structs.astuple(properties))[: len(ID_PROPERTIES) + 2]
+        fits = _time(time) is not None and processing == _whole_number(processing)
+        return _Row(found.event, found.properties, values) if fits else None
+
+    def _careful_row(self, line: bytes, number: int, is_last: bool) -> _Row:
         try:
             record = json.loads(line.decode(), parse_int=_bounded_int, parse_constant=_reject)
         except (ValueError, RecursionError) as error:
-            if is_last or b"terminated early" in line[:200]:
+            if is_last:
                 raise TerminatedEarly(f"the export ended early, at line {number}: {excerpt(line)}") from None
-            raise MalformedLine(number, f"is not JSON ({type(error).__name__})", excerpt(line)) from None
+            raise _unreadable(line, number, f"is not JSON ({type(error).__name__})") from None
         properties = record.get("properties") if isinstance(record, dict) else None
         if not isinstance(properties, dict):
-            raise MalformedLine(number, "is no event with properties", excerpt(line))
-        time, *others = (properties.get(name) for name in self._properties)
-        if (exported := _whole_number(time)) is None or abs(exported) >= 2**62:
+            raise _unreadable(line, number, "is no event with properties")
+        if (time := _time(properties.get("time"))) is None:
             raise MalformedLine(number, "has no usable `time` and so belongs to no day", excerpt(line))
-        ids, processing, promoted = others[: len(ID_PROPERTIES)], *_split(others[len(ID_PROPERTIES) :])
-        values = (exported, *map(_text, ids), _whole_number(processing), *promoted)
-        return _Row(_text(record.get("event")), _value_bytes(line, "properties"), values)
+        raw = _value_bytes(line, "properties")
+        ids = (_text(properties.get(source), raw, source) for source in ID_PROPERTIES.values())
+        processing = _whole_number(properties.get("mp_processing_time_ms"))
+        values = (time, *ids, processing, *map(properties.get, self._extra))
+        return _Row(_text(record.get("event"), line, "event"), raw, values)
 
 
-def _split(values: list[Any]) -> tuple[Any, list[Any]]:
-    return values[0], values[1:]
+def _unreadable(line: bytes, number: int, reason: str) -> ExportError:
+    # Mixpanel's own words for it, on a line of their own or after the beginning of an event (api-facts 2.2).
+    if b"terminated early" in line[:200] + line[-200:]:
+        return TerminatedEarly(f"the export ended early, as its line {number} says")
+    return MalformedLine(number, reason, excerpt(line))
 
 
-def _milliseconds(times: pa.Array) -> pa.Array:
-    seconds = pc.less(pc.abs_checked(times), _SECONDS_BELOW)
-    return pc.if_else(seconds, pc.multiply(times, 1000), times)
+def _datable(milliseconds: pa.Array) -> pa.Array:
+    return pc.and_(pc.greater_equal(milliseconds, 0), pc.less_equal(milliseconds, _LAST_MS))
+
+
+def _texts(column: Sequence[str | int | None]) -> pa.Array:
+    try:
+        return pa.array(column, pa.string())
+    except pa.ArrowTypeError:  # numbers among them
+        return pa.array([str(value) if isinstance(value, int) else value for value in column], pa.string())
 
 
 def _joined(raws: Sequence[Any]) -> pa.Array:
@@ -192,23 +222,28 @@ def _joined(raws: Sequence[Any]) -> pa.Array:
     return array
 
 
+def _time(value: Any) -> int | None:
+    """An exported time (seconds or milliseconds), if it belongs to a day; of seconds the fraction is kept."""
+    if isinstance(value, float) and _SECONDS_BELOW / 1000 <= value < _SECONDS_BELOW:
+        value = round(value * 1000)
+    number = _whole_number(value)
+    return number if number is not None and 0 <= number <= _LAST_MS else None
+
+
 def _whole_number(value: Any) -> int | None:
-    """A time as an integer: a fraction of a second becomes milliseconds."""
-    if isinstance(value, bool):
+    """A number without its fraction, if 64 bits hold it."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**63:
         return None
-    if isinstance(value, float):
-        if not abs(value) < 2**62:
-            return None
-        return int(value) if value.is_integer() or abs(value) >= _SECONDS_BELOW else round(value * 1000)
-    return value if isinstance(value, int) and abs(value) < 2**63 else None
+    return int(value)
 
 
-def _text(value: Any) -> str | None:
-    """An id or name as text: what is not a string keeps its JSON form."""
-    if value is None:
-        return None
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return whole_characters(text)
+def _text(value: Any, json_object: bytes, key: str) -> str | None:
+    """An id or name as text: what is not a string keeps its JSON form, to the last digit."""
+    if isinstance(value, str):
+        return whole_characters(value)
+    if value is None or type(value) is int:
+        return value if value is None else str(value)
+    return _value_bytes(json_object, key).decode()
 
 
 def _bounded_int(digits: str) -> int | float:
@@ -220,7 +255,7 @@ def _reject(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}:,]', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}:,]', re.DOTALL)
 
 
 def _value_bytes(line: bytes, wanted: str) -> bytes:
@@ -244,10 +279,21 @@ def _value_bytes(line: bytes, wanted: str) -> bytes:
     return found
 
 
+_EXCERPT_TOKEN = re.compile(
+    r"""("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|([][{}:,]|<html>|<!doctype\ html>)|[-+.\w]+(?=[\s,}\]])|\s+""",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
 def excerpt(line: bytes) -> str:
-    """The beginning of a line with its values hidden: names of properties help to find it, values are personal data."""
+    """The beginning of a line with its values hidden: names of properties help to find it, values are personal data.
+
+    It ends where the line stops to be JSON, because names and values cannot be told apart from there on.
+    """
     text = line[:2000].decode(errors="replace")
-    text = re.sub(r'"(?:[^"\\]|\\.)*"(\s*:)?', lambda found: found[0] if found[1] else '"…"', text)
-    text = re.sub(r'"[^"]*$', '"…', text)
-    text = re.sub(r"(?<=[:\[,\s])-?\d[\d.eE+-]*", "…", text)
-    return text[:200] + ("…" if len(text) > 200 else "")
+    shown, end = "", 0
+    while len(shown) < 200 and (token := _EXCERPT_TOKEN.match(text, end)):
+        string, colon, mark = token.groups()
+        shown += f"{string}:" if colon else mark or ("" if token[0].isspace() else "…")
+        end = token.end()
+    return shown[:200] + ("…" if end < len(text) or len(shown) > 200 else "")

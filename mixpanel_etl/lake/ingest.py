@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
 
 import pyarrow as pa
@@ -58,8 +58,8 @@ def ingest(
     """
     window = provenance.window
     done = set(skip)
-    with _frugal_memory(), Shuffle(table.storage) as shuffle:
-        for batch in _inside(decode(_read_ahead(chunks), table.promoted), window):
+    with _frugal_memory(), closing(_read_ahead(chunks)) as ahead, Shuffle(table.storage) as shuffle:
+        for batch in _inside(decode(ahead, table.promoted), window):
             shuffle.add(batch)
             if on_rows:
                 on_rows(batch.num_rows)
@@ -99,7 +99,8 @@ def _publish_all(days: Iterable[date], publish: Callable[[date], PublishedDay]) 
                 pass
             except Exception as error:  # noqa: BLE001 - raised below, after the days under way are told
                 failure = failure or error
-                pool.shutdown(wait=False, cancel_futures=True)
+                for waiting in futures:
+                    waiting.cancel()
     finally:
         pool.shutdown(cancel_futures=True)
     if failure:
@@ -108,21 +109,24 @@ def _publish_all(days: Iterable[date], publish: Callable[[date], PublishedDay]) 
         raise DaysHeldBack(held)
 
 
-def _read_ahead(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _read_ahead(chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
     """The same chunks, a few of them fetched (and unzipped) by another thread while the last ones are decoded."""
     source = iter(chunks)
-    with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
+    reader = ThreadPoolExecutor(1, thread_name_prefix="read")
+    try:
         ahead = deque(reader.submit(next, source, None) for _ in range(_CHUNKS_AHEAD))
         while (chunk := ahead.popleft().result()) is not None:
             ahead.append(reader.submit(next, source, None))
             yield chunk
+    finally:
+        reader.shutdown(cancel_futures=True)
 
 
 def _inside(batches: Iterable[pa.RecordBatch], window: Window) -> Iterator[pa.RecordBatch]:
     first, last = day_number(window.first), day_number(window.last)
     strays, stray_days = 0, set[int]()
     for batch in batches:
-        days = batch.column("day")
+        days = batch.column("date")
         outside = pc.or_(pc.less(days, first), pc.greater(days, last))
         if pc.any(outside).as_py():
             stray_days.update(pc.unique(days.filter(outside)).to_pylist())

@@ -84,13 +84,13 @@ class Shuffle:
 
 
 def _by_day(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
-    span = pc.min_max(table.column("day")).as_py()
+    span = pc.min_max(table.column("date")).as_py()
     if span["min"] != span["max"]:
-        table = table.take(pc.sort_indices(table.column("day")))  # stable: a day's rows stay in the order of arrival
-    runs = pc.run_end_encode(table.column("day").combine_chunks())
+        table = table.take(pc.sort_indices(table.column("date")))  # stable: a day's rows stay in the order of arrival
+    runs = pc.run_end_encode(table.column("date").combine_chunks())
     start = 0
     for number, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-        yield number, table.slice(start, end - start).drop_columns(["day"])
+        yield number, table.slice(start, end - start).drop_columns(["date"])
         start = end
 
 

@@ -40,9 +40,11 @@ class Window:
             raise ConfigurationError(f"from_date {self.first} is after to_date {self.last}")
         try:
             ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+            self.utc(pa.array([0], pa.int64()))
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ConfigurationError(
-                f"unknown time zone {self.zone!r}; use an IANA name such as Europe/Berlin"
+                f"unknown time zone {self.zone!r}; use an IANA name such as Europe/Berlin, and install the "
+                "system's package `tzdata`"
             ) from error
 
     def __iter__(self) -> Iterator[date]:
