@@ -84,6 +84,8 @@ class Sandbox:
         state = self._running
         self._projects = state.projects = Projects(projects or self.projects)
         state.store.clear()
+        state.profiles.clear()
+        state.forget_parts()
         state.faults.clear()
         state.budgets.reset()
         state.clock.reset()

@@ -6,13 +6,15 @@ from asyncio import Transport
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import cast
+from threading import RLock
+from typing import Any, Protocol, TypeVar, cast
 
 from starlette.requests import Request
 
 from mixpanel_etl.sandbox.budgets import Budgets
 from mixpanel_etl.sandbox.clock import Clock
 from mixpanel_etl.sandbox.faults import Faults
+from mixpanel_etl.sandbox.profiles import Profiles
 from mixpanel_etl.sandbox.projects import Projects
 from mixpanel_etl.sandbox.store import Store
 
@@ -34,6 +36,15 @@ class SeenRequest:
     bytes_sent: int = 0
 
 
+class Part(Protocol):
+    """What one group of APIs keeps: made from the state of its sandbox when it is first asked for."""
+
+    def __init__(self, state: State) -> None: ...
+
+
+_P = TypeVar("_P", bound=Part)
+
+
 @dataclass
 class State:
     projects: Projects
@@ -41,11 +52,26 @@ class State:
     store: Store
     budgets: Budgets
     faults: Faults
+    profiles: Profiles = field(default_factory=Profiles)
     requests: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=_REQUESTS_KEPT))
     # The connections by the client's address: some faults happen to a connection, not to a reply.
     connections: dict[tuple[str, int], Transport] = field(default_factory=dict)
+    _parts: dict[type[Any], Any] = field(default_factory=dict)
+    _making: RLock = field(default_factory=RLock)
 
     @classmethod
     def of(cls, request: Request) -> State:
         """The state of the sandbox that serves a request."""
         return cast(State, request.app.state.sandbox)
+
+    def part(self, kind: type[_P]) -> _P:
+        """What a group of APIs keeps: the only instance of `kind` in this sandbox until it is reset."""
+        with self._making:
+            if kind not in self._parts:
+                self._parts[kind] = kind(self)
+            return cast(_P, self._parts[kind])
+
+    def forget_parts(self) -> None:
+        """Let every group of APIs begin anew."""
+        with self._making:
+            self._parts.clear()
