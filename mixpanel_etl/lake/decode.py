@@ -63,11 +63,11 @@ def stored_schema(promoted: Sequence[PromotedColumn]) -> pa.Schema:
     )
 
 
-def decode(chunks: Iterable[bytes], promoted: Sequence[PromotedColumn] = ()) -> Iterator[pa.RecordBatch]:
+def decode(blocks: Iterable[bytes], promoted: Sequence[PromotedColumn] = ()) -> Iterator[pa.RecordBatch]:
     r"""Decode an export, in batches of some thousand events.
 
     Args:
-        chunks: the decompressed JSON lines, cut anywhere. Lines end at the byte `\n` only: values may hold U+2028.
+        blocks: of whole lines, see `whole_lines`.
         promoted: properties that get a column of their own.
 
     Yields:
@@ -78,14 +78,17 @@ def decode(chunks: Iterable[bytes], promoted: Sequence[PromotedColumn] = ()) -> 
         MalformedLine: a line is not JSON, or has no time by which to place it.
     """
     decoder = _Decoder(promoted)
-    for block in _whole_lines(chunks):
+    for block in blocks:
         batch = decoder.block(block)
         if batch.num_rows:
             yield batch
 
 
-def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Blocks of about `BLOCK_BYTES` that end with a line; only the last may lack its line end."""
+def whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    r"""The same bytes in blocks of about `BLOCK_BYTES` that end with a line; only the last may lack its line end.
+
+    Lines end at the byte `\n` only: values may hold U+2028.
+    """
     parts: list[bytes] = []
     size = 0
     for chunk in chunks:

@@ -1,76 +1,65 @@
 """Which rows of a day are copies: Mixpanel's raw export returns every ingested one (api-facts 1.4).
 
 Copies agree in event, time, distinct_id and $insert_id. The one with the newest processing time stays, of equally new
-ones the last received. Rows without an $insert_id are never copies. Keys are compared by 128 bits of hash.
+ones the last received. Rows without an $insert_id are never copies.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterator
 
-import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mixpanel_etl.lake.columns import DEDUP_KEY
-from mixpanel_etl.lake.spill import Spill
 
-#: Rows compared at once. Copies meet in one bucket, because the bucket is taken from their hash.
+#: Rows compared at once. Copies meet in one bucket, because the bucket is taken from their time.
 BUCKET_ROWS = 250_000
+KEY_COLUMNS = (*DEDUP_KEY, "processing_time")
 
 
-def keys_of(rows: pa.Table) -> pl.DataFrame:
-    """What is compared: 25 bytes for each row (with the columns of `stored_schema`), in their order."""
-    events = pl.DataFrame(pl.from_arrow(rows.select([*DEDUP_KEY, "processing_time"])))
-    identity = events.select(DEDUP_KEY)
-    return pl.DataFrame(
-        {
-            "hash": identity.hash_rows(seed=1),
-            "hash2": identity.select(reversed(DEDUP_KEY)).hash_rows(seed=2),
-            "processing_time": events["processing_time"],
-            "has_insert_id": events["insert_id"].is_not_null(),
-        }
-    )
-
-
-def copies(keys: Iterable[pl.DataFrame], rows: int) -> pl.Series:
+def copies(read: Callable[[], Iterator[pa.RecordBatch]], rows: int) -> array[int]:
     """The rows to leave out, so that of each event one copy remains.
 
     Args:
-        keys: `keys_of` the rows, in their order.
+        read: gives the rows from the first, with `KEY_COLUMNS`; called once for every `BUCKET_ROWS` rows.
         rows: how many there are.
 
     Returns:
-        Row numbers from 0 (sorted).
+        Row numbers from 0, sorted.
     """
     buckets = rows // BUCKET_ROWS + 1
-    numbered = _numbered(keys)
-    if buckets == 1:
-        return _older(list(numbered))
-    with tempfile.TemporaryFile(buffering=0) as file:
-        spill = Spill(file)
-        for frame in numbered:
-            bucket = (pl.col("hash") % buckets).alias("bucket")
-            for (number,), part in frame.group_by(bucket, maintain_order=True):
-                spill.add(int(number), part.select(frame.columns).to_arrow())
-        found = [_older([pl.DataFrame(pl.from_arrow(b)) for b in spill.read(number)]) for number in range(buckets)]
-    return pl.concat(found).sort()
+    found = array("q")
+    for bucket in range(buckets):
+        found.extend(_older(_bucket(read(), bucket, buckets)))
+    return found if buckets == 1 else array("q", sorted(found))
 
 
-def _numbered(keys: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+def _bucket(batches: Iterator[pa.RecordBatch], bucket: int, buckets: int) -> pa.Table:
+    parts = []
     row = 0
-    for frame in keys:
-        yield frame.select(pl.int_range(row, row + len(frame), dtype=pl.Int64).alias("row"), pl.all()).filter(
-            "has_insert_id"
-        )
-        row += len(frame)
+    for batch in batches:
+        numbered = batch.append_column("row", pa.arange(row, row + batch.num_rows))
+        row += batch.num_rows
+        wanted = batch.column("insert_id").is_valid()
+        if buckets > 1:
+            times = batch.column("time")
+            modulo = pc.subtract(times, pc.multiply(pc.divide(times, buckets), buckets))
+            wanted = pc.and_(wanted, pc.equal(modulo, bucket))
+        parts.append(numbered if pc.all(wanted).as_py() else numbered.filter(wanted))
+    return pa.Table.from_batches(parts) if parts else pa.table({name: [] for name in (*KEY_COLUMNS, "row")})
 
 
-def _older(keys: list[pl.DataFrame]) -> pl.Series:
-    if not keys:
-        return pl.Series("row", [], dtype=pl.Int64)
-    # Few rows have a twin; only those are sorted.
-    twins = pl.concat(keys).filter(pl.col("hash").is_duplicated())
-    newest_last = twins.sort("hash", "hash2", "processing_time", "row", nulls_last=False)
-    kept = pl.struct("hash", "hash2").is_last_distinct()
-    return newest_last.filter(~kept)["row"].sort()
+def _older(rows: pa.Table) -> list[int]:
+    counts = pc.value_counts(rows.column("insert_id"))
+    repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    if not len(repeated):
+        return []
+    # Few rows share their $insert_id with another; only those are compared.
+    twins = rows.filter(pc.is_in(rows.column("insert_id"), repeated))
+    order = [(name, "ascending", "at_start") for name in (*DEDUP_KEY, "processing_time", "row")]
+    newest_last = twins.take(pc.sort_indices(twins, sort_keys=order))
+    keys = list(zip(*(newest_last.column(name).to_pylist() for name in DEDUP_KEY), strict=True))
+    numbers = newest_last.column("row").to_pylist()
+    return sorted(numbers[n] for n in range(len(keys) - 1) if keys[n] == keys[n + 1])

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mixpanel_etl.lake.dayfile import Provenance, PublishedDay
-from mixpanel_etl.lake.decode import decode
+from mixpanel_etl.lake.decode import decode, whole_lines
 from mixpanel_etl.lake.errors import DaysHeldBack, DayShrinks, OutsideWindow
 from mixpanel_etl.lake.shuffle import Shuffle
 from mixpanel_etl.lake.table import EventsTable
@@ -21,7 +21,7 @@ from mixpanel_etl.lake.window import Window, day_number, day_of
 
 #: Days finished at the same time; each may hold a row group in memory.
 _WRITERS = min(2, os.cpu_count() or 1)
-_CHUNKS_AHEAD = 4
+_BLOCKS_AHEAD = 4
 
 
 def ingest(
@@ -58,7 +58,7 @@ def ingest(
     """
     window = provenance.window
     done = set(skip)
-    with _frugal_memory(), closing(_read_ahead(chunks)) as ahead, Shuffle(table.storage) as shuffle:
+    with _frugal_memory(), closing(_read_ahead(whole_lines(chunks))) as ahead, Shuffle(table.storage) as shuffle:
         for batch in _inside(decode(ahead, table.promoted), window):
             shuffle.add(batch)
             if on_rows:
@@ -109,15 +109,15 @@ def _publish_all(days: Iterable[date], publish: Callable[[date], PublishedDay]) 
         raise DaysHeldBack(held)
 
 
-def _read_ahead(chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
-    """The same chunks, a few of them fetched (and unzipped) by another thread while the last ones are decoded."""
-    source = iter(chunks)
+def _read_ahead(blocks: Iterable[bytes]) -> Generator[bytes, None, None]:
+    """The same blocks, a few of them fetched (and unzipped) by another thread while the last ones are decoded."""
+    source = iter(blocks)
     reader = ThreadPoolExecutor(1, thread_name_prefix="read")
     try:
-        ahead = deque(reader.submit(next, source, None) for _ in range(_CHUNKS_AHEAD))
-        while (chunk := ahead.popleft().result()) is not None:
+        ahead = deque(reader.submit(next, source, None) for _ in range(_BLOCKS_AHEAD))
+        while (block := ahead.popleft().result()) is not None:
             ahead.append(reader.submit(next, source, None))
-            yield chunk
+            yield block
     finally:
         reader.shutdown(cancel_futures=True)
 

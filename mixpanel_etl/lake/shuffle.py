@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -9,11 +11,10 @@ from datetime import date
 from types import TracebackType
 from typing import Self
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mixpanel_etl.lake.dedup import copies, keys_of
+from mixpanel_etl.lake.dedup import KEY_COLUMNS, copies
 from mixpanel_etl.lake.spill import Spill
 from mixpanel_etl.lake.storage import Storage
 from mixpanel_etl.lake.window import day_number
@@ -26,7 +27,7 @@ class Shuffle:
     """Takes rows of any day in any order and gives them back by day, without copies.
 
     Memory is bounded by `BUDGET_BYTES`, whatever the response holds and however its days are mixed: the rest is on
-    disk, LZ4-compressed, in nameless files.
+    disk, LZ4-compressed, in a nameless file.
 
     Args:
         storage: lends the disk space.
@@ -37,7 +38,6 @@ class Shuffle:
         self._pending_bytes = 0
         self._files = ExitStack()
         self._rows = Spill(self._files.enter_context(storage.scratch()))
-        self._keys = Spill(self._files.enter_context(storage.scratch()))
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="shuffle")
         self._write: Future[None] | None = None
 
@@ -67,8 +67,7 @@ class Shuffle:
     def day(self, day: date) -> tuple[Iterator[pa.RecordBatch], int]:
         """The rows of a day without copies, and how many copies are left out. Several threads may ask at once."""
         number = day_number(day)
-        keys = (pl.DataFrame(pl.from_arrow(batch)) for batch in self._keys.read(number))
-        left_out = copies(keys, self._keys.rows(number))
+        left_out = copies(lambda: self._rows.read(number, KEY_COLUMNS), self._rows.rows(number))
         return _without(self._rows.read(number), left_out), len(left_out)
 
     def _flush(self) -> None:
@@ -79,7 +78,6 @@ class Shuffle:
 
     def _set_aside(self, table: pa.Table) -> None:
         for number, rows in _by_day(table):
-            self._keys.add(number, keys_of(rows).to_arrow())
             self._rows.add(number, rows)
 
 
@@ -94,11 +92,14 @@ def _by_day(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
         start = end
 
 
-def _without(batches: Iterator[pa.RecordBatch], left_out: pl.Series) -> Iterator[pa.RecordBatch]:
+def _without(batches: Iterator[pa.RecordBatch], left_out: array[int]) -> Iterator[pa.RecordBatch]:
     start = 0
     for batch in batches:
         end = start + batch.num_rows
-        within = left_out[left_out.search_sorted(start) : left_out.search_sorted(end)]
-        rows = pl.int_range(start, end, eager=True)
-        yield batch.filter((~rows.is_in(within.implode())).to_arrow()) if len(within) else batch
+        within = left_out[bisect_left(left_out, start) : bisect_left(left_out, end)]
+        if within:
+            numbers = pa.arange(start, end)
+            yield batch.filter(pc.invert(pc.is_in(numbers, pa.array(within, pa.int64()))))
+        else:
+            yield batch
         start = end

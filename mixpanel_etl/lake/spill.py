@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 import pyarrow as pa
 
-# One thread: two cores are busy with decoding and with this already.
-_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+# One thread each: the cores are busy with decoding and with this already.
+_WRITE = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_READ = pa.ipc.IpcReadOptions(use_threads=False)
 
 
 class Spill:
@@ -23,13 +24,15 @@ class Spill:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._size = 0
+        self._names: list[str] = []
         self._chunks: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self._rows: dict[int, int] = defaultdict(int)
 
     def add(self, key: int, rows: pa.Table) -> None:
         """Append rows to a key; a full disk surfaces as OSError."""
+        self._names = rows.schema.names
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, rows.schema, options=_OPTIONS) as stream:
+        with pa.ipc.new_stream(sink, rows.schema, options=_WRITE) as stream:
             stream.write_table(rows)
         data = memoryview(sink.getvalue())
         self._chunks[key].append((self._size, len(data)))
@@ -42,8 +45,12 @@ class Spill:
         """How many rows a key has."""
         return self._rows[key]
 
-    def read(self, key: int) -> Iterator[pa.RecordBatch]:
-        """The rows of a key. Several threads may read at once."""
+    def read(self, key: int, columns: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        """The rows of a key, with some of their columns (all by default). Several threads may read at once."""
+        options = _READ
+        if columns:
+            included = [n for n, name in enumerate(self._names) if name in columns]
+            options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=included)
         for offset, length in self._chunks[key]:
             data = os.pread(self._file.fileno(), length, offset)
-            yield from pa.ipc.open_stream(pa.py_buffer(data))
+            yield from pa.ipc.open_stream(pa.py_buffer(data), options=options)

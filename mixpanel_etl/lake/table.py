@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,6 +14,9 @@ from mixpanel_etl.lake.columns import PromotedColumn, event_schema
 from mixpanel_etl.lake.dayfile import Provenance, PublishedDay, read_day, write_day
 from mixpanel_etl.lake.errors import DayShrinks, ForeignFile
 from mixpanel_etl.lake.storage import Storage, storage
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ class EventsTable:
 
         A day that is not published contributes nothing.
         """
+        import polars as pl
+
         present = self.days()
         wanted = set(present if days is None else days)
         files = [self._file(day) for day in present if day in wanted]
