@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from threading import Lock
@@ -37,6 +37,15 @@ class Usage(NamedTuple):
     running: int
 
 
+class Rule(NamedTuple):
+    """At most `most` of something within `per`; `text` is what a 429 says of it."""
+
+    name: str
+    most: int
+    per: timedelta
+    text: str
+
+
 LIMITS: dict[Family, Limits] = {"export": Limits(60, 3, 100), "query": Limits(60, 60, 5)}
 
 
@@ -49,6 +58,7 @@ class Budgets:
         self._admitted: dict[tuple[int, Family], deque[datetime]] = defaultdict(deque)
         self._running: dict[tuple[int, Family], int] = defaultdict(int)
         self._ingested: dict[int, deque[tuple[datetime, int, int]]] = defaultdict(deque)
+        self._spent: dict[tuple[str, Hashable], deque[tuple[datetime, int]]] = defaultdict(deque)
 
     def enter(self, project: Project, family: Family) -> Release:
         """Count a request in. Call what is returned when its last byte is sent. Raises Refusal 429."""
@@ -75,6 +85,18 @@ class Budgets:
                 raise Refusal(429, INGESTION_TEXT, retry_after_header(project.retry_after, wait.total_seconds()))
             used.append((now, size, events))
 
+    def spend(self, rule: Rule, project: Project, *, scope: Hashable = None, amount: int = 1) -> None:
+        """Count `amount` against a rule, in a scope that is the project without another. Raises Refusal 429."""
+        with self._lock:
+            now = self._clock.now()
+            spent = self._spent[rule.name, project.project_id if scope is None else scope]
+            while spent and spent[0][0] <= now - rule.per:
+                spent.popleft()
+            if project.enforce_budgets and sum(entry[1] for entry in spent) + amount > rule.most:
+                wait = spent[0][0] + rule.per - now if spent else rule.per
+                raise Refusal(429, rule.text, retry_after_header(project.retry_after, wait.total_seconds()))
+            spent.append((now, amount))
+
     def usage(self, project_id: int, family: Family) -> Usage:
         with self._lock:
             in_last_hour = self._in_last_hour(project_id, family, self._clock.now())
@@ -85,6 +107,7 @@ class Budgets:
         with self._lock:
             self._admitted.clear()
             self._ingested.clear()
+            self._spent.clear()
 
     def _check(self, project: Project, family: Family, now: datetime) -> None:
         limits = LIMITS[family]
