@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import IO, Any
@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from mixpanel_etl.lake.columns import JSON, TIMESTAMP
 from mixpanel_etl.lake.window import Window
 
-#: Rows of a row group: few enough to skip by statistics, enough to compress.
+#: A row group: few enough rows to skip by statistics and to hold in memory, enough to compress.
 ROW_GROUP_ROWS = 65_536
-_WRITE_ROWS = 8_192
+ROW_GROUP_BYTES = 6 << 20
 _METADATA_KEY = "mixpanel_etl"
 
 
@@ -100,24 +100,38 @@ def write_day(
         use_dictionary=[name for name in indexed if name not in unique],
         write_statistics=indexed,
     ) as writer:
-        for stored in batches:
-            for part in range(0, stored.num_rows, _WRITE_ROWS):
-                rows = _final(stored.slice(part, _WRITE_ROWS), schema, provenance.window)
-                writer.write_batch(rows, row_group_size=ROW_GROUP_ROWS)
-                seen.note(rows)
+        for stored in _row_groups(batches):
+            rows = _final(stored, schema, provenance.window)
+            writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+            seen.note(rows)
         record = {"duplicates": duplicates, "request": provenance.plain(), **seen.times}
         writer.add_key_value_metadata({_METADATA_KEY: json.dumps(record, ensure_ascii=False, default=str)})
     return seen.rows
 
 
-def _final(rows: pa.RecordBatch, schema: pa.Schema, window: Window) -> pa.RecordBatch:
+def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The batches put together: the writer makes (at least) one row group of whatever it is given."""
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        held.append(batch)
+        size += batch.nbytes
+        if size >= ROW_GROUP_BYTES:
+            yield pa.Table.from_batches(held)
+            held, size = [], 0
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def _final(rows: pa.Table, schema: pa.Schema, window: Window) -> pa.Table:
+    properties = [pa.ExtensionArray.from_storage(JSON, chunk) for chunk in rows.column("properties").chunks]
     columns = {
         **{name: rows.column(name) for name in rows.schema.names},
         "time": window.utc(rows.column("time")),
         "processing_time": rows.column("processing_time").cast(TIMESTAMP),
-        "properties": pa.ExtensionArray.from_storage(JSON, rows.column("properties")),
+        "properties": pa.chunked_array(properties, type=JSON),
     }
-    return pa.record_batch([columns[name] for name in schema.names], schema=schema)
+    return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
 class _Seen:
@@ -127,7 +141,7 @@ class _Seen:
         self.rows = 0
         self.times: dict[str, datetime] = {}
 
-    def note(self, rows: pa.RecordBatch) -> None:
+    def note(self, rows: pa.Table) -> None:
         self.rows += rows.num_rows
         times, processing = pc.min_max(rows.column("time")), pc.max(rows.column("processing_time"))
         for name, choose, scalar in (

@@ -61,7 +61,7 @@ class Window:
         middle = self.first + timedelta(days=len(self) // 2)
         return Window(self.first, middle - timedelta(days=1), self.zone), Window(middle, self.last, self.zone)
 
-    def utc(self, exported_ms: pa.Array) -> pa.Array:
+    def utc(self, exported_ms: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
         """Exported times (int64 ms) as UTC timestamps.
 
         The hour that a wall clock shows twice in autumn is read as its first occurrence: the export does not say which.
