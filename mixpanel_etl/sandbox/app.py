@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -83,6 +84,9 @@ class _Entrance:
         if path.startswith("/sandbox"):
             await self._app(scope, receive, send)
             return
+        now = self._state.clock.now()
+        if self._state.agenda.is_due(now):
+            await run_in_threadpool(self._state.agenda.run, now)
         seen = _seen(Request(scope), self._state)
         self._state.requests.append(seen)
 

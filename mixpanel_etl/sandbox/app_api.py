@@ -5,30 +5,34 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mixpanel_etl.sandbox.auth import basic_credentials, bearer_token, projects_of_token, service_account_projects
+from mixpanel_etl.sandbox.auth import basic_credentials, bearer_token, projects_of_account, projects_of_token
 from mixpanel_etl.sandbox.projects import Project
 from mixpanel_etl.sandbox.replies import Refusal, json_response
 from mixpanel_etl.sandbox.state import State
 
 
 async def me(request: Request) -> Response:
-    state = State.of(request)
-    token = bearer_token(request)
-    if token:
-        username, members = "sandbox user", projects_of_token(state.projects, token)
-    else:
-        username, secret = basic_credentials(request)
-        members = service_account_projects(state.projects, username, secret, state.clock.now())
-    if not members:
+    projects = State.of(request).projects
+    members = projects_of_token(projects, bearer_token(request))
+    if members:
+        return _reply("sandbox user", [(project, "owner") for project in members])
+    username, secret = basic_credentials(request)
+    account = projects.accounts.authenticate(username, secret, State.of(request).clock.now())
+    if account is None:
         raise Refusal(401, "Invalid service account credentials")
-    projects = {str(project.project_id): _project(project, by_user=bool(token)) for project in members}
-    return json_response({"status": "ok", "results": {"user_name": username, "projects": projects}})
+    return _reply(
+        username, [(project, account.roles[project.project_id]) for project in projects_of_account(projects, account)]
+    )
 
 
-def _project(project: Project, *, by_user: bool) -> dict[str, object]:
-    return {
-        "id": project.project_id,
-        "name": project.name,
-        "timezone": project.timezone,
-        "role": "owner" if by_user else project.account.role,
+def _reply(username: str, members: list[tuple[Project, str]]) -> Response:
+    projects = {
+        str(project.project_id): {
+            "id": project.project_id,
+            "name": project.name,
+            "timezone": project.timezone,
+            "role": role,
+        }
+        for project, role in members
     }
+    return json_response({"status": "ok", "results": {"user_name": username, "projects": projects}})

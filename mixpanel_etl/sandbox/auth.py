@@ -15,6 +15,7 @@ from typing import Literal
 
 from starlette.requests import Request
 
+from mixpanel_etl.sandbox.accounts import Account
 from mixpanel_etl.sandbox.projects import Project, Projects
 from mixpanel_etl.sandbox.replies import Refusal
 
@@ -23,42 +24,54 @@ Kind = Literal["service_account", "project_secret", "project_token", "oauth"]
 
 @dataclass(frozen=True)
 class Caller:
-    """An authenticated caller: with what kind of credential, for which project, in which role."""
+    """An authenticated caller: with what kind of credential, for which project, in which role.
+
+    `account` is the service account, if it is one.
+    """
 
     project: Project
     kind: Kind
     role: str
+    account: Account | None = None
 
 
 def authenticate(
-    request: Request, projects: Projects, accepts: Collection[Kind], now: datetime, *, unknown: str
+    request: Request,
+    projects: Projects,
+    accepts: Collection[Kind],
+    now: datetime,
+    *,
+    unknown: str,
+    project_id: int | None = None,
 ) -> Caller:
-    """The caller. Raises Refusal: 401 with the text `unknown`, 400 without project_id, 403 for another project."""
+    """The caller, for the project of the path if that has a `project_id`, else of the query.
+
+    Raises Refusal: 401 with the text `unknown`, 400 without project_id, 403 for another project.
+    """
+    wanted = request.query_params.get("project_id") if project_id is None else str(project_id)
     token = bearer_token(request)
     if token and "oauth" in accepts:
-        return Caller(_chosen(request, projects_of_token(projects, token), unknown), "oauth", "owner")
+        return Caller(_chosen(wanted, projects_of_token(projects, token), unknown), "oauth", "owner")
     username, password = basic_credentials(request)
     if password:
         if "service_account" not in accepts:
             raise Refusal(401, unknown)
-        project = _chosen(request, service_account_projects(projects, username, password, now), unknown)
-        return Caller(project, "service_account", project.account.role)
+        account = projects.accounts.authenticate(username, password, now)
+        if account is None:
+            raise Refusal(401, unknown)
+        project = _chosen(wanted, projects_of_account(projects, account), None)
+        return Caller(project, "service_account", account.roles[project.project_id], account)
     for project in projects:
         if "project_secret" in accepts and username == project.secret:
-            return Caller(_asked_for(request, project), "project_secret", "owner")
+            return Caller(_asked_for(wanted, project), "project_secret", "owner")
         if "project_token" in accepts and username == project.token:
-            return Caller(_asked_for(request, project), "project_token", "owner")
+            return Caller(_asked_for(wanted, project), "project_token", "owner")
     raise Refusal(401, unknown)
 
 
-def service_account_projects(projects: Projects, username: str, secret: str, now: datetime) -> list[Project]:
-    """The projects of which a service account is a member; none when its secret is wrong or it has expired."""
-    return [
-        project
-        for project in projects
-        if (username, secret) == project.account[:2]
-        and (project.account.expires is None or now < project.account.expires)
-    ]
+def projects_of_account(projects: Projects, account: Account) -> list[Project]:
+    """The projects of which a service account is a member."""
+    return [project for project in projects if project.project_id in account.roles]
 
 
 def projects_of_token(projects: Projects, token: str) -> list[Project]:
@@ -87,10 +100,9 @@ def _basic(value: str) -> tuple[str, str]:
     return username, password
 
 
-def _chosen(request: Request, members: list[Project], unknown: str) -> Project:
-    if not members:
+def _chosen(wanted: str | None, members: list[Project], unknown: str | None) -> Project:
+    if not members and unknown is not None:
         raise Refusal(401, unknown)
-    wanted = request.query_params.get("project_id")
     if wanted is None:
         raise Refusal(400, "project_id is required to authenticate with this kind of credential")
     for project in members:
@@ -99,8 +111,7 @@ def _chosen(request: Request, members: list[Project], unknown: str) -> Project:
     raise Refusal(403, "Permission denied: the credential has no access to this project")
 
 
-def _asked_for(request: Request, project: Project) -> Project:
-    wanted = request.query_params.get("project_id")
+def _asked_for(wanted: str | None, project: Project) -> Project:
     if wanted is not None and wanted != str(project.project_id):
         raise Refusal(403, "Permission denied: the credential has no access to this project")
     return project

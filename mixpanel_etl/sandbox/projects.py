@@ -13,8 +13,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from mixpanel_etl.sandbox.accounts import Accounts
+
 Plan = Literal["free", "growth", "enterprise"]
 RetryAfter = Literal["seconds", "date"]
+IdMerge = Literal["simplified", "original", "legacy"]
+GdprReplies = Literal["openapi", "reference"]
+TimeUnit = Literal["s", "ms", "us", "ns"]
 
 
 class ServiceAccount(NamedTuple):
@@ -29,7 +34,15 @@ class ServiceAccount(NamedTuple):
         return f"ServiceAccount(username={self.username!r}, role={self.role!r}, expires={self.expires!r})"
 
 
+class LookupTable(NamedTuple):
+    """A lookup table as the UI creates it, empty: the API only replaces its rows."""
+
+    id: str
+    name: str
+
+
 _DEFAULT_ACCOUNT = ServiceAccount()
+_FIRST_WORKSPACE_ID = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,17 @@ class Project:
         retry_after: whether a 429 carries `Retry-After`, and in which of its two forms.
         import_max_bytes: the largest uncompressed body of `/import` (api-facts 15, C1).
         hot_shard_threshold: events of one distinct_id on one day before the rest are rewritten (api-facts 4.3).
+        organization_id: projects of one organization share service accounts and the budgets of Lexicon.
+        workspace_id: of the data view "All Project Data"; 10,000,000 + project_id when 0.
+        id_merge: the ID merge API of the project (api-facts 5).
+        group_keys: the keys under which `/groups` accepts profiles.
+        lookup_tables: empty ones, for `PUT /lookup-tables/{id}` to fill.
+        lookup_max_bytes: the largest uncompressed lookup table (api-facts 15, C26).
+        warehouse_imports: imports that exist from the beginning; the fields of `WarehouseImport`.
+        warehouse_times: the unit of the times in a warehouse import's history, which is documented nowhere.
+        gdpr_replies: which of two documented shapes the GDPR API answers in (api-facts 7).
+        gdpr_stage_seconds: how long a GDPR job is PENDING, and then STAGING; it ends after 24 times as long.
+        flag_cohorts: the distinct_ids of each cohort hash that a feature flag's rollout may name.
     """
 
     project_id: int = 12345
@@ -64,15 +88,28 @@ class Project:
     retry_after: RetryAfter | None = None
     import_max_bytes: int = 2_097_152
     hot_shard_threshold: int = 200_000
+    organization_id: int = 1
+    workspace_id: int = 0
+    id_merge: IdMerge = "simplified"
+    group_keys: Sequence[str] = ("company",)
+    lookup_tables: Sequence[LookupTable | tuple[str, str]] = ()
+    lookup_max_bytes: int = 104_857_600
+    warehouse_imports: Sequence[Mapping[str, Any]] = ()
+    warehouse_times: TimeUnit = "s"
+    gdpr_replies: GdprReplies = "openapi"
+    gdpr_stage_seconds: float = 3600
+    flag_cohorts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _set(self, "service_account", ServiceAccount(*self.service_account))
         _set(self, "token", self.token or f"sandbox-token-{self.project_id}")
         _set(self, "secret", self.secret or f"sandbox-secret-{self.project_id}")
-        if self.plan not in get_args(Plan):
-            raise ValueError(f"plan {self.plan!r} is not one of {', '.join(get_args(Plan))}")
-        if self.retry_after not in (None, *get_args(RetryAfter)):
-            raise ValueError(f"retry_after {self.retry_after!r} is not one of {', '.join(get_args(RetryAfter))}")
+        _set(self, "workspace_id", self.workspace_id or _FIRST_WORKSPACE_ID + self.project_id)
+        _set(self, "lookup_tables", tuple(LookupTable(*table) for table in self.lookup_tables))
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                wanted = ", ".join(choice for choice in choices if choice)
+                raise ValueError(f"{name} {getattr(self, name)!r} is not one of {wanted}")
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError) as error:
@@ -101,16 +138,28 @@ class Project:
         return now.astimezone(self.zone).date()
 
 
+_CHOICES: dict[str, tuple[str | None, ...]] = {
+    "plan": get_args(Plan),
+    "retry_after": (None, *get_args(RetryAfter)),
+    "id_merge": get_args(IdMerge),
+    "warehouse_times": get_args(TimeUnit),
+    "gdpr_replies": get_args(GdprReplies),
+}
+
+
 class Projects:
-    """The projects of one sandbox, by id and by credential."""
+    """The projects of one sandbox, by id and by credential, and the service accounts that are their members."""
 
     def __init__(self, projects: Sequence[Project]) -> None:
         if not projects:
             raise ValueError("a sandbox needs at least one project: Sandbox(projects=[Project()])")
         self._by_id = {project.project_id: project for project in projects}
-        for name in ("project_id", "token", "secret"):
+        for name in ("project_id", "token", "secret", "workspace_id"):
             if len({getattr(project, name) for project in projects}) < len(projects):
                 raise ValueError(f"two projects share the same {name}: give each its own")
+        self.accounts = Accounts()
+        for project in projects:
+            self.accounts.declare(project.organization_id, project.project_id, project.account)
 
     def __iter__(self) -> Iterator[Project]:
         return iter(self._by_id.values())
@@ -150,6 +199,8 @@ def _project(table: Mapping[str, Any], path: Path) -> Project:
     values = dict(table)
     if "service_account" in values:
         values["service_account"] = ServiceAccount(**values["service_account"])
+    if "lookup_tables" in values:
+        values["lookup_tables"] = [LookupTable(**entry) for entry in values["lookup_tables"]]
     return Project(**values)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from starlette.requests import Request
 
+from mixpanel_etl.sandbox.agenda import Agenda
 from mixpanel_etl.sandbox.budgets import Budgets
 from mixpanel_etl.sandbox.clock import Clock
 from mixpanel_etl.sandbox.faults import Faults
@@ -53,11 +54,13 @@ class State:
     budgets: Budgets
     faults: Faults
     profiles: Profiles = field(default_factory=Profiles)
+    agenda: Agenda = field(default_factory=Agenda)
     requests: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=_REQUESTS_KEPT))
     # The connections by the client's address: some faults happen to a connection, not to a reply.
     connections: dict[tuple[str, int], Transport] = field(default_factory=dict)
     _parts: dict[type[Any], Any] = field(default_factory=dict)
-    _making: RLock = field(default_factory=RLock)
+    # Held while an operation of the app API runs: one changes what another reads.
+    lock: RLock = field(default_factory=RLock)
 
     @classmethod
     def of(cls, request: Request) -> State:
@@ -66,12 +69,13 @@ class State:
 
     def part(self, kind: type[_P]) -> _P:
         """What a group of APIs keeps: the only instance of `kind` in this sandbox until it is reset."""
-        with self._making:
+        with self.lock:
             if kind not in self._parts:
                 self._parts[kind] = kind(self)
             return cast(_P, self._parts[kind])
 
     def forget_parts(self) -> None:
         """Let every group of APIs begin anew."""
-        with self._making:
+        self.agenda.clear()
+        with self.lock:
             self._parts.clear()
