@@ -144,7 +144,7 @@ class _Decoder:
     def _batch(self, events: list[str | None], values: list[tuple[Any, ...]], raws: Sequence[Any]) -> pa.RecordBatch:
         found = dict(zip(self._properties, values or [()] * len(self._properties), strict=True))
         times = pa.array(found["time"], pa.int64())
-        if times.null_count or not pc.all(_datable(times)).as_py():
+        if times.null_count or not pc.all(_datable(times), min_count=0).as_py():
             raise OverflowError("an event that belongs to no day: the careful reading names its line")
         exported = pc.if_else(pc.less(times, _SECONDS_BELOW), pc.multiply(times, 1000), times)
         processing = pa.array(found["mp_processing_time_ms"], pa.int64())
