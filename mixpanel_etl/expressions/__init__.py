@@ -1,0 +1,32 @@
+"""Mixpanel's segmentation expressions: `where` and `on`. Specification 5; api-facts 2.2.
+
+    expression = parse('properties["plan"] == "pro" and number(properties["seats"]) > 3')
+    matches = predicate(expression)
+    matches({"properties": {"plan": "pro", "seats": "5"}})        # True
+
+A package of its own that imports nothing else: the sandbox evaluates with it what the client validates with it.
+"""
+
+from mixpanel_etl.expressions.errors import EvaluationError, ExpressionError
+from mixpanel_etl.expressions.evaluation import Evaluator, Sources, evaluator, predicate
+from mixpanel_etl.expressions.parser import parse
+from mixpanel_etl.expressions.rendering import render
+from mixpanel_etl.expressions.syntax import Expression, Property, references
+from mixpanel_etl.expressions.values import UNDEFINED, Value, cast_to_string
+
+__all__ = [
+    "UNDEFINED",
+    "EvaluationError",
+    "Evaluator",
+    "Expression",
+    "ExpressionError",
+    "Property",
+    "Sources",
+    "Value",
+    "cast_to_string",
+    "evaluator",
+    "parse",
+    "predicate",
+    "references",
+    "render",
+]
