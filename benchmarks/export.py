@@ -11,7 +11,7 @@ import argparse
 import itertools
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -38,8 +38,8 @@ def main() -> None:
     arguments = _arguments()
     source = exported(arguments.events, arguments.days)
     if arguments.only:
-        candidates = {"ours": _ours, "reference": _reference}
-        report(lambda: candidates[arguments.only](source, arguments.days))
+        work = {"ours": _ours, "reference": _reference}[arguments.only](source, arguments.days)
+        report(work)
         return
     options = ["--events", str(arguments.events), "--days", str(arguments.days)]
     commands = {name: ["benchmarks.export", *options, "--only", name] for name in ("ours", "reference")}
@@ -70,14 +70,17 @@ def exported(events: int, days: int) -> Path:
     return path
 
 
-def _ours(source: Path, days: int) -> int:
+def _ours(source: Path, days: int) -> Callable[[], int]:
     from mixpanel_etl.client import gunzip
     from mixpanel_etl.lake import EventsTable, Provenance, Window, ingest
 
-    window = Window(FIRST, FIRST + timedelta(days=days - 1))
-    with tempfile.TemporaryDirectory(dir=DATA) as lake:
-        published = ingest(gunzip(_chunks(source)), EventsTable(lake), Provenance(datetime.now(UTC), window))
-        return sum(day.rows + day.duplicates for day in published)
+    def work() -> int:
+        window = Window(FIRST, FIRST + timedelta(days=days - 1))
+        with tempfile.TemporaryDirectory(dir=DATA) as lake:
+            published = ingest(gunzip(_chunks(source)), EventsTable(lake), Provenance(datetime.now(UTC), window))
+            return sum(day.rows + day.duplicates for day in published)
+
+    return work
 
 
 def _chunks(source: Path) -> Iterator[bytes]:
@@ -89,13 +92,16 @@ def _chunks(source: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _reference(source: Path, days: int) -> int:  # noqa: ARG001 - it does not split them
+def _reference(source: Path, days: int) -> Callable[[], int]:  # noqa: ARG001 - it does not split them
     import duckdb
 
-    with tempfile.TemporaryDirectory(dir=DATA) as folder:
-        target = Path(folder) / "events.parquet"
-        (count,) = duckdb.execute(REFERENCE.format(source=source, target=target)).fetchall()[0]
-        return int(count)
+    def work() -> int:
+        with tempfile.TemporaryDirectory(dir=DATA) as folder:
+            target = Path(folder) / "events.parquet"
+            (count,) = duckdb.execute(REFERENCE.format(source=source, target=target)).fetchall()[0]
+            return int(count)
+
+    return work
 
 
 def _arguments() -> argparse.Namespace:

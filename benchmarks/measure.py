@@ -13,7 +13,10 @@ from typing import Any
 
 
 def report(work: Callable[[], int]) -> None:
-    """Do the work (it returns how many events it handled) and print what it took, as one JSON line."""
+    """Do the work (it returns how many events it handled) and print what it took, as one JSON line.
+
+    The time is that of the work; processor time and memory are those of the process, with its start and imports.
+    """
     started = time.perf_counter()
     events = work()
     seconds = time.perf_counter() - started

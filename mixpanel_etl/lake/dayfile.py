@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake.columns import JSON, TIMESTAMP
 from mixpanel_etl.lake.window import Window
 
 #: A row group: few enough rows to skip by statistics and to hold in memory, enough to compress.
@@ -81,7 +80,7 @@ def write_day(
 
     Args:
         path: where.
-        batches: its rows in `stored_schema` without the day.
+        batches: its rows, in the table's schema.
         schema: of the events table.
         provenance: goes into the metadata.
         duplicates: copies that were left out of the rows.
@@ -100,8 +99,7 @@ def write_day(
         use_dictionary=[name for name in indexed if name not in unique],
         write_statistics=indexed,
     ) as writer:
-        for stored in _row_groups(batches):
-            rows = _final(stored, schema, provenance.window)
+        for rows in _row_groups(batches):
             writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
             seen.note(rows)
         record = {"duplicates": duplicates, "request": provenance.plain(), **seen.times}
@@ -121,17 +119,6 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
             held, size = [], 0
     if held:
         yield pa.Table.from_batches(held)
-
-
-def _final(rows: pa.Table, schema: pa.Schema, window: Window) -> pa.Table:
-    properties = [pa.ExtensionArray.from_storage(JSON, chunk) for chunk in rows.column("properties").chunks]
-    columns = {
-        **{name: rows.column(name) for name in rows.schema.names},
-        "time": window.utc(rows.column("time")),
-        "processing_time": rows.column("processing_time").cast(TIMESTAMP),
-        "properties": pa.chunked_array(properties, type=JSON),
-    }
-    return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
 class _Seen:

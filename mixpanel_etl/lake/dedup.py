@@ -23,7 +23,7 @@ def copies(read: Callable[[], Iterator[pa.RecordBatch]], rows: int) -> array[int
     """The rows to leave out, so that of each event one copy remains.
 
     Args:
-        read: gives the rows from the first, with `KEY_COLUMNS`; called once for every `BUCKET_ROWS` rows.
+        read: gives the rows from the first; called once for every `BUCKET_ROWS` rows.
         rows: how many there are.
 
     Returns:
@@ -40,11 +40,11 @@ def _bucket(batches: Iterator[pa.RecordBatch], bucket: int, buckets: int) -> pa.
     parts = []
     row = 0
     for batch in batches:
-        numbered = batch.append_column("row", pa.arange(row, row + batch.num_rows))
+        numbered = batch.select(KEY_COLUMNS).append_column("row", pa.arange(row, row + batch.num_rows))
         row += batch.num_rows
         wanted = batch.column("insert_id").is_valid()
         if buckets > 1:
-            times = batch.column("time")
+            times = batch.column("time").cast(pa.int64())
             modulo = pc.subtract(times, pc.multiply(pc.divide(times, buckets), buckets))
             wanted = pc.and_(wanted, pc.equal(modulo, bucket))
         parts.append(numbered if pc.all(wanted).as_py() else numbered.filter(wanted))

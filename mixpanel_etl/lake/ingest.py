@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mixpanel_etl.lake.columns import JSON, TIMESTAMP
 from mixpanel_etl.lake.dayfile import Provenance, PublishedDay
 from mixpanel_etl.lake.decode import decode, whole_lines
 from mixpanel_etl.lake.errors import DaysHeldBack, DayShrinks, OutsideWindow
@@ -21,7 +21,6 @@ from mixpanel_etl.lake.window import Window, day_number, day_of
 
 #: Days finished at the same time; each may hold a row group in memory.
 _WRITERS = min(2, os.cpu_count() or 1)
-_BLOCKS_AHEAD = 4
 
 
 def ingest(
@@ -58,16 +57,16 @@ def ingest(
     """
     window = provenance.window
     done = set(skip)
-    with _frugal_memory(), closing(_read_ahead(whole_lines(chunks))) as ahead, Shuffle(table.storage) as shuffle:
-        for batch in _inside(decode(ahead, table.promoted), window):
-            shuffle.add(batch)
+    with _frugal_memory(), Shuffle(table.storage, table.schema, provenance) as shuffle:
+        for batch in _inside(decode(whole_lines(chunks), table.promoted), window):
+            shuffle.add(_final(batch, table.schema, window))
             if on_rows:
                 on_rows(batch.num_rows)
         shuffle.finish()
 
         def publish(day: date) -> PublishedDay:
-            rows, duplicates = shuffle.day(day)
-            return table.publish(day, rows, provenance, duplicates=duplicates, allow_shrink=allow_shrink)
+            with shuffle.complete(day) as (draft, rows):
+                return table.publish(day, draft, rows, provenance, allow_shrink=allow_shrink)
 
         yield from _publish_all([day for day in window if day not in done], publish)
 
@@ -109,17 +108,16 @@ def _publish_all(days: Iterable[date], publish: Callable[[date], PublishedDay]) 
         raise DaysHeldBack(held)
 
 
-def _read_ahead(blocks: Iterable[bytes]) -> Generator[bytes, None, None]:
-    """The same blocks, a few of them fetched (and unzipped) by another thread while the last ones are decoded."""
-    source = iter(blocks)
-    reader = ThreadPoolExecutor(1, thread_name_prefix="read")
-    try:
-        ahead = deque(reader.submit(next, source, None) for _ in range(_BLOCKS_AHEAD))
-        while (block := ahead.popleft().result()) is not None:
-            ahead.append(reader.submit(next, source, None))
-            yield block
-    finally:
-        reader.shutdown(cancel_futures=True)
+def _final(rows: pa.RecordBatch, schema: pa.Schema, window: Window) -> pa.RecordBatch:
+    """Decoded rows as the table has them, and their date."""
+    columns = {
+        **{name: rows.column(name) for name in rows.schema.names},
+        "time": window.utc(rows.column("time")),
+        "processing_time": rows.column("processing_time").cast(TIMESTAMP),
+        "properties": pa.ExtensionArray.from_storage(JSON, rows.column("properties")),
+    }
+    names = [*schema.names, "date"]
+    return pa.record_batch([columns[name] for name in names], schema=schema.append(pa.field("date", pa.int32())))
 
 
 def _inside(batches: Iterable[pa.RecordBatch], window: Window) -> Iterator[pa.RecordBatch]:

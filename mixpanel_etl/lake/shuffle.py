@@ -4,42 +4,63 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import date
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from mixpanel_etl.lake.dedup import KEY_COLUMNS, copies
+from mixpanel_etl.lake.dayfile import Provenance, write_day
+from mixpanel_etl.lake.dedup import copies
 from mixpanel_etl.lake.spill import Spill
-from mixpanel_etl.lake.storage import Storage
-from mixpanel_etl.lake.window import day_number
+from mixpanel_etl.lake.storage import Draft, Storage
+from mixpanel_etl.lake.window import day_number, day_of
 
-#: Bytes of decoded rows held before they are set aside; as much again is held while that happens.
-BUDGET_BYTES = 8 << 20
+#: Bytes of rows held in memory; as much again may be on its way to disk.
+BUDGET_BYTES = 32 << 20
+#: When a batch has rows of more days than this, the response is not in the order of its days.
+_MIXED_DAYS = 4
+_MIXED_BYTES = 8 << 20
+
+
+class _Written(NamedTuple):
+    draft: Draft
+    rows: int
+    duplicates: int
 
 
 class Shuffle:
-    """Takes rows of any day in any order and gives them back by day, without copies.
+    """Takes rows of any day in any order, and gives a finished file for each day, without copies.
 
-    Memory is bounded by `BUDGET_BYTES`, whatever the response holds and however its days are mixed: the rest is on
-    disk, LZ4-compressed, in a nameless file.
+    Exports come roughly in the order of their days. A day that is over while others arrive is written at once, from
+    memory; one that gets more rows after that is written again at the end. A day larger than the memory allowed is set
+    aside on disk, and so is everything from the moment at which many days come mixed; all that is written at the end.
+    Memory is bounded by `BUDGET_BYTES` in any case, and the rows of a day stay in the order of their arrival.
 
     Args:
         storage: lends the disk space.
+        schema: of the events table.
+        provenance: goes into the files.
     """
 
-    def __init__(self, storage: Storage) -> None:
-        self._pending: list[pa.RecordBatch] = []
-        self._pending_bytes = 0
-        self._files = ExitStack()
-        self._rows = Spill(self._files.enter_context(storage.scratch()))
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="shuffle")
-        self._write: Future[None] | None = None
+    def __init__(self, storage: Storage, schema: pa.Schema, provenance: Provenance) -> None:
+        self._storage = storage
+        self._schema = schema
+        self._provenance = provenance
+        self._held: dict[int, list[pa.RecordBatch]] = {}
+        self._held_bytes: dict[int, int] = {}
+        self._mixed: list[pa.RecordBatch] | None = None  # a list as soon as days come mixed
+        self._written: dict[int, _Written] = {}
+        self._resources = ExitStack()
+        self._spill = Spill(self._resources.enter_context(storage.scratch()))
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="shuffle")
+        self._under_way: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -47,52 +68,117 @@ class Shuffle:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.shutdown()
-        self._files.close()
+        self._worker.shutdown()
+        self._resources.close()
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take a batch in `stored_schema`; a full disk surfaces here, or in `finish`, as OSError."""
-        self._pending.append(batch)
-        self._pending_bytes += batch.nbytes
-        if self._pending_bytes >= BUDGET_BYTES:
-            self._flush()
+        """Take rows in the table's schema with their `date` (days since 1970).
+
+        A full disk surfaces here, or in `finish`, as OSError.
+        """
+        days = pc.unique(batch.column("date")).to_pylist()
+        if self._mixed is None and len(days) > _MIXED_DAYS:
+            self._set_held_aside()
+            self._mixed = []
+        if self._mixed is not None:
+            self._mixed.append(batch)
+            if sum(mixed.nbytes for mixed in self._mixed) >= _MIXED_BYTES:
+                self._set_mixed_aside()
+            return
+        for day in days:
+            # Taken out of the batch, so that a few rows of one day do not keep the memory of all others.
+            rows = batch if len(days) == 1 else batch.filter(pc.equal(batch.column("date"), day))
+            self._hold(day, rows.drop_columns(["date"]))
+        while sum(self._held_bytes.values()) >= BUDGET_BYTES:
+            self._make_room()
 
     def finish(self) -> None:
-        """Call once, after the last `add` and before any `day`."""
-        if self._pending:
-            self._flush()
-        if self._write:
-            self._write.result()
+        """Call once, after the last `add` and before `complete`."""
+        if self._mixed:
+            self._set_mixed_aside()
+        self._wait()
 
-    def day(self, day: date) -> tuple[Iterator[pa.RecordBatch], int]:
-        """The rows of a day without copies, and how many copies are left out. Several threads may ask at once."""
+    @contextmanager
+    def complete(self, day: date) -> Iterator[tuple[Draft, int]]:
+        """The finished file of a day, not yet visible, and its rows. Several threads may complete a day each."""
         number = day_number(day)
-        left_out = copies(lambda: self._rows.read(number, KEY_COLUMNS), self._rows.rows(number))
-        return _without(self._rows.read(number), left_out), len(left_out)
+        written = self._written.get(number)
+        if written and number not in self._held and not self._spill.rows(number):
+            yield written.draft, written.rows
+            return
+        with self._storage.draft(str(day)) as draft:
+            yield draft, self._write_at_the_end(draft, number).rows
 
-    def _flush(self) -> None:
-        if self._write:
-            self._write.result()
-        self._write = self._writer.submit(self._set_aside, pa.Table.from_batches(self._pending))
-        self._pending, self._pending_bytes = [], 0
+    def _hold(self, day: int, rows: pa.RecordBatch) -> None:
+        held = self._held.pop(day, [])
+        self._held[day] = [*held, rows]  # now the last: it is the day that rows came for
+        self._held_bytes[day] = self._held_bytes.get(day, 0) + rows.nbytes
 
-    def _set_aside(self, table: pa.Table) -> None:
-        for number, rows in _by_day(table):
-            self._rows.add(number, rows)
+    def _make_room(self) -> None:
+        """Let go of the day for which no rows came for the longest time."""
+        day = next(iter(self._held))
+        alone = len(self._held) == 1
+        rows = pa.Table.from_batches(self._held.pop(day))
+        del self._held_bytes[day]
+        if alone or day in self._written or self._spill.rows(day):
+            self._submit(partial(self._spill.add, day, rows))
+        else:
+            self._submit(partial(self._write_early, day, rows))
 
+    def _write_early(self, day: int, rows: pa.Table) -> None:
+        draft = self._resources.enter_context(self._storage.draft(str(day_of(day))))
+        batches = rows.to_batches()
+        self._written[day] = self._write_rows(draft, lambda: iter(batches), rows.num_rows)
 
-def _by_day(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
-    span = pc.min_max(table.column("date")).as_py()
-    if span["min"] != span["max"]:
+    def _set_held_aside(self) -> None:
+        for day, batches in self._held.items():
+            self._submit(partial(self._spill.add, day, pa.Table.from_batches(batches)))
+        self._held, self._held_bytes = {}, {}
+
+    def _set_mixed_aside(self) -> None:
+        self._submit(partial(self._sort_aside, pa.Table.from_batches(self._mixed)))
+        self._mixed = []
+
+    def _sort_aside(self, table: pa.Table) -> None:
         table = table.take(pc.sort_indices(table.column("date")))  # stable: a day's rows stay in the order of arrival
-    runs = pc.run_end_encode(table.column("date").combine_chunks())
-    start = 0
-    for number, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-        yield number, table.slice(start, end - start).drop_columns(["date"])
-        start = end
+        runs = pc.run_end_encode(table.column("date").combine_chunks())
+        start = 0
+        for day, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            self._spill.add(day, table.slice(start, end - start).drop_columns(["date"]))
+            start = end
+
+    def _submit(self, work: Callable[[], None]) -> None:
+        self._wait()
+        self._under_way = self._worker.submit(work)
+
+    def _wait(self) -> None:
+        if self._under_way:
+            self._under_way.result()
+
+    def _write_at_the_end(self, draft: Draft, day: int) -> _Written:
+        before = self._written.get(day)
+        held = self._held.get(day, [])
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            if before:
+                with pq.ParquetFile(before.draft.path, pre_buffer=False) as file:
+                    yield from file.iter_batches(8_192, use_threads=False)
+            yield from self._spill.read(day)
+            yield from held
+
+        rows = (before.rows if before else 0) + self._spill.rows(day) + sum(batch.num_rows for batch in held)
+        return self._write_rows(draft, batches, rows, before.duplicates if before else 0)
+
+    def _write_rows(
+        self, draft: Draft, batches: Callable[[], Iterator[pa.RecordBatch]], rows: int, duplicates: int = 0
+    ) -> _Written:
+        left_out = copies(batches, rows)
+        duplicates += len(left_out)
+        rows = write_day(draft.path, _without(batches(), left_out), self._schema, self._provenance, duplicates)
+        return _Written(draft, rows, duplicates)
 
 
-def _without(batches: Iterator[pa.RecordBatch], left_out: array[int]) -> Iterator[pa.RecordBatch]:
+def _without(batches: Iterable[pa.RecordBatch], left_out: array[int]) -> Iterator[pa.RecordBatch]:
     start = 0
     for batch in batches:
         end = start + batch.num_rows

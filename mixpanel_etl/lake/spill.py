@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import IO
 
 import pyarrow as pa
@@ -24,13 +24,11 @@ class Spill:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._size = 0
-        self._names: list[str] = []
         self._chunks: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self._rows: dict[int, int] = defaultdict(int)
 
     def add(self, key: int, rows: pa.Table) -> None:
         """Append rows to a key; a full disk surfaces as OSError."""
-        self._names = rows.schema.names
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, rows.schema, options=_WRITE) as stream:
             stream.write_table(rows)
@@ -45,12 +43,8 @@ class Spill:
         """How many rows a key has."""
         return self._rows[key]
 
-    def read(self, key: int, columns: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """The rows of a key, with some of their columns (all by default). Several threads may read at once."""
-        options = _READ
-        if columns:
-            included = [n for n, name in enumerate(self._names) if name in columns]
-            options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=included)
+    def read(self, key: int) -> Iterator[pa.RecordBatch]:
+        """The rows of a key. Several threads may read at once."""
         for offset, length in self._chunks[key]:
             data = os.pread(self._file.fileno(), length, offset)
-            yield from pa.ipc.open_stream(pa.py_buffer(data), options=options)
+            yield from pa.ipc.open_stream(pa.py_buffer(data), options=_READ)

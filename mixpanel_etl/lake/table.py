@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixpanel_etl.lake.columns import PromotedColumn, event_schema
-from mixpanel_etl.lake.dayfile import Provenance, PublishedDay, read_day, write_day
+from mixpanel_etl.lake.dayfile import Provenance, PublishedDay, read_day
 from mixpanel_etl.lake.errors import DayShrinks, ForeignFile
-from mixpanel_etl.lake.storage import Storage, storage
+from mixpanel_etl.lake.storage import Draft, Storage, storage
 
 if TYPE_CHECKING:
     import polars as pl
@@ -84,21 +84,15 @@ class EventsTable:
         return frame.with_columns(pl.col("properties").ext.storage())
 
     def publish(
-        self,
-        day: date,
-        batches: Iterable[pa.RecordBatch],
-        provenance: Provenance,
-        *,
-        duplicates: int = 0,
-        allow_shrink: bool = False,
+        self, day: date, draft: Draft, rows: int, provenance: Provenance, *, allow_shrink: bool = False
     ) -> PublishedDay:
-        """Write a day and make it visible in one step.
+        """Make a finished draft the file of its day, in one step.
 
         Args:
             day: the partition.
-            batches: its rows, in `stored_schema` without the day, copies left out.
+            draft: a complete file, see `write_day`.
+            rows: how many it has.
             provenance: of the request that they came from.
-            duplicates: how many copies were left out.
             allow_shrink: replace a file that has more rows.
 
         Returns:
@@ -107,18 +101,16 @@ class EventsTable:
         Raises:
             DayShrinks: the lake has more rows for the day, and keeps them.
             ForeignFile: another project's file is there.
-            OSError: the disk is full or the upload failed; what was there remains.
+            OSError: the upload failed; what was there remains.
         """
-        with self.storage.draft(str(day)) as draft:
-            rows = write_day(draft.path, batches, self.schema, provenance, duplicates)
-            with self.storage.exclusive(self._file(day)):
-                present = self.day(day)
-                if present and _is_newer(present, provenance):
-                    return present
-                if present and rows < present.rows and not allow_shrink:
-                    raise DayShrinks(day, (present.rows, rows))
-                draft.publish(self._file(day))
-                published = self.day(day)
+        with self.storage.exclusive(self._file(day)):
+            present = self.day(day)
+            if present and _is_newer(present, provenance):
+                return present
+            if present and rows < present.rows and not allow_shrink:
+                raise DayShrinks(day, (present.rows, rows))
+            draft.publish(self._file(day))
+            published = self.day(day)
         if published is None:
             raise FileNotFoundError(f"{self.storage.uri(self._file(day))} vanished when it was published")
         return published
