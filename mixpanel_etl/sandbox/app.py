@@ -15,11 +15,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mixpanel_etl.sandbox.annotations import annotation_routes
 from mixpanel_etl.sandbox.app_api import me
 from mixpanel_etl.sandbox.control import control_routes
 from mixpanel_etl.sandbox.export import export
 from mixpanel_etl.sandbox.ingestion import import_events, track
 from mixpanel_etl.sandbox.interference import subject_to_faults
+from mixpanel_etl.sandbox.lexicon import lexicon_routes
 from mixpanel_etl.sandbox.query import event_counts, event_names, querying
 from mixpanel_etl.sandbox.replies import (
     Handler,
@@ -31,6 +33,7 @@ from mixpanel_etl.sandbox.replies import (
     json_response,
     query_shape,
 )
+from mixpanel_etl.sandbox.service_accounts import service_account_routes
 from mixpanel_etl.sandbox.state import SeenRequest, State
 
 _QUERY_PREFIXES = ("/api/query", "/api/2.0")
@@ -53,6 +56,9 @@ def _routes() -> list[Route]:
         *_api("/import", import_events, import_shape, methods=("POST",)),
         *_api("/track", track, import_shape, methods=("GET", "POST")),
         *_api("/app/me", me, app_shape, ("/api",)),
+        *annotation_routes(),
+        *lexicon_routes(),
+        *service_account_routes(),
         *control_routes(),
     ]
 

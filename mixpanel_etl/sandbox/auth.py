@@ -34,6 +34,11 @@ class Caller:
     role: str
     account: Account | None = None
 
+    @property
+    def name(self) -> str:
+        """Who it is, as texts for people say it."""
+        return self.account.username if self.account else self.kind.replace("_", " ")
+
 
 def authenticate(
     request: Request,
