@@ -16,6 +16,7 @@ from mixpanel_etl.lake.errors import LakeError as LakeError
 from mixpanel_etl.lake.errors import MalformedLine as MalformedLine
 from mixpanel_etl.lake.errors import OutsideWindow as OutsideWindow
 from mixpanel_etl.lake.errors import TerminatedEarly as TerminatedEarly
+from mixpanel_etl.lake.errors import UnreadableFile as UnreadableFile
 from mixpanel_etl.lake.ingest import ingest as ingest
 from mixpanel_etl.lake.table import EventsTable as EventsTable
 from mixpanel_etl.lake.window import Window as Window

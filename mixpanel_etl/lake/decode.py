@@ -138,6 +138,8 @@ class _Decoder:
     def _fast(self, block: bytes) -> pa.RecordBatch:
         with _no_garbage_collection():
             lines = self._line_decoder.decode_lines(block)
+            if len(lines) != block.count(b"\n") + (not block.endswith(b"\n")):
+                raise msgspec.DecodeError("an event over several lines, or several in one")
             raws = [line.properties for line in lines]
             rows = map(msgspec.structs.astuple, map(self._decode_properties, raws))
             return self._batch([line.event for line in lines], list(zip(*rows, strict=True)), raws)

@@ -44,7 +44,7 @@ def _bucket(batches: Iterator[pa.RecordBatch], bucket: int, buckets: int) -> pa.
         row += batch.num_rows
         wanted = batch.column("insert_id").is_valid()
         if buckets > 1:
-            times = batch.column("time").cast(pa.int64())
+            times = pc.divide(batch.column("time").cast(pa.int64()), 1000)  # many projects send whole seconds
             modulo = pc.subtract(times, pc.multiply(pc.divide(times, buckets), buckets))
             wanted = pc.and_(wanted, pc.equal(modulo, bucket))
         parts.append(numbered if pc.all(wanted).as_py() else numbered.filter(wanted))

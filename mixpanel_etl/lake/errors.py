@@ -71,3 +71,10 @@ class ForeignFile(LakeError):
             f"{uri} was written by another export ({'; '.join(differences)}). "
             "Give each export a `table` of its own, or move the old files away"
         )
+
+
+class UnreadableFile(LakeError):
+    """A file of the lake is not a whole Parquet file: it was not published by this package, or damaged since."""
+
+    def __init__(self, uri: str, reason: str) -> None:
+        super().__init__(f"{uri} is no Parquet file ({reason}). Move it away and ask for its day again")

@@ -116,6 +116,7 @@ class Shuffle:
 
     def _make_room(self) -> None:
         """Let go of the day for which no rows came for the longest time."""
+        self._wait()  # or it would not be known yet what has been written
         day = next(iter(self._held))
         alone = len(self._held) == 1
         rows = pa.Table.from_batches(self._held.pop(day))

@@ -151,9 +151,12 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the drafts that killed processes left: whoever still writes one holds its lock."""
+    """Remove the drafts that killed processes left: whoever still writes one holds its lock.
+
+    What cannot be removed, as the drafts of another user, is none of our business.
+    """
     for path in folder.iterdir():
-        with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as handle:
+        with suppress(OSError), path.open("rb") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
 
@@ -204,16 +207,19 @@ class S3:
         return f"s3://{self._prefix}/{name}"
 
     def open(self, name: str) -> IO[bytes]:
-        handle: IO[bytes] = self.fs.open(self.uri(name), "rb", cache_type="readahead", block_size=1 << 20)
+        with _os_errors(self.uri(name)):
+            handle: IO[bytes] = self.fs.open(self.uri(name), "rb", cache_type="readahead", block_size=1 << 20)
         return handle
 
     def names(self, folder: str, suffix: str) -> list[str]:
-        found = self.fs.find(f"{self._prefix}/{folder}")
+        with _os_errors(self.uri(folder)):
+            found = self.fs.find(f"{self._prefix}/{folder}")
         return sorted(path.removeprefix(f"{self._prefix}/") for path in found if path.endswith(suffix))
 
     def probe(self) -> None:
-        self.fs.pipe_file(self.uri(".probe"), b"probe")
-        self.fs.rm_file(self.uri(".probe"))
+        with _os_errors(self.uri(".probe")):
+            self.fs.pipe_file(self.uri(".probe"), b"probe")
+            self.fs.rm_file(self.uri(".probe"))
 
     def dataset(self, names: list[str], schema: pa.Schema) -> ds.Dataset:
         paths = [f"{self._prefix}/{name}" for name in names]
@@ -240,4 +246,18 @@ class _S3Draft:
         self.path = f"/dev/fd/{handle.fileno()}"
 
     def publish(self, name: str) -> None:
-        self._bucket.fs.put_file(self.path, self._bucket.uri(name), chunksize=_PART_BYTES, max_concurrency=2)
+        uri = self._bucket.uri(name)
+        with _os_errors(uri):
+            self._bucket.fs.put_file(self.path, uri, chunksize=_PART_BYTES, max_concurrency=2)
+
+
+@contextmanager
+def _os_errors(uri: str) -> Iterator[None]:
+    """What S3 and its client library object to, as an OSError that names the address."""
+    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+
+    try:
+        yield
+    except (OSError, BotoCoreError) as error:
+        kind = type(error) if isinstance(error, OSError) else OSError
+        raise kind(f"{uri}: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 
 from mixpanel_etl.lake.columns import PromotedColumn, event_schema
 from mixpanel_etl.lake.dayfile import Provenance, PublishedDay, read_day
-from mixpanel_etl.lake.errors import DayShrinks, ForeignFile
+from mixpanel_etl.lake.errors import DayShrinks, ForeignFile, UnreadableFile
 from mixpanel_etl.lake.storage import Draft, Storage, storage
 
 if TYPE_CHECKING:
@@ -48,18 +49,26 @@ class EventsTable:
 
     def days(self) -> list[date]:
         """The days that have a file, those without events included; sorted."""
-        names = (name.split("/") for name in self.storage.names(self.name, "/events.parquet"))
-        return [
-            date.fromisoformat(folder.removeprefix("date=")) for *_, folder, _ in names if folder.startswith("date=")
-        ]
+        names = self.storage.names(self.name, "/events.parquet")
+        found = (
+            re.fullmatch(rf"{re.escape(self.name)}/date=(\d{{4}}-\d\d-\d\d)/events\.parquet", name) for name in names
+        )
+        return [date.fromisoformat(match[1]) for match in found if match]
 
     def day(self, day: date) -> PublishedDay | None:
-        """What is published for a day; None if nothing is."""
+        """What is published for a day; None if nothing is.
+
+        Raises:
+            UnreadableFile: what is there is no Parquet file.
+        """
+        uri = self.storage.uri(self._file(day))
         try:
             with self.storage.open(self._file(day)) as handle:
-                return read_day(handle, day, self.storage.uri(self._file(day)))
+                return read_day(handle, day, uri)
         except FileNotFoundError:
             return None
+        except pa.ArrowInvalid as error:
+            raise UnreadableFile(uri, str(error)) from error
 
     def file_schema(self, day: date) -> pa.Schema:
         """The schema that a published day really has.
