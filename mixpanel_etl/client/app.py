@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from mixpanel_etl.client.credentials import ServiceAccount
-from mixpanel_etl.client.operations import Operation, Request
+from mixpanel_etl.client.catalogue import CATALOGUE
+from mixpanel_etl.client.operations import Request
 from mixpanel_etl.client.replies import Reply, typed
 from mixpanel_etl.client.transport import Transport
 
-ME = Operation("GET", "app", "/me", accepts=(ServiceAccount,))
+ME = CATALOGUE["me"]
 
 
 class Me(Reply, frozen=True, kw_only=True):

@@ -75,6 +75,13 @@ class OAuthToken(Credential):
         return f"Bearer {self.secret}"
 
 
+class Nobody(AuthBase):
+    """No credentials. Leaving `auth` out would let `requests` take some from a `.netrc`."""
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        return request
+
+
 # The settings that make each kind, for the message of `choose`.
 SETTINGS_OF: dict[type[Credential], tuple[str, ...]] = {
     ServiceAccount: ("service_account_username", "service_account_secret", "project_id"),

@@ -5,6 +5,7 @@ Source: specification 16; api-facts 3.0 and 14.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -56,6 +57,34 @@ class BadRequest(MixpanelError):
     """400, and any other 4xx without a kind of its own: a parameter is wrong."""
 
     default_advice = "Correct the parameter that Mixpanel names; it will not work on a second try."
+
+
+@dataclass(frozen=True)
+class FailedRecord:
+    """A record of a batch that Mixpanel did not take: its position in the batch (from 0), and why."""
+
+    index: int
+    message: str
+    field: str = ""
+    insert_id: str = ""
+
+
+class RecordsRejected(BadRequest):
+    """400 for some records of a batch. The others ARE stored, `imported` of them: send only the failed ones again.
+
+    A table whose rows are refused is not replaced at all (`imported` is None), and at most ten rows are named.
+    """
+
+    default_advice = "Correct the records in `failed_records`; `index` is the position in the batch, from 0."
+    failed_records: list[FailedRecord] = []  # noqa: RUF012 - replaced by whoever raises it
+    imported: int | None = None
+
+    @property
+    def fact(self) -> str:
+        first = self.failed_records[0] if self.failed_records else None
+        if first is None:
+            return super().fact
+        return f"{super().fact}; {len(self.failed_records)} failed, the first at index {first.index}: {first.message}"
 
 
 class FutureDate(BadRequest):

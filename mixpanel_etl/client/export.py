@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 
 from mixpanel_etl.client import parameters
-from mixpanel_etl.client.credentials import ProjectSecret, ServiceAccount
+from mixpanel_etl.client.catalogue import CATALOGUE
 from mixpanel_etl.client.errors import InvalidRequest
-from mixpanel_etl.client.operations import Operation, Request
+from mixpanel_etl.client.operations import Request
 from mixpanel_etl.client.response import Response
 from mixpanel_etl.client.transport import Transport
 
-EXPORT = Operation("GET", "export", "/export", accepts=(ServiceAccount, ProjectSecret), budgets=("export",))
+EXPORT = CATALOGUE["export"]
 
 MOST_DAYS = 100
 MOST_EVENTS = 100_000
@@ -50,7 +50,7 @@ def _query(
     if events is not None:
         query["event"] = parameters.event_names(events, endpoint)
     if where is not None:
-        query["where"] = _checked_where(where)
+        query["where"] = parameters.expression("where", where, endpoint)
     if limit is not None:
         query["limit"] = parameters.limit(limit, MOST_EVENTS, endpoint)
     return query
@@ -74,13 +74,3 @@ def _check_not_in_future(to_date: date, transport: Transport) -> None:
             endpoint=EXPORT.endpoint,
             advice=f"End at {today}, or correct {transport.settings.variable('timezone')}.",
         )
-
-
-def _checked_where(where: str) -> str:
-    if not isinstance(where, str) or not where.strip():
-        raise InvalidRequest(
-            f"where is {where!r}",
-            endpoint=EXPORT.endpoint,
-            advice="Give a segmentation expression, or leave it out.",
-        )
-    return where

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Annotated, Any
+from urllib.parse import quote, quote_plus, urlsplit
 
 import msgspec
 import requests
@@ -17,6 +17,7 @@ from mixpanel_etl.client.errors import (
     BadRequest,
     ConnectionFailed,
     CredentialError,
+    FailedRecord,
     FutureDate,
     IncompleteResponse,
     MixpanelError,
@@ -25,13 +26,14 @@ from mixpanel_etl.client.errors import (
     PermissionDenied,
     PlanError,
     RateLimited,
+    RecordsRejected,
     ReplyError,
     ServerError,
 )
 from mixpanel_etl.client.response import Response
 
 EXCERPT = 300  # characters of a body that go into a message
-BODY_LIMIT = 64 * 1024  # bytes of an error's body that are read at all
+BODY_LIMIT = 2 * 1024 * 1024  # bytes of an error's body that are read at all: 2,000 failed records fit
 
 BY_STATUS: dict[int, type[MixpanelError]] = {
     401: CredentialError,
@@ -55,6 +57,11 @@ class Scrubber:
         # The longest first, so that what is left of a longer secret does not give it away.
         self._secrets = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
 
+    def also(self, secrets: Iterable[str]) -> Scrubber:
+        """A scrubber that knows these as well."""
+        more = [form for secret in secrets for form in (secret, quote(secret, safe=""), quote_plus(secret))]
+        return Scrubber([*self._secrets, *more]) if more else self
+
     def __call__(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, "***")
@@ -70,9 +77,14 @@ def error_of(response: Response, scrub: Scrubber) -> MixpanelError | None:
     """The error that a response's status stands for, None for a 2xx. Reads the body of an error."""
     if 200 <= response.status < 300:
         return None
-    said = what_mixpanel_said(_body(response), scrub)
+    body = _body(response)
+    said = what_mixpanel_said(body, scrub)
     if 300 <= response.status < 400:
         return _redirect(response)
+    if response.status == 400 and (rejected := _rejected(body, scrub)):
+        rejection = RecordsRejected(said, endpoint=response.endpoint, status=400, body=said)
+        rejection.failed_records, rejection.imported = rejected
+        return rejection
     kind = _kind(response.status, said)
     error = kind(said or "no explanation", endpoint=response.endpoint, status=response.status, body=said)
     if isinstance(error, RateLimited | ServerError):
@@ -159,6 +171,33 @@ def _kind(status: int, said: str) -> type[MixpanelError]:
     if status == 400 and "cannot be later than today" in said.lower():
         return FutureDate
     return BY_STATUS.get(status, BadRequest)
+
+
+def _rejected(body: bytes, scrub: Scrubber) -> tuple[list[FailedRecord], int | None] | None:
+    """The records of a batch that Mixpanel did not take, and how many it took; None for any other 400."""
+    try:
+        reply = msgspec.json.decode(body, type=_Rejection)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    failed = [
+        FailedRecord(record.index, scrub(record.message), record.field, record.insert_id or record.dollar_insert_id)
+        for record in reply.failed_records
+    ]
+    return failed, reply.num_records_imported
+
+
+class _Rejected(msgspec.Struct):
+    index: int
+    message: str = ""
+    field: str = ""
+    insert_id: str = ""
+    # One page of Mixpanel's documentation spells it so (api-facts 15, C5).
+    dollar_insert_id: str = msgspec.field(default="", name="$insert_id")
+
+
+class _Rejection(msgspec.Struct):
+    failed_records: Annotated[list[_Rejected], msgspec.Meta(min_length=1)]
+    num_records_imported: int | None = None
 
 
 def _redirect(response: Response) -> ReplyError:

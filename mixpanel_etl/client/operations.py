@@ -1,4 +1,4 @@
-"""What Mixpanel offers, declared: one `Operation` for each endpoint, beside the code that calls it."""
+"""What an operation of Mixpanel is, and one call of it. The operations themselves are in `catalogue`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ from mixpanel_etl.client.credentials import Credential
 from mixpanel_etl.client.regions import FAMILIES, Family
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Place = Literal["header", "body"]
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One endpoint: where it is, who may call it, what it costs, whether it may be repeated.
+    """One operation: where it is, who may call it, what it costs, whether it may be repeated.
 
     Args:
         path: below the family's prefix, with `{names}` for the parts that vary.
         accepts: the kinds of credentials it takes, the preferred one first.
         budgets: names in `limits.BUDGETS` that each request is counted in.
         idempotent: whether a request that may have reached Mixpanel can be sent again.
+        name: the client's attribute and method, `query.segmentation`.
+        source: where it is documented.
+        sends: how parameters travel that are not in the URL.
+        limits: what is checked before sending, in words.
+        credentials_in: where the credentials are. In the body means that no header is sent.
     """
 
     method: Method
@@ -30,6 +36,11 @@ class Operation:
     accepts: tuple[type[Credential], ...]
     budgets: tuple[str, ...] = ()
     idempotent: bool = True
+    name: str = ""
+    source: str = ""
+    sends: str = ""
+    limits: tuple[str, ...] = ()
+    credentials_in: Place = "header"
 
     @property
     def endpoint(self) -> str:
@@ -45,16 +56,24 @@ class Request:
         query: URL parameters, without credentials.
         path: values for the operation's `{names}`; they are quoted here.
         body: what is sent, already encoded; `headers` then says as what.
-        cost: units it takes from budgets that do not count requests, such as `{"lexicon": {"items": 2000}}`.
+        cost: units it takes from budgets that do not count requests, such as `{"items": 2000}`.
+        idempotent: whether this very call may be repeated, where that depends on what is sent.
+        secrets: parts of the body that no message may show.
     """
 
     operation: Operation
     query: Mapping[str, str] = field(default_factory=dict)
     path: Mapping[str, str | int] = field(default_factory=dict)
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     cost: Mapping[str, int] = field(default_factory=dict)
+    idempotent: bool | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def filled_path(self) -> str:
         return self.operation.path.format_map({name: quote(str(v), safe="") for name, v in self.path.items()})
+
+    @property
+    def repeatable(self) -> bool:
+        return self.operation.idempotent if self.idempotent is None else self.idempotent

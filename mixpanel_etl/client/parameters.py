@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from enum import Enum
 
-import msgspec
-
+from mixpanel_etl.client.encoding import as_text
 from mixpanel_etl.client.errors import InvalidRequest
+
+
+def given(**values: str | None) -> dict[str, str]:
+    """The parameters that have a value."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def window(from_date: date, to_date: date, endpoint: str) -> dict[str, str]:
     """`from_date` and `to_date`, both included, the way all of Mixpanel's APIs take them."""
-    for name, day in (("from_date", from_date), ("to_date", to_date)):
-        # A datetime is a date to isinstance, and would be sent with its time of day.
-        if not isinstance(day, date) or isinstance(day, datetime):
-            raise InvalidRequest(
-                f"{name} is {day!r}, a {type(day).__name__}", endpoint=endpoint, advice="Give a datetime.date."
-            )
+    first, last = day("from_date", from_date, endpoint), day("to_date", to_date, endpoint)
     if from_date > to_date:
         raise InvalidRequest(
             f"from_date {from_date} is after to_date {to_date}",
             endpoint=endpoint,
             advice="Swap them: both days are included.",
         )
-    return {"from_date": from_date.isoformat(), "to_date": to_date.isoformat()}
+    return {"from_date": first, "to_date": last}
+
+
+def day(name: str, value: date, endpoint: str) -> str:
+    # A datetime is a date to isinstance, and would be sent with its time of day.
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise InvalidRequest(
+            f"{name} is {value!r}, a {type(value).__name__}", endpoint=endpoint, advice="Give a datetime.date."
+        )
+    return value.isoformat()
+
+
+def aware(name: str, value: datetime, endpoint: str) -> datetime:
+    """A moment, which has a time zone."""
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise InvalidRequest(
+            f"{name} is {value!r}", endpoint=endpoint, advice="Give a datetime with a time zone, such as tzinfo=UTC."
+        )
+    return value
 
 
 def event_names(names: Sequence[str], endpoint: str) -> str:
@@ -35,13 +53,79 @@ def event_names(names: Sequence[str], endpoint: str) -> str:
         raise InvalidRequest(
             "events has no name, or an empty one", endpoint=endpoint, advice="Give at least one, and only names."
         )
-    return msgspec.json.encode(list(names)).decode()
+    return as_text(list(names))
+
+
+def texts(name: str, values: Sequence[str], endpoint: str, *, most: int | None = None) -> list[str]:
+    """At least one text, none of them empty, at most so many."""
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise InvalidRequest(f"{name} is {values!r}", endpoint=endpoint, advice="Give a list of texts.")
+    for position, value in enumerate(values):
+        if not isinstance(value, str) or not value:
+            raise InvalidRequest(f"{name}[{position}] is {value!r}", endpoint=endpoint, advice="Give a text.")
+    if not values:
+        raise InvalidRequest(f"{name} is empty", endpoint=endpoint, advice="Give at least one.")
+    if most is not None:
+        at_most(name, values, most, endpoint)
+    return list(values)
+
+
+def at_most(name: str, values: Sequence[object], most: int, endpoint: str) -> None:
+    """Not more items than one request may have; the error names the first that is too many."""
+    if len(values) > most:
+        raise InvalidRequest(
+            f"{name} has {len(values):,} items, the limit of one request is {most:,}",
+            endpoint=endpoint,
+            advice=f"Send the rest, from item {most} on ({excerpt(values[most])}), in further requests.",
+        )
+
+
+def text(name: str, value: str, endpoint: str, *, most: int | None = None) -> str:
+    """A text that is not empty."""
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidRequest(f"{name} is {value!r}", endpoint=endpoint, advice="Give a text that is not empty.")
+    if most is not None and len(value) > most:
+        raise InvalidRequest(
+            f"{name} has {len(value)} characters, the limit is {most}", endpoint=endpoint, advice="Shorten it."
+        )
+    return value
+
+
+def choice(name: str, value: object, choices: Iterable[str], endpoint: str) -> str:
+    """One of the texts that Mixpanel knows. An enum's member counts as its value."""
+    plain = value.value if isinstance(value, Enum) else value
+    allowed = list(choices)
+    if plain not in allowed:
+        raise InvalidRequest(f"{name} is {plain!r}", endpoint=endpoint, advice=f"Give one of {', '.join(allowed)}.")
+    return str(plain)
+
+
+def whole(name: str, value: int, endpoint: str, *, least: int = 1, most: int | None = None) -> str:
+    """A whole number within bounds."""
+    too_big = most is not None and isinstance(value, int) and value > most
+    if not isinstance(value, int) or isinstance(value, bool) or value < least or too_big:
+        bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
+        raise InvalidRequest(f"{name} is {value!r}", endpoint=endpoint, advice=f"Give a whole number {bounds}.")
+    return str(value)
 
 
 def limit(value: int, most: int, endpoint: str) -> str:
     """A number of things from 1 to `most`."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+    return whole("limit", value, endpoint, most=most)
+
+
+def expression(name: str, value: str, endpoint: str) -> str:
+    """A segmentation expression."""
+    if not isinstance(value, str) or not value.strip():
         raise InvalidRequest(
-            f"limit is {value!r}", endpoint=endpoint, advice=f"Give a whole number from 1 to {most}, or leave it out."
+            f"{name} is {value!r}",
+            endpoint=endpoint,
+            advice="Give a segmentation expression, or leave it out.",
         )
-    return str(value)
+    return value
+
+
+def excerpt(value: object) -> str:
+    """A value short enough for a message."""
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:80] + "…"

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
+from msgspec import inspect
+from pydantic import SecretStr
 
 from mixpanel_etl.client.errors import ReplyError
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all replies. Fields that the type does not name are in `unknown`, as they came.
+    """Base of all replies, and of all objects in them. Fields that a type does not name are in `unknown`, as they came.
 
     `reply["name"]` and `reply.get("name")` reach both kinds.
     """
+
+    # Whether what is unknown goes back to Mixpanel when the object is sent.
+    returns_unknown: ClassVar[bool] = False
 
     unknown: dict[str, Any] = msgspec.field(default_factory=dict)
 
@@ -38,10 +44,7 @@ def typed(kind: type[R], reply: object, *, endpoint: str) -> R:
     """
     if not isinstance(reply, dict):
         raise ReplyError(f"expected a JSON object, got {type(reply).__name__}", endpoint=endpoint)
-    names = {field.encode_name for field in msgspec.structs.fields(kind)} - {"unknown"}
-    known = {name: value for name, value in reply.items() if name in names}
-    unknown = {name: value for name, value in reply.items() if name not in names}
-    return plain({**known, "unknown": unknown}, kind, endpoint=endpoint)
+    return plain(reply, kind, endpoint=endpoint)
 
 
 T = TypeVar("T")
@@ -53,8 +56,60 @@ def plain(reply: object, kind: type[T], *, endpoint: str) -> T:
     Raises:
         ReplyError: it is something else.
     """
+    shape: Any = kind
     try:
-        return msgspec.convert(reply, kind)
+        return msgspec.convert(_with_unknown_apart(reply, _info(shape)), kind, dec_hook=_special)
     except msgspec.ValidationError as error:
         reason = str(error)
     raise ReplyError(f"a reply of another shape than documented: {reason}", endpoint=endpoint)
+
+
+def results(reply: object) -> Any:
+    """What an App API answers in `results`, or the reply itself where it comes bare (api-facts 8, 10)."""
+    return reply["results"] if isinstance(reply, dict) and "results" in reply else reply
+
+
+def wire(value: Any) -> Any:
+    """A value as it is sent: names as Mixpanel has them, nothing that is unset."""
+    if isinstance(value, msgspec.Struct):
+        known = {
+            field.encode_name: wire(getattr(value, field.name))
+            for field in msgspec.structs.fields(value)
+            if field.name != "unknown" and getattr(value, field.name) is not msgspec.UNSET
+        }
+        return {**value.unknown, **known} if isinstance(value, Reply) and value.returns_unknown else known
+    if isinstance(value, dict):
+        return {name: wire(member) for name, member in value.items()}
+    return [wire(member) for member in value] if isinstance(value, list | tuple) else value
+
+
+@cache
+def _info(kind: Any) -> inspect.Type:
+    return inspect.type_info(kind)
+
+
+def _with_unknown_apart(value: Any, kind: inspect.Type) -> Any:
+    """The same value, with what each object's type does not name moved into `unknown`."""
+    if isinstance(kind, inspect.UnionType):
+        kind = next((member for member in kind.types if _fits(value, member)), kind)
+    if isinstance(kind, inspect.StructType) and isinstance(value, dict):
+        fields = {field.encode_name: field.type for field in kind.fields if field.name != "unknown"}
+        known = {name: _with_unknown_apart(value[name], fields[name]) for name in value if name in fields}
+        return {**known, "unknown": {name: value[name] for name in value if name not in fields}}
+    if isinstance(kind, inspect.ListType) and isinstance(value, list):
+        return [_with_unknown_apart(member, kind.item_type) for member in value]
+    if isinstance(kind, inspect.DictType) and isinstance(value, dict):
+        return {name: _with_unknown_apart(member, kind.value_type) for name, member in value.items()}
+    return value
+
+
+def _fits(value: Any, kind: inspect.Type) -> bool:
+    if isinstance(value, dict):
+        return isinstance(kind, inspect.StructType | inspect.DictType)
+    return isinstance(value, list) and isinstance(kind, inspect.ListType)
+
+
+def _special(kind: type, value: Any) -> Any:
+    if kind is SecretStr and isinstance(value, str):
+        return SecretStr(value)
+    raise NotImplementedError

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -18,8 +18,8 @@ from requests.adapters import HTTPAdapter
 
 from mixpanel_etl.client import credentials, failures
 from mixpanel_etl.client.budget import Budgets
-from mixpanel_etl.client.credentials import Credential
-from mixpanel_etl.client.errors import DeadlineExceeded, MixpanelError
+from mixpanel_etl.client.credentials import Credential, Nobody, ProjectToken
+from mixpanel_etl.client.errors import DeadlineExceeded, InvalidRequest, MixpanelError
 from mixpanel_etl.client.operations import Request
 from mixpanel_etl.client.regions import url_of
 from mixpanel_etl.client.response import Response
@@ -59,7 +59,7 @@ class Transport:
         self.settings = settings
         self._budgets = budgets
         self._waiter = waiter
-        self._timeouts = timeouts
+        self.timeouts = timeouts
         self._deadline = deadline
         self._credentials = credentials.configured(settings)
         self.session = _session(settings)
@@ -68,9 +68,36 @@ class Transport:
     def close(self) -> None:
         self.session.close()
 
+    def now(self) -> datetime:
+        """The aware time."""
+        return self._waiter.clock.now()
+
     def today(self) -> date:
         """The date in the project's time zone."""
-        return self._waiter.clock.now().astimezone(self.settings.zone).date()
+        return self.now().astimezone(self.settings.zone).date()
+
+    def project_token(self, endpoint: str) -> str:
+        """The token, for APIs that take it as a parameter.
+
+        Raises:
+            WrongCredentialKind: it is not set.
+        """
+        return credentials.choose((ProjectToken,), self.settings, self._credentials, endpoint=endpoint).secret
+
+    def required(self, name: Literal["project_id", "workspace_id"], endpoint: str) -> int:
+        """A number of the settings that is part of the path.
+
+        Raises:
+            InvalidRequest: it is not set; names the variable.
+        """
+        value: int | None = getattr(self.settings, name)
+        if value is None:
+            raise InvalidRequest(
+                f"{name} is not set, and part of the path",
+                endpoint=endpoint,
+                advice=f"Set {self.settings.variable(name)}.",
+            )
+        return value
 
     @contextmanager
     def stream(self, request: Request) -> Iterator[Response]:
@@ -91,7 +118,23 @@ class Transport:
         Raises:
             ReplyError: it is no JSON, or carries an `error` in spite of its 200 (api-facts 3.0, 14).
         """
-        return failures.decoded(self.read(request), endpoint=request.operation.endpoint, scrub=self._scrub)
+        scrub = self._scrub.also(request.secrets)
+        return failures.decoded(self.read(request), endpoint=request.operation.endpoint, scrub=scrub)
+
+    def done(self, request: Request) -> None:
+        """Send where the reply says no more than that it worked, be it JSON, text or nothing.
+
+        Raises:
+            ReplyError: it is JSON that carries an `error` in spite of its 200.
+        """
+        body = self.read(request)
+        if body.lstrip().startswith(b"{"):
+            scrub = self._scrub.also(request.secrets)
+            failures.decoded(body, endpoint=request.operation.endpoint, scrub=scrub)
+
+    def scrubber(self, *more: str) -> failures.Scrubber:
+        """Takes the credentials, and these texts, out of messages."""
+        return self._scrub.also(more)
 
     def _send(self, request: Request, consume: Callable[[Response, float], T]) -> T:
         operation = request.operation
@@ -99,7 +142,7 @@ class Transport:
             operation.accepts, self.settings, self._credentials, endpoint=operation.endpoint
         )
         deadline_at = self._waiter.clock.monotonic() + self._deadline
-        retries = retrying(idempotent=operation.idempotent, deadline_at=deadline_at, waiter=self._waiter)
+        retries = retrying(idempotent=request.repeatable, deadline_at=deadline_at, waiter=self._waiter)
         try:
             result: T = retries(self._attempt, request, credential, deadline_at, consume)
         except MixpanelError as error:
@@ -112,7 +155,7 @@ class Transport:
     ) -> T:
         response = self._exchange(request, credential, deadline_at)
         try:
-            error = failures.error_of(response, self._scrub)
+            error = failures.error_of(response, self._scrub.also(request.secrets))
             if error is not None:
                 raise error
             return consume(response, deadline_at)
@@ -136,7 +179,7 @@ class Transport:
                 params={**credential.query, **request.query},
                 data=request.body,
                 headers=dict(request.headers),
-                auth=credential,
+                auth=credential if operation.credentials_in == "header" else Nobody(),
                 timeout=self._time_left(deadline_at),
                 # A redirect would carry the credentials, or the data, to where nobody decided to send them.
                 allow_redirects=False,
@@ -144,7 +187,8 @@ class Transport:
             )
         except requests.RequestException as error:
             release()
-            failure = failures.connection_error(error, endpoint=operation.endpoint, scrub=self._scrub)
+            scrub = self._scrub.also(request.secrets)
+            failure = failures.connection_error(error, endpoint=operation.endpoint, scrub=scrub)
         except BaseException:
             release()
             raise
@@ -155,7 +199,7 @@ class Transport:
 
     def _time_left(self, deadline_at: float) -> Timeouts:
         left = max(SHORTEST_TIMEOUT, deadline_at - self._waiter.clock.monotonic())
-        return Timeouts(min(self._timeouts.connect, left), min(self._timeouts.read, left))
+        return Timeouts(min(self.timeouts.connect, left), min(self.timeouts.read, left))
 
     def _whole(self, response: Response, deadline_at: float) -> bytes:
         body = bytearray()

@@ -1,0 +1,50 @@
+"""Bodies of requests: Python values in, bytes and their headers out."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import msgspec
+
+
+class Body(NamedTuple):
+    content: bytes
+    headers: dict[str, str]
+
+    def gzipped(self) -> Body:
+        # No time stamp: the same content is the same bytes, and a repeated request the same request.
+        packed = gzip.compress(self.content, compresslevel=6, mtime=0)
+        return Body(packed, {**self.headers, "Content-Encoding": "gzip"})
+
+
+def as_json(value: Any) -> Body:
+    return Body(msgspec.json.encode(value), {"Content-Type": "application/json"})
+
+
+def as_json_array(items: Iterable[bytes]) -> Body:
+    """A JSON array of items that are JSON already."""
+    return Body(b"[" + b",".join(items) + b"]", {"Content-Type": "application/json"})
+
+
+def as_ndjson(items: Iterable[bytes]) -> Body:
+    """Lines of JSON."""
+    return Body(b"\n".join(items) + b"\n", {"Content-Type": "application/x-ndjson"})
+
+
+def as_form(fields: Mapping[str, str | Sequence[str]]) -> Body:
+    """A form; a field whose value is a list comes once for each element."""
+    return Body(urlencode(fields, doseq=True).encode(), {"Content-Type": "application/x-www-form-urlencoded"})
+
+
+def as_base64(value: Any) -> str:
+    """JSON in base64, the form field `data` of the oldest endpoints."""
+    return base64.b64encode(msgspec.json.encode(value)).decode()
+
+
+def as_text(value: Any) -> str:
+    """JSON as the text of a parameter."""
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,67 @@
+"""What the groups of the client have in common: operations by name, and the bodies they send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from mixpanel_etl.client.catalogue import CATALOGUE
+from mixpanel_etl.client.encoding import Body, as_form, as_json
+from mixpanel_etl.client.operations import Operation, Request
+from mixpanel_etl.client.replies import wire
+from mixpanel_etl.client.transport import Transport
+
+
+class Group:
+    """Base of the groups. A method calls the operation of its own name."""
+
+    group: ClassVar[str]
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def _operation(self, name: str) -> Operation:
+        return CATALOGUE[f"{self.group}.{name}"]
+
+    def _endpoint(self, name: str) -> str:
+        return self._operation(name).endpoint
+
+    def _call(self, name: str, **parts: Any) -> Any:
+        """Send, and decode the JSON of the reply. See `_request` for the parts."""
+        return self._transport.json(self._request(name, **parts))
+
+    def _do(self, name: str, **parts: Any) -> None:
+        """Send where the reply says no more than that it worked."""
+        self._transport.done(self._request(name, **parts))
+
+    def _request(
+        self,
+        name: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        path: Mapping[str, str | int] | None = None,
+        json: Any = None,
+        form: Mapping[str, str | Sequence[str]] | None = None,
+        body: Body | None = None,
+        **parts: Any,
+    ) -> Request:
+        operation = self._operation(name)
+        if json is not None:
+            body = as_json(wire(json))
+        elif form is not None:
+            body = as_form(form)
+        return Request(
+            operation,
+            query=query or {},
+            path={**self._numbers(operation), **(path or {})},
+            body=body.content if body else None,
+            headers=body.headers if body else {},
+            **parts,
+        )
+
+    def _numbers(self, operation: Operation) -> dict[str, int]:
+        return {
+            name: self._transport.required(name, operation.endpoint)
+            for name in ("project_id", "workspace_id")
+            if f"{{{name}}}" in operation.path
+        }
