@@ -187,11 +187,13 @@ class _Decoder:
         try:
             record = json.loads(line.decode(), parse_int=_bounded_int, parse_constant=_reject)
         except (ValueError, RecursionError) as error:
-            if is_last:
+            if is_last and line.lstrip().startswith(b"{"):
                 raise TerminatedEarly(f"the export ended early, at line {number}: {excerpt(line)}") from None
             raise _unreadable(line, number, f"is not JSON ({type(error).__name__})") from None
         properties = record.get("properties") if isinstance(record, dict) else None
         if not isinstance(properties, dict):
+            if isinstance(record, dict) and "event" not in record and isinstance(record.get("error"), str):
+                raise ExportError(f"Mixpanel answered with an error instead of events: {record['error'][:200]}")
             raise _unreadable(line, number, "is no event with properties")
         if (time := _time(properties.get("time"))) is None:
             raise MalformedLine(number, "has no usable `time` and so belongs to no day", excerpt(line))
@@ -297,6 +299,8 @@ def _value_bytes(line: bytes, wanted: str) -> bytes:
     return found
 
 
+# Also the beginning of a page of HTML; no quotes, no braces, no digits to speak of.
+_PLAIN_TEXT = re.compile(r"\s*[A-Za-z<][^\"{}\[\]]*\Z")
 _EXCERPT_TOKEN = re.compile(
     r"""("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|([][{}:,]|<html>|<!doctype\ html>)|[-+.\w]+(?=[\s,}\]])|\s+""",
     re.DOTALL | re.IGNORECASE,
@@ -306,9 +310,12 @@ _EXCERPT_TOKEN = re.compile(
 def excerpt(line: bytes) -> str:
     """The beginning of a line with its values hidden: names of properties help to find it, values are personal data.
 
-    It ends where the line stops to be JSON, because names and values cannot be told apart from there on.
+    It ends where the line stops to be JSON, because names and values cannot be told apart from there on. Plain words
+    are no event but what a server has to say, and are shown.
     """
     text = line[:2000].decode(errors="replace")
+    if _PLAIN_TEXT.match(text):
+        return text[:200]
     shown, end = "", 0
     while len(shown) < 200 and (token := _EXCERPT_TOKEN.match(text, end)):
         string, colon, mark = token.groups()
