@@ -22,7 +22,7 @@ from mixpanel_etl.sandbox.export import export
 from mixpanel_etl.sandbox.ingestion import import_events, track
 from mixpanel_etl.sandbox.interference import subject_to_faults
 from mixpanel_etl.sandbox.lexicon import lexicon_routes
-from mixpanel_etl.sandbox.query import event_counts, event_names, querying
+from mixpanel_etl.sandbox.query import query_routes
 from mixpanel_etl.sandbox.replies import (
     Handler,
     Shape,
@@ -31,12 +31,10 @@ from mixpanel_etl.sandbox.replies import (
     export_shape,
     import_shape,
     json_response,
-    query_shape,
 )
 from mixpanel_etl.sandbox.service_accounts import service_account_routes
 from mixpanel_etl.sandbox.state import SeenRequest, State
 
-_QUERY_PREFIXES = ("/api/query", "/api/2.0")
 _SECRET_PARAMETERS = frozenset({"token", "api_key", "api_secret", "secret", "data", "sig"})
 
 
@@ -51,8 +49,7 @@ def create_app(state: State) -> ASGIApp:
 def _routes() -> list[Route]:
     return [
         *_api("/export", export, export_shape, ("/api/2.0",)),
-        *_api("/events", querying(event_counts), query_shape, _QUERY_PREFIXES),
-        *_api("/events/names", querying(event_names), query_shape, _QUERY_PREFIXES),
+        *query_routes(),
         *_api("/import", import_events, import_shape, methods=("POST",)),
         *_api("/track", track, import_shape, methods=("GET", "POST")),
         *_api("/app/me", me, app_shape, ("/api",)),

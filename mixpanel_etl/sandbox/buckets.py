@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, tzinfo
 from typing import NamedTuple
@@ -19,6 +20,10 @@ class Buckets(NamedTuple):
     labels: list[str]
     end: int
 
+    def label(self, time_ms: int) -> str:
+        """The label of the interval that holds a time from the first start on."""
+        return self.labels[bisect_right(self.starts, time_ms) - 1]
+
 
 def buckets_of(first: date, last: date, unit: str, zone: tzinfo) -> Buckets:
     """The units of the days first..last (inclusive) in `zone`; unit "all" makes one bucket of them."""
@@ -32,6 +37,13 @@ def buckets_of(first: date, last: date, unit: str, zone: tzinfo) -> Buckets:
         starts = [_midnight(max(day, first), zone) for day in days]
         labels = [day.isoformat() for day in days]
     return Buckets([moment * 1000 for moment in starts], labels, end * 1000)
+
+
+def blocks_of(first: date, last: date, days: int, zone: tzinfo) -> Buckets:
+    """Blocks of so many days from `first` on, labelled with their first day; `last` ends the last one."""
+    starts = [first + timedelta(days=number) for number in range(0, (last - first).days + 1, days)]
+    end = _midnight(last + timedelta(days=1), zone) * 1000
+    return Buckets([_midnight(day, zone) * 1000 for day in starts], [day.isoformat() for day in starts], end)
 
 
 def units_before(today: date, unit: str, count: int) -> date:

@@ -14,7 +14,7 @@ from mixpanel_etl.sandbox.clock import Clock
 from mixpanel_etl.sandbox.projects import Project, RetryAfter
 from mixpanel_etl.sandbox.replies import Refusal
 
-Family = Literal["export", "query"]
+Family = Literal["export", "query", "jql"]
 Release = Callable[[], None]
 
 INGESTION_BYTES_PER_MINUTE = 2_000_000_000
@@ -46,7 +46,11 @@ class Rule(NamedTuple):
     text: str
 
 
-LIMITS: dict[Family, Limits] = {"export": Limits(60, 3, 100), "query": Limits(60, 60, 5)}
+LIMITS: dict[Family, Limits] = {
+    "export": Limits(60, 3, 100),
+    "query": Limits(60, 60, 5),
+    "jql": Limits(60, 60, 5),  # each also counts as a query
+}
 
 
 class Budgets:
@@ -60,16 +64,21 @@ class Budgets:
         self._ingested: dict[int, deque[tuple[datetime, int, int]]] = defaultdict(deque)
         self._spent: dict[tuple[str, Hashable], deque[tuple[datetime, int]]] = defaultdict(deque)
 
-    def enter(self, project: Project, family: Family) -> Release:
-        """Count a request in. Call what is returned when its last byte is sent. Raises Refusal 429."""
-        key = project.project_id, family
+    def enter(self, project: Project, *families: Family) -> Release:
+        """Count a request in, in all families or in none; call what is returned when its last byte is sent.
+
+        Raises Refusal 429.
+        """
+        keys = [(project.project_id, family) for family in families]
         with self._lock:
             now = self._clock.now()
             if project.enforce_budgets:
-                self._check(project, family, now)
-            self._admitted[key].append(now)
-            self._running[key] += 1
-        return lambda: self._leave(key)
+                for family in families:
+                    self._check(project, family, now)
+            for key in keys:
+                self._admitted[key].append(now)
+                self._running[key] += 1
+        return lambda: self._leave(keys)
 
     def ingest(self, project: Project, size: int, events: int) -> None:
         """Count an ingestion request: uncompressed bytes and events, valid or not. Raises Refusal 429."""
@@ -129,9 +138,10 @@ class Budgets:
             admitted.popleft()
         return admitted
 
-    def _leave(self, key: tuple[int, Family]) -> None:
+    def _leave(self, keys: list[tuple[int, Family]]) -> None:
         with self._lock:
-            self._running[key] -= 1
+            for key in keys:
+                self._running[key] -= 1
 
 
 def query_limit_text(project_id: int, running: int, in_hour: int, limits: Limits) -> str:

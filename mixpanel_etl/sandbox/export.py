@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
-from itertools import chain
+from itertools import chain, islice
+from tempfile import SpooledTemporaryFile
 
 from isal import isal_zlib
 from starlette.concurrency import run_in_threadpool
@@ -12,12 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from mixpanel_etl.expressions import EvaluationError, Expression
 from mixpanel_etl.sandbox.auth import Kind, authenticate
 from mixpanel_etl.sandbox.budgets import Release
 from mixpanel_etl.sandbox.changes import change_store
 from mixpanel_etl.sandbox.interference import interfered_lines
-from mixpanel_etl.sandbox.parameters import no_where, read_dates, read_flag, read_integer, read_names
+from mixpanel_etl.sandbox.parameters import read_dates, read_expression, read_flag, read_integer, read_names
 from mixpanel_etl.sandbox.projects import Project
+from mixpanel_etl.sandbox.query.log import Log
 from mixpanel_etl.sandbox.replies import Refusal
 from mixpanel_etl.sandbox.state import State
 from mixpanel_etl.sandbox.store import Days
@@ -25,6 +28,8 @@ from mixpanel_etl.sandbox.store import Days
 MAX_DAYS = 100
 MAX_LIMIT = 100_000
 GZIP_ABOVE_BYTES = 1400
+_SPOOL_BYTES = 32_000_000
+_CHUNK_BYTES = 1_000_000
 _ACCEPTS: tuple[Kind, ...] = ("service_account", "project_secret")
 
 
@@ -44,13 +49,41 @@ async def export(request: Request) -> Response:
 def _lines(state: State, project: Project, request: Request, today: date) -> Iterator[bytes]:
     parameters, fault = request.query_params, request.state.fault
     days = _days(*read_dates(parameters), today)
-    no_where(parameters)
+    where = read_expression(parameters, "where")
     events = read_names(parameters, "event")
     limit = read_integer(parameters, "limit", least=1, most=MAX_LIMIT)
     in_ms = read_flag(parameters, "time_in_ms")
     change_store(state, project, days, fault)
-    stored = state.store.lines(project.project_id, days, events=events, limit=limit, time_in_ms=in_ms)
+    if where is None:
+        stored = state.store.lines(project.project_id, days, events=events, limit=limit, time_in_ms=in_ms)
+    else:
+        stored = _matching_lines(Log(state, project), days, events, where, limit=limit, in_ms=in_ms)
     return interfered_lines(stored, fault)
+
+
+def _matching_lines(
+    log: Log, days: Days, events: Sequence[str] | None, where: Expression, *, limit: int | None, in_ms: bool
+) -> Iterator[bytes]:
+    """The lines that satisfy `where`, all found before the first is sent: an error can still be answered with 400."""
+    holds = log.filter(where)
+    found = (
+        (event.time_ms, head, tail) for event, head, tail in log.copies(*days.milliseconds, events) if holds(event)
+    )
+    spool = SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115 - closed by whoever reads it to its end
+    try:
+        for time_ms, head, tail in islice(found, limit):
+            spool.write(b"%b%d%b\n" % (head, time_ms if in_ms else time_ms // 1000, tail))
+    except EvaluationError as error:
+        spool.close()
+        raise Refusal(400, f"error evaluating where: {error}") from error
+    return _read(spool)
+
+
+def _read(spool: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
+    with spool:
+        spool.seek(0)
+        while lines := spool.readlines(_CHUNK_BYTES):
+            yield b"".join(lines)
 
 
 def _days(first: date, last: date, today: date) -> Days:

@@ -8,6 +8,7 @@ from datetime import date
 
 import msgspec
 
+from mixpanel_etl.expressions import Expression, ExpressionError, parse
 from mixpanel_etl.sandbox.replies import Refusal
 
 Parameters = Mapping[str, str]
@@ -76,7 +77,18 @@ def required(parameters: Parameters, name: str) -> str:
     return text
 
 
+def read_expression(parameters: Parameters, name: str) -> Expression | None:
+    """A segmentation expression, such as `where` and `on` are, or None when the parameter is absent."""
+    text = parameters.get(name)
+    if not text:
+        return None
+    try:
+        return parse(text)
+    except ExpressionError as error:
+        raise Refusal(400, f"error parsing {name}: {error}") from None
+
+
 def no_where(parameters: Parameters) -> None:
-    """Refuse `where`: a filter that is ignored would answer with rows nobody asked for."""
+    """Refuse `where` where it is no parameter: ignored, it would answer with rows nobody asked for."""
     if parameters.get("where"):
-        raise Refusal(400, "where: this sandbox does not evaluate expressions yet")
+        raise Refusal(400, "where is not a parameter of this endpoint")

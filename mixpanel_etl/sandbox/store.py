@@ -148,6 +148,13 @@ class Store:
         with closing(self._connection.cursor()) as cursor:
             return cursor.execute(sql, list(parameters)).fetchall()
 
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows of a result of any size, read as they are asked for."""
+        with closing(self._connection.cursor()) as cursor:
+            cursor.execute(sql, list(parameters))
+            while rows := cursor.fetchmany(_READ_ROWS):
+                yield from rows
+
     def rewrite(self, project_id: int, distinct_id: str, change: Callable[[bytes], bytes]) -> int:
         """Replace every line of a user (`time` in milliseconds) by what `change` makes of it, at once; how many."""
         with self._writing:

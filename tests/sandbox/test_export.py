@@ -61,6 +61,43 @@ def test_only_the_events_named_in_a_json_array_are_exported(sandbox: Sandbox, ex
     assert names == ["Añadir", "Logout"]
 
 
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ('properties["plan"] == "pro"', ["a", "b", "b"]),
+        ('properties["plan"] == "pro" AND number(properties["mp_processing_time_ms"]) < 5', ["a"]),
+        ('any(X, properties["groups"], X="g1") or string(properties["groups"], "none") == "g1"', ["c", "d"]),
+        ('event["$time"] >= datetime("2024-01-02T00:00:00")', ["d"]),
+        ('properties["$time"] >= datetime(1704153600)', ["d"]),
+        ('not defined(properties["plan"])', ["c", "d"]),
+        ('user["tier"] == "gold"', []),
+    ],
+)
+def test_where_keeps_the_copies_that_satisfy_it(
+    sandbox: Sandbox, export: Call, where: str, expected: list[str]
+) -> None:
+    sandbox.load([line(insert_id="a", plan="pro", mp_processing_time_ms=1), line(insert_id="b", plan="pro")])
+    sandbox.load([line(insert_id="b", plan="pro"), line(insert_id="c", groups=["g1", "g2"])])
+    sandbox.load([line(insert_id="d", time=JAN_1 + 86_400, groups="g1")])
+    assert [event["properties"]["$insert_id"] for event in events_of(export(where=where))] == expected
+
+
+def test_where_goes_with_events_limit_and_milliseconds(sandbox: Sandbox, export: Call) -> None:
+    sandbox.load(line(name, n=number, insert_id=str(number)) for number in range(5) for name in ("Login", "Pay"))
+    found = events_of(export(event='["Pay"]', where='properties["n"] > 1', limit=2, time_in_ms="true"))
+    assert [(event["event"], event["properties"]["n"]) for event in found] == [("Pay", 2), ("Pay", 3)]
+    assert found[0]["properties"]["time"] == JAN_1 * 1000
+
+
+def test_a_filter_that_meets_a_text_where_a_condition_belongs_is_400(sandbox: Sandbox, export: Call) -> None:
+    sandbox.load([line(flag=True), line(flag="yes")])
+    response = export(where='properties["flag"] and true')
+    assert (response.status_code, response.text) == (
+        400,
+        "error evaluating where: 'and' expects conditions, not the value 'yes'",
+    )
+
+
 def test_limit_cuts_the_export_short_in_silence(sandbox: Sandbox, export: Call) -> None:
     sandbox.load([line(insert_id=str(number)) for number in range(10)])
     assert len(events_of(export(limit=4))) == 4
@@ -85,7 +122,11 @@ def test_events_of_other_projects_are_not_exported(sandbox: Sandbox, export: Cal
         ({"limit": "many"}, "limit must be an integer, not 'many'"),
         ({"limit": 0}, "limit must be at least 1, not 0"),
         ({"event": "Login"}, "event must be a JSON array of strings, not 'Login'"),
-        ({"where": 'properties["a"] == 1'}, "where: this sandbox does not evaluate expressions yet"),
+        (
+            {"where": 'properties["a"] =='},
+            'error parsing where: the expression ends too early at position 19: properties["a"] ==>>> '
+            "(complete it, or close what was opened)",
+        ),
     ],
 )
 def test_a_wrong_parameter_is_answered_with_400_in_plain_text(

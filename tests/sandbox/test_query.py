@@ -106,7 +106,7 @@ def test_interval_stands_for_dates_and_ends_today(sandbox: Sandbox, query: Call)
         ({"type": "unique", "unit": "hour"}, "type unique is not available for unit hour"),
         ({"interval": 3}, "specify either interval or from_date and to_date"),
         ({"format": "csv"}, "format: this sandbox answers json only"),
-        ({"where": "true"}, "where: this sandbox does not evaluate expressions yet"),
+        ({"where": "true"}, "where is not a parameter of this endpoint"),
     ],
 )
 def test_a_wrong_parameter_is_named(query: Call, parameters: dict[str, object], text: str) -> None:

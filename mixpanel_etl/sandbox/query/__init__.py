@@ -1,0 +1,46 @@
+"""The Query API, one module a report. Specification 5; api-facts 3. Days are of project time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from starlette.routing import Route
+
+from mixpanel_etl.sandbox.budgets import Family
+from mixpanel_etl.sandbox.interference import subject_to_faults
+from mixpanel_etl.sandbox.query import events, segmentation
+from mixpanel_etl.sandbox.query.question import Query, querying
+from mixpanel_etl.sandbox.replies import answering, query_shape
+
+PREFIXES = ("/api/query", "/api/2.0")
+
+
+class _Operation(NamedTuple):
+    method: str
+    path: str
+    query: Query
+    families: tuple[Family, ...] = ()
+
+
+_OPERATIONS = (
+    _Operation("GET", "/segmentation", segmentation.segmentation),
+    _Operation("GET", "/segmentation/numeric", segmentation.numeric),
+    _Operation("GET", "/segmentation/sum", segmentation.total),
+    _Operation("GET", "/segmentation/average", segmentation.average),
+    _Operation("GET", "/events", events.event_counts),
+    _Operation("GET", "/events/top", events.top_events),
+    _Operation("GET", "/events/names", events.event_names),
+    _Operation("GET", "/events/properties", events.property_counts),
+    _Operation("GET", "/events/properties/top", events.top_properties),
+    _Operation("GET", "/events/properties/values", events.property_values),
+)
+
+
+def query_routes() -> list[Route]:
+    """Every operation, under both prefixes."""
+    return [_route(prefix, operation) for operation in _OPERATIONS for prefix in PREFIXES]
+
+
+def _route(prefix: str, operation: _Operation) -> Route:
+    handler = subject_to_faults(operation.path, querying(operation.query, *operation.families))
+    return Route(prefix + operation.path, answering(query_shape, handler), methods=[operation.method])
