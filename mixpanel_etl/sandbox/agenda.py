@@ -10,16 +10,19 @@ import heapq
 from collections.abc import Callable
 from datetime import datetime
 from itertools import count
-from threading import RLock
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threading import RLock
 
 Action = Callable[[], object]
 
 
 class Agenda:
-    """Actions by their moments. Safe to use from several threads; each action runs once."""
+    """Actions by their moments; each runs once. Everything happens under `lock`, which actions may rely on."""
 
-    def __init__(self) -> None:
-        self._lock = RLock()
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
         self._order = count()
         self._waiting: list[tuple[datetime, int, Action]] = []
 
@@ -35,7 +38,7 @@ class Agenda:
 
     def run(self, now: datetime) -> None:
         """Do what is due. Actions may add others."""
-        with self._lock:  # held while acting: nobody may look before it is done
+        with self._lock:
             while self.is_due(now):
                 heapq.heappop(self._waiting)[2]()
 

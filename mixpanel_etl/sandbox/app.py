@@ -22,6 +22,7 @@ from mixpanel_etl.sandbox.export import export
 from mixpanel_etl.sandbox.ingestion import import_events, track
 from mixpanel_etl.sandbox.interference import subject_to_faults
 from mixpanel_etl.sandbox.lexicon import lexicon_routes
+from mixpanel_etl.sandbox.profile_ingestion import engage, groups
 from mixpanel_etl.sandbox.query import query_routes
 from mixpanel_etl.sandbox.replies import (
     Handler,
@@ -52,6 +53,8 @@ def _routes() -> list[Route]:
         *query_routes(),
         *_api("/import", import_events, import_shape, methods=("POST",)),
         *_api("/track", track, import_shape, methods=("GET", "POST")),
+        *_api("/engage", engage, app_shape, methods=("POST",)),
+        *_api("/groups", groups, app_shape, methods=("POST",)),
         *_api("/app/me", me, app_shape, ("/api",)),
         *annotation_routes(),
         *lexicon_routes(),

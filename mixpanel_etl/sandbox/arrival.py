@@ -16,8 +16,11 @@ from typing import Any
 import msgspec
 
 from mixpanel_etl.sandbox.clock import milliseconds
+from mixpanel_etl.sandbox.identity import Identities, is_ignored
+from mixpanel_etl.sandbox.lexicon import Lexicon
 from mixpanel_etl.sandbox.projects import Project
 from mixpanel_etl.sandbox.records import to_milliseconds
+from mixpanel_etl.sandbox.state import State
 from mixpanel_etl.sandbox.store import Store
 
 MAX_TEXT_CHARACTERS = 255
@@ -29,11 +32,31 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Event = dict[str, Any]
 
 
-def store_events(store: Store, project: Project, events: Sequence[Event], now: datetime, *, imported: bool) -> None:
-    """Keep events that have passed validation; those with `$ignore` vanish."""
-    arrived = [_arrived(_as_utf8(event), project, now, imported) for event in events if not _is_ignored(event)]
-    _rewrite_hot_shards(store, project, arrived)
-    store.add(project.project_id, [msgspec.json.encode(event) for event in arrived])
+def store_events(state: State, project: Project, events: Sequence[Event], now: datetime, *, imported: bool) -> None:
+    """Keep events that have passed validation; those with `$ignore`, and what Lexicon drops, vanish."""
+    with state.lock:
+        kept = [_as_utf8(event) for event in events if _is_kept(state, project, event)]
+        identities, lexicon = state.part(Identities), state.part(Lexicon)
+        # First all that the events say about ids: a link holds for the events before it as for those after.
+        refusals = [identities.learn(project, event["event"], event["properties"]) for event in kept]
+        identities.rewrite(project.project_id)
+        arrived = []
+        for event, refusal in zip(kept, refusals, strict=True):
+            dropped = lexicon.dropped_properties(project.project_id, event["event"])
+            stored = _arrived(project, event, dropped, now, imported)
+            stored["properties"].update(identities.identify(project, event["event"], event["properties"]), **refusal)
+            arrived.append(stored)
+        _rewrite_hot_shards(state.store, project, arrived)
+        state.store.add(project.project_id, [msgspec.json.encode(event) for event in arrived])
+
+
+def _is_kept(state: State, project: Project, event: Event) -> bool:
+    ignore = event["properties"].get("$ignore")
+    if ignore is True or (isinstance(ignore, str) and ignore != ""):
+        return False
+    if is_ignored(project, event["event"]):
+        return False
+    return not state.part(Lexicon).is_dropped(project.project_id, event["event"])
 
 
 def _as_utf8(event: Event) -> Event:
@@ -46,15 +69,11 @@ def _as_utf8(event: Event) -> Event:
     return event
 
 
-def _is_ignored(event: Event) -> bool:
-    ignore = event["properties"].get("$ignore")
-    return ignore is True or (isinstance(ignore, str) and ignore != "")
-
-
-def _arrived(event: Event, project: Project, now: datetime, imported: bool) -> Event:
+def _arrived(project: Project, event: Event, dropped: set[str], now: datetime, imported: bool) -> Event:
     sent = event["properties"]
-    properties: Event = {"time": _stored_time(sent.get("time"), project, now), "distinct_id": _distinct_id(sent)}
-    properties.update(_cut({name: value for name, value in sent.items() if name not in _NEVER_STORED}))
+    left_out = {*_NEVER_STORED, *dropped}
+    properties: Event = {"time": _stored_time(sent.get("time"), project, now), "distinct_id": ""}
+    properties.update(cut_texts({name: value for name, value in sent.items() if name not in left_out}))
     # One of its own for each copy: an event sent without an id never counts as a duplicate of another.
     properties.setdefault("$insert_id", uuid.uuid4().hex)
     if imported:
@@ -62,7 +81,7 @@ def _arrived(event: Event, project: Project, now: datetime, imported: bool) -> E
     properties["$mp_api_endpoint"] = _ENDPOINT
     properties["$mp_api_timestamp_ms"] = properties["mp_processing_time_ms"] = milliseconds(now)
     properties["$mp_event_size"] = len(msgspec.json.encode(event))
-    return {"event": _cut(event["event"]), "properties": properties}
+    return {"event": cut_texts(event["event"]), "properties": properties}
 
 
 def _stored_time(sent: float | None, project: Project, now: datetime) -> int:
@@ -74,22 +93,13 @@ def _stored_time(sent: float | None, project: Project, now: datetime) -> int:
     return milliseconds(local.replace(tzinfo=UTC))
 
 
-def _distinct_id(sent: Event) -> str:
-    """The id that was sent, or the one of Simplified ID Merge: the user's, else the device's, else none ("")."""
-    for name, prefix in (("distinct_id", ""), ("$user_id", ""), ("$device_id", "$device:")):
-        value = sent.get(name)
-        if value is not None:
-            return prefix + (value if isinstance(value, str) else msgspec.json.encode(value).decode())
-    return ""
-
-
-def _cut(value: Any) -> Any:
+def cut_texts(value: Any) -> Any:
     """Texts and names longer than 255 characters lose the rest, without a word."""
     if isinstance(value, str):
         return value[:MAX_TEXT_CHARACTERS]
     if isinstance(value, dict):
-        return {_cut(name): _cut(member) for name, member in value.items()}
-    return [_cut(member) for member in value] if isinstance(value, list) else value
+        return {cut_texts(name): cut_texts(member) for name, member in value.items()}
+    return [cut_texts(member) for member in value] if isinstance(value, list) else value
 
 
 def _rewrite_hot_shards(store: Store, project: Project, events: list[Event]) -> None:

@@ -20,10 +20,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from mixpanel_etl.sandbox.budgets import LIMITS
-from mixpanel_etl.sandbox.changes import merge
 from mixpanel_etl.sandbox.environment import environment
 from mixpanel_etl.sandbox.faults import Fault
 from mixpanel_etl.sandbox.generate import generate_lines
+from mixpanel_etl.sandbox.identity import Identities
 from mixpanel_etl.sandbox.parameters import read_dates, read_integer
 from mixpanel_etl.sandbox.projects import Project
 from mixpanel_etl.sandbox.replies import Handler, Refusal, answering, json_response
@@ -170,7 +170,9 @@ class _Merge(msgspec.Struct, forbid_unknown_fields=True):
 async def merge_identities(request: Request) -> Response:
     """Body: `{"from_id", "to_id"}`."""
     state, project, wanted = State.of(request), _project(request), await _body(request, _Merge)
-    rewritten = await run_in_threadpool(merge, state.store, project.project_id, wanted.from_id, wanted.to_id)
+    with state.lock:
+        identities = state.part(Identities)
+    rewritten = await run_in_threadpool(identities.join, project, wanted.from_id, wanted.to_id)
     return json_response({"rewritten": rewritten})
 
 

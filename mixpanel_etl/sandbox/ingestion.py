@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import re
 from collections import defaultdict
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from mixpanel_etl.sandbox.arrival import store_events
 from mixpanel_etl.sandbox.auth import Kind, authenticate
+from mixpanel_etl.sandbox.identity import identity_problem
 from mixpanel_etl.sandbox.parameters import read_flag
 from mixpanel_etl.sandbox.payload import Payload, read_payload
 from mixpanel_etl.sandbox.projects import Project
 from mixpanel_etl.sandbox.records import to_milliseconds
-from mixpanel_etl.sandbox.replies import Refusal, json_response
+from mixpanel_etl.sandbox.replies import Refusal, json_response, status_reply
 from mixpanel_etl.sandbox.state import State
 from mixpanel_etl.sandbox.validation import is_storable, is_too_deep, problem_of
 
 TRACK_MAX_AGE = timedelta(days=5)
 _ACCEPTS: tuple[Kind, ...] = ("service_account", "project_secret", "project_token", "oauth")
 _IMPORT_ROLES = ("owner", "admin")
-_PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
-_CALLBACK = re.compile(r"[A-Za-z_$][\w$.]*")
 
 
 async def import_events(request: Request) -> Response:
@@ -45,10 +40,10 @@ async def import_events(request: Request) -> Response:
     if payload.parameters.get("strict", "0" if payload.is_form else "1") == "1":
         return await _import_strictly(state, project, payload, now)
     good = [event for event in payload.events if is_storable(event, now)]
-    await run_in_threadpool(store_events, state.store, project, good, now, imported=True)
+    await run_in_threadpool(store_events, state, project, good, now, imported=True)
     if payload.is_form:
         error = None if good else "no data point in the request is valid"
-        return _status_reply(payload.parameters, error)
+        return status_reply(payload.parameters, error)
     return json_response({"code": 200, "num_records_imported": len(good), "status": "OK"})
 
 
@@ -61,7 +56,7 @@ async def track(request: Request) -> Response:
     except Refusal as refusal:
         if refusal.status != 400:
             raise
-        return _status_reply(request.query_params, refusal.text)
+        return status_reply(request.query_params, refusal.text)
     by_token: dict[str, list[dict[str, Any]]] = defaultdict(list)
     errors = []
     for event in payload.events:
@@ -75,9 +70,9 @@ async def track(request: Request) -> Response:
         if events:
             state.budgets.ingest(project, payload.size, len(events))
             recent = [event for event in events if _is_recent(event, now)]
-            await run_in_threadpool(store_events, state.store, project, recent, now, imported=False)
+            await run_in_threadpool(store_events, state, project, recent, now, imported=False)
     # One valid event is enough for a 1, and a token that belongs to no project counts as valid.
-    return _status_reply(payload.parameters, None if by_token else next(iter(errors), "data, missing or empty"))
+    return status_reply(payload.parameters, None if by_token else next(iter(errors), "data, missing or empty"))
 
 
 async def _import_strictly(state: State, project: Project, payload: Payload, now: datetime) -> Response:
@@ -88,7 +83,7 @@ async def _import_strictly(state: State, project: Project, payload: Payload, now
             good.append(event)
         else:
             failed.append({"index": index, "insert_id": _insert_id(event), **problem._asdict()})
-    await run_in_threadpool(store_events, state.store, project, good, now, imported=True)
+    await run_in_threadpool(store_events, state, project, good, now, imported=True)
     if failed:
         extra = {"num_records_imported": len(good), "failed_records": failed}
         raise Refusal(400, "some data points in the request failed validation", extra=extra)
@@ -109,6 +104,9 @@ def _track_problem(event: Any) -> str | None:
         return "properties, missing or empty"
     if not isinstance(properties.get("token"), str) or not properties["token"]:
         return "token, missing or empty"
+    missing = identity_problem(event["event"], properties)
+    if missing or event["event"] == "$merge":
+        return f"{missing}, missing or empty" if missing else "$merge is accepted by /import only"
     time = properties.get("time")
     if isinstance(time, bool) or not isinstance(time, int | float | None):
         return "'properties.time' is invalid: must be specified as seconds since epoch"
@@ -128,16 +126,3 @@ def _with_address(event: dict[str, Any], request: Request, payload: Payload) -> 
 def _is_recent(event: dict[str, Any], now: datetime) -> bool:
     time = event["properties"].get("time")
     return time is None or to_milliseconds(time) >= (now - TRACK_MAX_AGE).timestamp() * 1000
-
-
-def _status_reply(parameters: Mapping[str, str], error: str | None) -> Response:
-    """`1` or `0`, and in the form asked for: verbose JSON, a JavaScript callback, a pixel."""
-    if read_flag(parameters, "img"):
-        return Response(_PIXEL, media_type="image/gif")
-    status = 0 if error else 1
-    verbose = read_flag(parameters, "verbose")
-    text = msgspec.json.encode({"status": status, "error": error}).decode() if verbose else str(status)
-    callback = parameters.get("callback", "")
-    if _CALLBACK.fullmatch(callback):
-        return Response(f"{callback}({text});", media_type="text/javascript")
-    return Response(text, media_type="application/json") if verbose else PlainTextResponse(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -10,6 +12,9 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+
+_PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+_CALLBACK = re.compile(r"[A-Za-z_$][\w$.]*")
 
 Handler = Callable[[Request], Awaitable[Response]]
 Shape = Callable[[Request, "Refusal"], Response]
@@ -69,3 +74,20 @@ def app_shape(_request: Request, refusal: Refusal) -> Response:
 def _phrase(status: int) -> str:
     # Python has renamed 413 since; the documented body keeps the name of RFC 2616.
     return "Request Entity Too Large" if status == 413 else HTTPStatus(status).phrase
+
+
+def status_reply(parameters: Mapping[str, str], error: str | None) -> Response:
+    """`1` or `0`, and in the form asked for: verbose JSON, a JavaScript callback, a pixel."""
+    if _flag(parameters, "img"):
+        return Response(_PIXEL, media_type="image/gif")
+    status = 0 if error else 1
+    verbose = _flag(parameters, "verbose")
+    text = msgspec.json.encode({"status": status, "error": error}).decode() if verbose else str(status)
+    callback = parameters.get("callback", "")
+    if _CALLBACK.fullmatch(callback):
+        return Response(f"{callback}({text});", media_type="text/javascript")
+    return Response(text, media_type="application/json") if verbose else PlainTextResponse(text)
+
+
+def _flag(parameters: Mapping[str, str], name: str) -> bool:
+    return parameters.get(name, "").lower() in ("1", "2", "true")

@@ -13,11 +13,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mixpanel_etl.sandbox.app import create_app
 from mixpanel_etl.sandbox.budgets import Budgets
-from mixpanel_etl.sandbox.changes import merge
 from mixpanel_etl.sandbox.clock import Clock
 from mixpanel_etl.sandbox.environment import environment
 from mixpanel_etl.sandbox.faults import Fault, Faults
 from mixpanel_etl.sandbox.generate import generate_lines
+from mixpanel_etl.sandbox.identity import Identities
+from mixpanel_etl.sandbox.profiles import Profile
 from mixpanel_etl.sandbox.projects import Project, Projects
 from mixpanel_etl.sandbox.state import SeenRequest, State
 from mixpanel_etl.sandbox.store import Days, Kept, Store
@@ -137,13 +138,23 @@ class Sandbox:
         return self._running.store.add(project.project_id, lines)
 
     def merge(self, from_id: str, to_id: str, project_id: int | None = None) -> int:
-        """Merge one identity into another: rewrites the distinct_id of stored rows; how many."""
-        return merge(self._running.store, self._projects.of(project_id).project_id, from_id, to_id)
+        """Merge one identity into another: rewrites the distinct_id of stored rows, and of what comes; how many."""
+        state = self._running
+        with state.lock:
+            return state.part(Identities).join(self._projects.of(project_id), from_id, to_id)
 
     def deduplicated(self, from_date: date, to_date: date, project_id: int | None = None) -> list[Kept]:
         """What a perfect lake holds of these export days; see `Store.deduplicated`."""
         project = self._projects.of(project_id)
         return list(self._running.store.deduplicated(project.project_id, Days(from_date, to_date)))
+
+    def profiles(self, project_id: int | None = None) -> dict[str, Profile]:
+        """The user profiles of a project, by canonical distinct_id."""
+        return self._running.profiles.users(self._projects.of(project_id).project_id)
+
+    def group_profiles(self, group_key: str, project_id: int | None = None) -> dict[str, Profile]:
+        """The group profiles of one group key, by group id."""
+        return self._running.profiles.groups(self._projects.of(project_id).project_id, group_key)
 
     def count(self, project_id: int | None = None) -> int:
         """How many copies of events the project holds."""
@@ -167,6 +178,7 @@ class Sandbox:
     def _running(self) -> State:
         if self._state is None:
             raise RuntimeError("the sandbox is not running: use it in a `with` block, or call start() first")
+        self._state.agenda.run(self._state.clock.now())
         return self._state
 
 

@@ -54,13 +54,15 @@ class State:
     budgets: Budgets
     faults: Faults
     profiles: Profiles = field(default_factory=Profiles)
-    agenda: Agenda = field(default_factory=Agenda)
     requests: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=_REQUESTS_KEPT))
     # The connections by the client's address: some faults happen to a connection, not to a reply.
     connections: dict[tuple[str, int], Transport] = field(default_factory=dict)
     _parts: dict[type[Any], Any] = field(default_factory=dict)
     # Held while an operation of the app API runs: one changes what another reads.
     lock: RLock = field(default_factory=RLock)
+
+    def __post_init__(self) -> None:
+        self.agenda = Agenda(self.lock)
 
     @classmethod
     def of(cls, request: Request) -> State:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mixpanel_etl.sandbox.clock import milliseconds
+from mixpanel_etl.sandbox.identity import IDENTITY_EVENTS, identity_problem
 from mixpanel_etl.sandbox.records import to_milliseconds
 
 MAX_EVENT_BYTES = 1_048_576
@@ -43,12 +44,12 @@ class Problem(NamedTuple):
 
 def problem_of(event: Any, now: datetime) -> Problem | None:
     """The first rule that an event breaks, or None when it may be imported."""
-    return next((problem for rule in _RULES for problem in rule(event, now)), None)
+    return next((problem for rule in _rules_of(event) for problem in rule(event, now)), None)
 
 
 def is_storable(event: Any, now: datetime) -> bool:
     """Whether an event can be kept at all when nobody asked for validation: it has a name and a possible time."""
-    return next((False for rule in _RULES[:2] for _ in rule(event, now)), True)
+    return next((False for rule in _rules_of(event)[:2] for _ in rule(event, now)), True)
 
 
 def is_too_deep(event: Any) -> bool:
@@ -75,6 +76,12 @@ def _shape(event: Any, _now: datetime) -> Iterator[Problem]:
         yield Problem("properties", "'properties' is invalid: must be an object")
     elif is_too_deep(event):
         yield Problem("properties", f"'properties' is invalid: {_TOO_DEEP}")
+
+
+def _identity(event: Any, _now: datetime) -> Iterator[Problem]:
+    missing = identity_problem(event["event"], event["properties"])
+    if missing:
+        yield Problem(f"properties.{missing}", f"'properties.{missing}' is invalid: must not be missing or empty")
 
 
 def _time(event: Any, now: datetime) -> Iterator[Problem]:
@@ -171,5 +178,18 @@ def _is_utf8(value: Any) -> bool:
     return not isinstance(value, list) or all(map(_is_utf8, value))
 
 
+Rule = Callable[[Any, datetime], Iterator[Problem]]
+
 # In the order in which they are applied; each may rely on those before it.
-_RULES: tuple[Callable[[Any, datetime], Iterator[Problem]], ...] = (_shape, _time, _insert_id, _user, _texts, _sizes)
+_RULES: tuple[Rule, ...] = (_shape, _time, _insert_id, _user, _texts, _sizes)
+# What is said about ids needs neither a time nor an id of its own.
+_IDENTITY_RULES: tuple[Rule, ...] = (_shape, _identity, _texts, _sizes)
+
+
+def _rules_of(event: Any) -> tuple[Rule, ...]:
+    is_identity = isinstance(event, dict) and event.get("event") in IDENTITY_EVENTS
+    if not is_identity:
+        return _RULES
+    properties = event.get("properties")
+    has_time = isinstance(properties, dict) and "time" in properties
+    return (*_IDENTITY_RULES[:2], _time, *_IDENTITY_RULES[2:]) if has_time else _IDENTITY_RULES

@@ -42,6 +42,7 @@ def test_an_event_arrives_with_the_properties_mixpanel_adds(export: Call, post_i
     assert properties == {
         "time": JAN_1 * 1000,
         "distinct_id": "u1",
+        "$user_id": "u1",
         "$insert_id": "abc-1",
         "amount": 5,
         "$import": True,
