@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from mixpanel_etl.sandbox.foreground import read_lines, serve
     from mixpanel_etl.sandbox.generate import generate_lines
     from mixpanel_etl.sandbox.projects import Project, ServiceAccount, read_projects
+    from mixpanel_etl.sandbox.saved import Cohort, Funnel, FunnelStep, Insight
     from mixpanel_etl.sandbox.server import Sandbox
     from mixpanel_etl.sandbox.state import SeenRequest
     from mixpanel_etl.sandbox.store import Kept
 
 __all__ = [
     "Clock",
+    "Cohort",
     "Fault",
+    "Funnel",
+    "FunnelStep",
+    "Insight",
     "Kept",
     "Project",
     "Sandbox",
@@ -33,7 +38,11 @@ __all__ = [
 
 _HOMES = {
     "Clock": "clock",
+    "Cohort": "saved",
     "Fault": "faults",
+    "Funnel": "saved",
+    "FunnelStep": "saved",
+    "Insight": "saved",
     "Kept": "store",
     "Project": "projects",
     "Sandbox": "server",

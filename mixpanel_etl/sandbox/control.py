@@ -27,6 +27,7 @@ from mixpanel_etl.sandbox.identity import Identities
 from mixpanel_etl.sandbox.parameters import read_dates, read_integer
 from mixpanel_etl.sandbox.projects import Project
 from mixpanel_etl.sandbox.replies import Handler, Refusal, answering, json_response
+from mixpanel_etl.sandbox.saved import Cohort, Funnel, Insight, SavedReports
 from mixpanel_etl.sandbox.state import State
 from mixpanel_etl.sandbox.store import Days, Kept
 
@@ -48,6 +49,9 @@ def control_routes() -> list[Route]:
         _route("POST", "/load", load),
         _route("POST", "/generate", generate),
         _route("POST", "/merge", merge_identities),
+        _route("POST", "/funnels", _saving(Funnel)),
+        _route("POST", "/cohorts", _saving(Cohort)),
+        _route("POST", "/insights", _saving(Insight)),
         _route("GET", "/deduplicated", deduplicated),
     ]
 
@@ -174,6 +178,17 @@ async def merge_identities(request: Request) -> Response:
         identities = state.part(Identities)
     rewritten = await run_in_threadpool(identities.join, project, wanted.from_id, wanted.to_id)
     return json_response({"rewritten": rewritten})
+
+
+def _saving(kind: type[Funnel | Cohort | Insight]) -> Handler:
+    """Body: the fields of a report, which is saved."""
+
+    async def save(request: Request) -> Response:
+        state, project, report = State.of(request), _project(request), await _body(request, kind)
+        state.part(SavedReports).add(project.project_id, report)
+        return json_response(report, 201)
+
+    return save
 
 
 async def deduplicated(request: Request) -> Response:

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
+
 from mixpanel_etl.sandbox.accounts import Accounts
+from mixpanel_etl.sandbox.saved import Cohort, Funnel, Insight
 
 Plan = Literal["free", "growth", "enterprise"]
 RetryAfter = Literal["seconds", "date"]
@@ -72,6 +75,10 @@ class Project:
         gdpr_replies: which of two documented shapes the GDPR API answers in (api-facts 7).
         gdpr_stage_seconds: how long a GDPR job is PENDING, and then STAGING; it ends after 24 times as long.
         flag_cohorts: the distinct_ids of each cohort hash that a feature flag's rollout may name.
+        funnels: saved funnels, as `Funnel` or a mapping of its fields.
+        cohorts: saved cohorts, as `Cohort` or a mapping of its fields.
+        insights: saved Insights reports, as `Insight` or a mapping of its fields.
+        jql_seconds: of processor time that a JQL script may take.
     """
 
     project_id: int = 12345
@@ -99,6 +106,10 @@ class Project:
     gdpr_replies: GdprReplies = "openapi"
     gdpr_stage_seconds: float = 3600
     flag_cohorts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    funnels: Sequence[Funnel] = ()
+    cohorts: Sequence[Cohort] = ()
+    insights: Sequence[Insight] = ()
+    jql_seconds: float = 120
 
     def __post_init__(self) -> None:
         _set(self, "service_account", ServiceAccount(*self.service_account))
@@ -106,6 +117,8 @@ class Project:
         _set(self, "secret", self.secret or f"sandbox-secret-{self.project_id}")
         _set(self, "workspace_id", self.workspace_id or _FIRST_WORKSPACE_ID + self.project_id)
         _set(self, "lookup_tables", tuple(LookupTable(*table) for table in self.lookup_tables))
+        for name, kind in _SAVED.items():
+            _set(self, name, tuple(msgspec.convert(report, kind) for report in getattr(self, name)))
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 wanted = ", ".join(choice for choice in choices if choice)
@@ -118,6 +131,11 @@ class Project:
     @property
     def account(self) -> ServiceAccount:
         return ServiceAccount(*self.service_account)
+
+    @property
+    def tables(self) -> list[LookupTable]:
+        """The lookup tables."""
+        return [LookupTable(*table) for table in self.lookup_tables]
 
     @property
     def zone(self) -> ZoneInfo:
@@ -145,6 +163,8 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "warehouse_times": get_args(TimeUnit),
     "gdpr_replies": get_args(GdprReplies),
 }
+
+_SAVED: dict[str, type[Funnel | Cohort | Insight]] = {"funnels": Funnel, "cohorts": Cohort, "insights": Insight}
 
 
 class Projects:

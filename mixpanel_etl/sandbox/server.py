@@ -20,6 +20,7 @@ from mixpanel_etl.sandbox.generate import generate_lines
 from mixpanel_etl.sandbox.identity import Identities
 from mixpanel_etl.sandbox.profiles import Profile
 from mixpanel_etl.sandbox.projects import Project, Projects
+from mixpanel_etl.sandbox.saved import Cohort, Funnel, Insight, SavedReports
 from mixpanel_etl.sandbox.state import SeenRequest, State
 from mixpanel_etl.sandbox.store import Days, Kept, Store
 
@@ -142,6 +143,11 @@ class Sandbox:
         state = self._running
         with state.lock:
             return state.part(Identities).join(self._projects.of(project_id), from_id, to_id)
+
+    def save(self, report: Funnel | Cohort | Insight, project_id: int | None = None) -> None:
+        """Save a report for the Query API to read; one of the same id is replaced."""
+        project = self._projects.of(project_id)
+        self._running.part(SavedReports).add(project.project_id, report)
 
     def deduplicated(self, from_date: date, to_date: date, project_id: int | None = None) -> list[Kept]:
         """What a perfect lake holds of these export days; see `Store.deduplicated`."""

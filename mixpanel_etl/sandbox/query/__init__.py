@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from mixpanel_etl.sandbox.budgets import Family
 from mixpanel_etl.sandbox.interference import subject_to_faults
-from mixpanel_etl.sandbox.query import events, segmentation
+from mixpanel_etl.sandbox.query import events, funnels, retention, segmentation
 from mixpanel_etl.sandbox.query.question import Query, querying
 from mixpanel_etl.sandbox.replies import answering, query_shape
 
@@ -27,6 +27,10 @@ _OPERATIONS = (
     _Operation("GET", "/segmentation/numeric", segmentation.numeric),
     _Operation("GET", "/segmentation/sum", segmentation.total),
     _Operation("GET", "/segmentation/average", segmentation.average),
+    _Operation("GET", "/funnels", funnels.funnels),
+    _Operation("GET", "/funnels/list", funnels.funnel_list),
+    _Operation("GET", "/retention", retention.retention),
+    _Operation("GET", "/retention/addiction", retention.addiction),
     _Operation("GET", "/events", events.event_counts),
     _Operation("GET", "/events/top", events.top_events),
     _Operation("GET", "/events/names", events.event_names),
