@@ -19,9 +19,11 @@ from mixpanel_etl.sandbox.annotations import annotation_routes
 from mixpanel_etl.sandbox.app_api import me
 from mixpanel_etl.sandbox.control import control_routes
 from mixpanel_etl.sandbox.export import export
+from mixpanel_etl.sandbox.gdpr import gdpr_routes
 from mixpanel_etl.sandbox.ingestion import import_events, track
 from mixpanel_etl.sandbox.interference import subject_to_faults
 from mixpanel_etl.sandbox.lexicon import lexicon_routes
+from mixpanel_etl.sandbox.lookup_tables import lookup_routes
 from mixpanel_etl.sandbox.profile_ingestion import engage, groups
 from mixpanel_etl.sandbox.query import query_routes
 from mixpanel_etl.sandbox.replies import (
@@ -57,7 +59,9 @@ def _routes() -> list[Route]:
         *_api("/groups", groups, app_shape, methods=("POST",)),
         *_api("/app/me", me, app_shape, ("/api",)),
         *annotation_routes(),
+        *gdpr_routes(),
         *lexicon_routes(),
+        *lookup_routes(),
         *service_account_routes(),
         *control_routes(),
     ]

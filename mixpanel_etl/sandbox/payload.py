@@ -28,7 +28,7 @@ class Payload(NamedTuple):
 
 async def read_payload(request: Request, max_bytes: int) -> Payload:
     """Raises Refusal: 413 over `max_bytes` (uncompressed), 400 when it is not JSON or has over 2,000 events."""
-    body = _uncompressed(await _limited_body(request, max_bytes), request, max_bytes)
+    body = uncompressed(await _limited_body(request, max_bytes), request, max_bytes)
     parameters = dict(request.query_params)
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_form = content_type == "application/x-www-form-urlencoded" or (not content_type and body.startswith(b"data="))
@@ -54,7 +54,7 @@ async def _limited_body(request: Request, max_bytes: int) -> bytes:
     return bytes(body)
 
 
-def _uncompressed(body: bytes, request: Request, max_bytes: int) -> bytes:
+def uncompressed(body: bytes, request: Request, max_bytes: int) -> bytes:
     if request.headers.get("content-encoding", "").lower() != "gzip":
         return body
     inflater = zlib.decompressobj(wbits=31)

@@ -16,8 +16,10 @@ from mixpanel_etl.sandbox.budgets import Budgets
 from mixpanel_etl.sandbox.clock import Clock
 from mixpanel_etl.sandbox.environment import environment
 from mixpanel_etl.sandbox.faults import Fault, Faults
+from mixpanel_etl.sandbox.gdpr_jobs import GdprJobs, Outcome
 from mixpanel_etl.sandbox.generate import generate_lines
 from mixpanel_etl.sandbox.identity import Identities
+from mixpanel_etl.sandbox.lookup_tables import LookupTables
 from mixpanel_etl.sandbox.profiles import Profile
 from mixpanel_etl.sandbox.projects import Project, Projects
 from mixpanel_etl.sandbox.saved import Cohort, Funnel, Insight, SavedReports
@@ -161,6 +163,14 @@ class Sandbox:
     def group_profiles(self, group_key: str, project_id: int | None = None) -> dict[str, Profile]:
         """The group profiles of one group key, by group id."""
         return self._running.profiles.groups(self._projects.of(project_id).project_id, group_key)
+
+    def lookup_rows(self, table_id: str, project_id: int | None = None) -> list[dict[str, Any]]:
+        """The rows of a lookup table, typed as Mixpanel types them."""
+        return list(self._running.part(LookupTables).rows[self._projects.of(project_id).project_id, table_id])
+
+    def decide_gdpr(self, outcome: Outcome) -> None:
+        """Have the next GDPR job that is created end in SUCCESS, FAILURE or UNKNOWN."""
+        self._running.part(GdprJobs).decide_next(outcome)
 
     def count(self, project_id: int | None = None) -> int:
         """How many copies of events the project holds."""

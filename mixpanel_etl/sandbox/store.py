@@ -169,6 +169,13 @@ class Store:
             self._writer.commit()
         return len(lines)
 
+    def delete_users(self, project_id: int, distinct_ids: Collection[str]) -> int:
+        """Remove every copy of every event of these users; how many."""
+        with self._writing:
+            rows = self._writer.execute(_DELETE_USERS, [project_id, list(distinct_ids)]).fetchall()
+            self._counts[project_id] -= rows[0][0]
+        return int(rows[0][0])
+
     def _append(self, project_id: int, batch: Sequence[Record]) -> None:
         with self._writing:
             self._insert(project_id, batch)
@@ -201,6 +208,7 @@ WHERE project_id = ? AND time_ms >= ? AND time_ms < ? AND (?::VARCHAR[] IS NULL 
 LIMIT ?"""
 
 _LINES_OF_USER = "SELECT line(head, time_ms, tail) FROM events WHERE project_id = ? AND distinct_id = ? ORDER BY seq"
+_DELETE_USERS = "DELETE FROM events WHERE project_id = ? AND list_contains(?, distinct_id)"
 _DELETE_USER = "DELETE FROM events WHERE project_id = ? AND distinct_id = ?"
 
 # The window sees keys only: the texts of a large project would not fit into memory beside it.
