@@ -192,8 +192,9 @@ class _Decoder:
             raise _unreadable(line, number, f"is not JSON ({type(error).__name__})") from None
         properties = record.get("properties") if isinstance(record, dict) else None
         if not isinstance(properties, dict):
-            if isinstance(record, dict) and "event" not in record and isinstance(record.get("error"), str):
-                raise ExportError(f"Mixpanel answered with an error instead of events: {record['error'][:200]}")
+            said = record.get("error") if isinstance(record, dict) and "event" not in record else None
+            if isinstance(said, str) and "terminated early" not in said:
+                raise ExportError(f"Mixpanel answered with an error instead of events: {said[:200]}")
             raise _unreadable(line, number, "is no event with properties")
         if (time := _time(properties.get("time"))) is None:
             raise MalformedLine(number, "has no usable `time` and so belongs to no day", excerpt(line))
@@ -313,7 +314,7 @@ def excerpt(line: bytes) -> str:
     It ends where the line stops to be JSON, because names and values cannot be told apart from there on. Plain words
     are no event but what a server has to say, and are shown.
     """
-    text = line[:2000].decode(errors="replace")
+    text = line.decode(errors="replace")
     if _PLAIN_TEXT.match(text):
         return text[:200]
     shown, end = "", 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from unittest.mock import patch
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixpanel_etl.lake import MalformedLine, PromotedColumn, TerminatedEarly
+from mixpanel_etl.lake import ExportError, MalformedLine, PromotedColumn, TerminatedEarly
 from mixpanel_etl.lake import decode as decode_module
 
 from .exports import DAY, cut, decoded, line, ms
@@ -207,12 +208,11 @@ def test_a_last_line_that_lacks_only_its_line_end_is_whole() -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        b"<html><body>Jane Roe, 12 Main Street</body></html>",
-        b"Jane Roe",
         b"[1, 2]",
         b'"Jane Roe"',
         b"null",
-        b'{"error": "Jane Roe"}',
+        b'{"error": {"of": "Jane Roe"}}',
+        b'{"error": "Jane Roe", "event": "a"}',
         b'{"event": "Jane Roe", "properties": null}',
         b'{"event": "Jane Roe", "properties": []}',
         GOOD[:-1] + GOOD[:-1],
@@ -268,8 +268,19 @@ def test_an_excerpt_stays_short() -> None:
     assert len(decode_module.excerpt(line(**{f"property {n}": n for n in range(500)}))) <= 201
 
 
-def test_an_html_page_is_recognisable_in_its_excerpt() -> None:
-    assert decode_module.excerpt(b"<!DOCTYPE html><title>Jane</title>") == "<!DOCTYPE html>…"
+@pytest.mark.parametrize("said", ["<!DOCTYPE html><title>502 Bad Gateway</title>", "upstream connect error: timeout"])
+def test_what_a_server_says_in_plain_words_is_shown(said: str) -> None:
+    with pytest.raises(MalformedLine, match=re.escape(said)):
+        decoded([said.encode()])
+
+
+def test_an_error_instead_of_events_is_shown() -> None:
+    with pytest.raises(ExportError, match="an error instead of events: too many exports at once"):
+        decoded([b'{"error": "too many exports at once", "request": "/export"}'])
+
+
+def test_words_without_quotes_at_the_beginning_of_a_long_line_are_not_taken_for_a_servers() -> None:
+    assert "Jane" not in decode_module.excerpt(b"Jane Roe " * 500 + b'","city":"Berlin"}}')
 
 
 @pytest.mark.parametrize(
