@@ -22,6 +22,7 @@ from mixpanel_etl.sandbox.identity import Identities
 from mixpanel_etl.sandbox.lookup_tables import LookupTables
 from mixpanel_etl.sandbox.profiles import Profile
 from mixpanel_etl.sandbox.projects import Project, Projects
+from mixpanel_etl.sandbox.query.engage import data_group_id
 from mixpanel_etl.sandbox.saved import Cohort, Funnel, Insight, SavedReports
 from mixpanel_etl.sandbox.state import SeenRequest, State
 from mixpanel_etl.sandbox.store import Days, Kept, Store
@@ -150,6 +151,10 @@ class Sandbox:
         """Save a report for the Query API to read; one of the same id is replaced."""
         project = self._projects.of(project_id)
         self._running.part(SavedReports).add(project.project_id, report)
+
+    def data_group_id(self, group_key: str, project_id: int | None = None) -> str:
+        """The `data_group_id` by which `/engage` of the Query API is asked for groups of this key."""
+        return data_group_id(self._projects.of(project_id).project_id, group_key)
 
     def deduplicated(self, from_date: date, to_date: date, project_id: int | None = None) -> list[Kept]:
         """What a perfect lake holds of these export days; see `Store.deduplicated`."""

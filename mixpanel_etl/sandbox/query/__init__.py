@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from mixpanel_etl.sandbox.budgets import Family
 from mixpanel_etl.sandbox.interference import subject_to_faults
-from mixpanel_etl.sandbox.query import events, funnels, retention, segmentation
+from mixpanel_etl.sandbox.query import cohorts, engage, events, funnels, insights, retention, segmentation, stream
 from mixpanel_etl.sandbox.query.question import Query, querying
 from mixpanel_etl.sandbox.replies import answering, query_shape
 
@@ -37,6 +37,10 @@ _OPERATIONS = (
     _Operation("GET", "/events/properties", events.property_counts),
     _Operation("GET", "/events/properties/top", events.top_properties),
     _Operation("GET", "/events/properties/values", events.property_values),
+    _Operation("POST", "/engage", engage.engage),
+    _Operation("POST", "/cohorts/list", cohorts.cohort_list),
+    _Operation("GET", "/insights", insights.insights),
+    _Operation("GET", "/stream/query", stream.stream),
 )
 
 

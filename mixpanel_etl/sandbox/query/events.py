@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta
 
 from mixpanel_etl.expressions import UNDEFINED
-from mixpanel_etl.sandbox.clock import milliseconds
 from mixpanel_etl.sandbox.parameters import no_where, read_choice, read_dates, read_names, required
 from mixpanel_etl.sandbox.query.log import Event, Log, segment_name
 from mixpanel_etl.sandbox.query.question import TYPES, Question, most_common
@@ -137,10 +136,7 @@ def _amounts(question: Question, kind: str, day: date) -> defaultdict[str, float
 
 def _elapsed_share(question: Question, today: date) -> float:
     day = question.buckets(today, today, "day")
-    now = question.now
-    if question.project.created_before_2023:  # stored times are local ones as if they were UTC
-        now = now.astimezone(question.project.zone).replace(tzinfo=UTC)
-    return (milliseconds(now) - day.starts[0]) / (day.end - day.starts[0])
+    return (question.stored_ms(question.now) - day.starts[0]) / (day.end - day.starts[0])
 
 
 def _change(amount: float, expected: float) -> float:

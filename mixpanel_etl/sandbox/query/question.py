@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -20,6 +20,7 @@ from mixpanel_etl.expressions import EvaluationError, Expression
 from mixpanel_etl.sandbox.auth import Kind, authenticate
 from mixpanel_etl.sandbox.buckets import Buckets, buckets_of, units_before
 from mixpanel_etl.sandbox.budgets import Family
+from mixpanel_etl.sandbox.clock import milliseconds
 from mixpanel_etl.sandbox.parameters import Parameters, read_choice, read_dates, read_expression, read_integer
 from mixpanel_etl.sandbox.projects import Project
 from mixpanel_etl.sandbox.replies import Handler, Refusal, json_response
@@ -88,6 +89,12 @@ class Question:
     def json_only(self) -> None:
         if self.parameters.get("format", "json") != "json":
             raise Refusal(400, "format: this sandbox answers json only")
+
+    def stored_ms(self, moment: datetime) -> int:
+        """A moment on the scale of stored times: in projects from before 2023, project time as if it were UTC."""
+        if self.project.created_before_2023:
+            moment = moment.astimezone(self.project.zone).replace(tzinfo=UTC)
+        return milliseconds(moment)
 
     def buckets(self, first: date, last: date, unit: str) -> Buckets:
         """The units of days of project time, on the scale of stored times."""
