@@ -1,9 +1,12 @@
 """Mixpanel over HTTP, typed. Knows no Dagster, no Parquet, no SQL.
 
-with Mixpanel(Settings.load()) as mixpanel:
-with mixpanel.export(date(2026, 1, 1), date(2026, 1, 31)) as stream:
-for chunk in stream:
-...
+    with Mixpanel(Settings.load()) as mixpanel:
+        with mixpanel.export(date(2026, 1, 1), date(2026, 1, 31)) as stream:
+            for chunk in stream:
+                ...
+        mixpanel.query.segmentation("Purchase", date(2026, 1, 1), date(2026, 1, 31), on='properties["plan"]')
+
+Every operation is in `catalogue`, and in docs/reference.md. What a group takes and gives is in the module of its name.
 """
 
 from mixpanel_etl.client.budget import Usage
@@ -14,6 +17,7 @@ from mixpanel_etl.client.errors import (
     ConnectionFailed,
     CredentialError,
     DeadlineExceeded,
+    FailedRecord,
     FutureDate,
     IncompleteResponse,
     InvalidRequest,
@@ -23,12 +27,15 @@ from mixpanel_etl.client.errors import (
     PermissionDenied,
     PlanError,
     RateLimited,
+    RecordsRejected,
     ReplyError,
     ServerError,
     WrongCredentialKind,
 )
+from mixpanel_etl.client.events import Event
 from mixpanel_etl.client.gunzip import gunzip
 from mixpanel_etl.client.mixpanel import Mixpanel
+from mixpanel_etl.client.profile_updates import GroupUpdate, UserUpdate
 from mixpanel_etl.client.response import Response
 from mixpanel_etl.client.transport import Timeouts
 from mixpanel_etl.client.waiting import Clock, Wait
@@ -41,7 +48,10 @@ __all__ = [
     "ConnectionFailed",
     "CredentialError",
     "DeadlineExceeded",
+    "Event",
+    "FailedRecord",
     "FutureDate",
+    "GroupUpdate",
     "IncompleteResponse",
     "InvalidRequest",
     "Mixpanel",
@@ -51,11 +61,13 @@ __all__ = [
     "PermissionDenied",
     "PlanError",
     "RateLimited",
+    "RecordsRejected",
     "ReplyError",
     "Response",
     "ServerError",
     "Timeouts",
     "Usage",
+    "UserUpdate",
     "Wait",
     "WrongCredentialKind",
     "gunzip",

@@ -38,7 +38,7 @@ class Group:
         self,
         name: str,
         *,
-        query: Mapping[str, str] | None = None,
+        query: Mapping[str, str | Sequence[str]] | None = None,
         path: Mapping[str, str | int] | None = None,
         json: Any = None,
         form: Mapping[str, str | Sequence[str]] | None = None,

@@ -8,11 +8,21 @@ from datetime import date
 from typing import Self
 
 from mixpanel_etl.client import app, export
+from mixpanel_etl.client.annotations import Annotations
 from mixpanel_etl.client.budget import Budgets, Usage
+from mixpanel_etl.client.experiments import Experiments
+from mixpanel_etl.client.feature_flags import FeatureFlags
+from mixpanel_etl.client.gdpr import Gdpr
+from mixpanel_etl.client.identity import Identity
+from mixpanel_etl.client.ingestion import Ingestion
+from mixpanel_etl.client.lexicon import Lexicon
+from mixpanel_etl.client.pipelines import Pipelines
 from mixpanel_etl.client.query import Query
 from mixpanel_etl.client.response import Response
+from mixpanel_etl.client.service_accounts import ServiceAccounts
 from mixpanel_etl.client.transport import Timeouts, Transport
 from mixpanel_etl.client.waiting import Clock, OnWait, Waiter
+from mixpanel_etl.client.warehouse import Warehouse
 from mixpanel_etl.settings import Settings
 
 DEADLINE = 2 * 3600.0  # room for one whole hour of an exhausted budget
@@ -45,6 +55,16 @@ class Mixpanel:
         self.budgets = Budgets(settings, waiter)
         self.transport = Transport(settings, self.budgets, waiter=waiter, timeouts=timeouts, deadline=deadline)
         self.query = Query(self.transport)
+        self.ingestion = Ingestion(self.transport)
+        self.identity = Identity(self.transport)
+        self.lexicon = Lexicon(self.transport)
+        self.gdpr = Gdpr(self.transport)
+        self.annotations = Annotations(self.transport)
+        self.feature_flags = FeatureFlags(self.transport)
+        self.experiments = Experiments(self.transport)
+        self.service_accounts = ServiceAccounts(self.transport)
+        self.pipelines = Pipelines(self.transport)
+        self.warehouse = Warehouse(self.transport)
 
     def __enter__(self) -> Self:
         return self

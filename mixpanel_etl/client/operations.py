@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
@@ -53,7 +53,7 @@ class Request:
     """One call of an operation.
 
     Args:
-        query: URL parameters, without credentials.
+        query: URL parameters, without credentials. One with several values comes several times.
         path: values for the operation's `{names}`; they are quoted here.
         body: what is sent, already encoded; `headers` then says as what.
         cost: units it takes from budgets that do not count requests, such as `{"items": 2000}`.
@@ -62,7 +62,7 @@ class Request:
     """
 
     operation: Operation
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     path: Mapping[str, str | int] = field(default_factory=dict)
     body: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -122,7 +122,15 @@ def expression(name: str, value: str, endpoint: str) -> str:
             endpoint=endpoint,
             advice="Give a segmentation expression, or leave it out.",
         )
-    return value
+    from mixpanel_etl.expressions import ExpressionError, parse  # with its grammar, which most requests do without
+
+    try:
+        parse(value)
+    except ExpressionError as error:
+        reason = f"{name} is no segmentation expression: {error}"
+    else:
+        return value
+    raise InvalidRequest(reason, endpoint=endpoint, advice="Correct it where the mark is.")
 
 
 def excerpt(value: object) -> str:

@@ -1,0 +1,336 @@
+"""Warehouse connectors: imports of tables, and their runs. Source: specification 14; api-facts 12."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any, Literal, get_args
+
+from mixpanel_etl.client import parameters
+from mixpanel_etl.client.errors import InvalidRequest
+from mixpanel_etl.client.group import Group
+from mixpanel_etl.client.replies import Reply, plain, results, typed
+
+SyncMode = Literal["time_based", "mirror_mode", "full_sync", "one_time"]
+ResourceType = Literal["event", "user"]
+
+
+class RunEvery(IntEnum):
+    """How often an import runs, in nanoseconds. `API` is never by itself, so that a run is known to be one's own."""
+
+    API = 0
+    HOURLY = 3_600_000_000_000
+    DAILY = 86_400_000_000_000
+    WEEKLY = 604_800_000_000_000
+
+
+class WarehouseImport(Reply, frozen=True, kw_only=True):
+    """An import. The list gives less of it than `Warehouse.get_import`.
+
+    Args:
+        import_type: event_stream, people, groups, lookup_table, or event_sync, which can't be created.
+        sync_mode: time_based ("append" in the UI), mirror_mode, full_sync or one_time.
+        run_every: nanoseconds, see `RunEvery`.
+        last_dispatch: when it last ran; see `moment` for its unit.
+    """
+
+    id: int
+    import_type: str | None = None
+    sync_mode: str | None = None
+    created: str | None = None
+    creator_id: int | None = None
+    creator_name: str | None = None
+    creator_email: str | None = None
+    warehouse_source_id: int | None = None
+    table_params: dict[str, Any] | None = None
+    paused: bool | None = None
+    run_every: int | None = None
+    last_dispatch: int | None = None
+    is_deleted: bool | None = None
+    event_name: str | None = None
+    event_column_name: str | None = None
+    time_column_name: str | None = None
+    user_column_name: str | None = None
+    insert_time_column_name: str | None = None
+    property_mappings: dict[str, str] | None = None
+    group_key: str | None = None
+    group_id_column: str | None = None
+    databricks_params: dict[str, Any] | None = None
+
+
+class Run(Reply, frozen=True, kw_only=True):
+    """A run of an import: RUNNING, SUCCEEDED, FAILED or CANCELLED. It does not say which trigger began it."""
+
+    status: str
+    start_time: int | None = None
+    end_time: int | None = None
+    num_events_imported: int | None = None
+
+    @property
+    def started_at(self) -> datetime | None:
+        """Aware, UTC."""
+        return moment(self.start_time)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """Aware, UTC."""
+        return moment(self.end_time)
+
+
+class _Triggered(Reply, frozen=True, kw_only=True):
+    run_id: str | None = None
+
+
+class Warehouse(Group):
+    """Imports from a warehouse: five triggered runs an hour.
+
+    A source (`warehouse_source_id`) is made in Mixpanel's UI. Every method raises `InvalidRequest` when a parameter
+    can't work, and one of the kinds in `client.errors` when Mixpanel refuses.
+    """
+
+    group = "warehouse"
+
+    def list_imports(self) -> list[WarehouseImport]:
+        """All imports of the project."""
+        reply = results(self._call("list_imports"))
+        return plain(reply, list[WarehouseImport], endpoint=self._endpoint("list_imports"))
+
+    def get_import(self, import_id: int) -> WarehouseImport:
+        """One import, with the columns it reads."""
+        return self._one("get_import", path=self._id("get_import", import_id))
+
+    def update_import(
+        self, import_id: int, *, paused: bool, run_every: RunEvery, databricks_params: Mapping[str, Any] | None = None
+    ) -> WarehouseImport:
+        """Pause, resume or reschedule an import. Mixpanel wants both each time; `databricks_params` replace all."""
+        endpoint = self._endpoint("update_import")
+        body: dict[str, Any] = {"paused": paused, "run_every": _frequency(run_every, endpoint)}
+        if databricks_params is not None:
+            body["databricks_params"] = dict(databricks_params)
+        return self._one("update_import", path=self._id("update_import", import_id), json=body)
+
+    def delete_import(self, import_id: int, *, delete_data: bool = False) -> None:
+        """Delete an import, and with `delete_data` the events it brought, by a deletion request."""
+        self._do("delete_import", path=self._id("delete_import", import_id), json={"delete_data": delete_data})
+
+    def create_event_stream(
+        self,
+        warehouse_source_id: int,
+        table_params: Mapping[str, Any],
+        time_column_name: str,
+        sync_mode: SyncMode,
+        *,
+        event_name: str | None = None,
+        event_column_name: str | None = None,
+        user_column_name: str | None = None,
+        device_column_name: str | None = None,
+        company_column_name: str | None = None,
+        json_properties_column_name: str | None = None,
+        insert_time_column_name: str | None = None,
+        property_mappings: Mapping[str, str] | None = None,
+        run_every: RunEvery | None = None,
+        databricks_params: Mapping[str, Any] | None = None,
+    ) -> WarehouseImport:
+        """Import events, one for each row.
+
+        Args:
+            warehouse_source_id: the connection.
+            table_params: which table; what it takes depends on the warehouse.
+            time_column_name: when they happened.
+            sync_mode: not full_sync, which is not for events.
+            event_name: what all of them are called.
+            event_column_name: or the column that has their names.
+            user_column_name: whose they are.
+            device_column_name: on which device.
+            company_column_name: required in B2B projects.
+            json_properties_column_name: properties as JSON.
+            insert_time_column_name: when a row was loaded; required for time_based. Rows that are loaded later with
+                an earlier time are missed for ever.
+            property_mappings: names of properties by column.
+            run_every: how often.
+            databricks_params: the cluster that exports, for a Databricks warehouse.
+        """
+        endpoint = self._endpoint("create_event_stream")
+        if (event_name is None) == (event_column_name is None):
+            raise InvalidRequest(
+                "neither or both of event_name and event_column_name", endpoint=endpoint, advice="Give one of them."
+            )
+        if sync_mode == "full_sync":
+            raise InvalidRequest(
+                "sync_mode is 'full_sync', which is not for events", endpoint=endpoint, advice="Give another mode."
+            )
+        columns = {
+            "time_column_name": time_column_name,
+            "event_name": event_name,
+            "event_column_name": event_column_name,
+            "user_column_name": user_column_name,
+            "device_column_name": device_column_name,
+            "company_column_name": company_column_name,
+            "json_properties_column_name": json_properties_column_name,
+        }
+        source = _source(warehouse_source_id, table_params, sync_mode, insert_time_column_name, endpoint)
+        options = _options(property_mappings, run_every, databricks_params, endpoint)
+        return self._create("create_event_stream", {"import_type": "event_stream", **source, **columns, **options})
+
+    def create_people(
+        self,
+        warehouse_source_id: int,
+        table_params: Mapping[str, Any],
+        user_column_name: str,
+        sync_mode: SyncMode,
+        *,
+        json_properties_column_name: str | None = None,
+        insert_time_column_name: str | None = None,
+        property_mappings: Mapping[str, str] | None = None,
+        run_every: RunEvery | None = None,
+        databricks_params: Mapping[str, Any] | None = None,
+    ) -> WarehouseImport:
+        """Import user profiles, one for each row; arguments as of `create_event_stream`."""
+        endpoint = self._endpoint("create_people")
+        columns = {
+            "user_column_name": parameters.text("user_column_name", user_column_name, endpoint),
+            "json_properties_column_name": json_properties_column_name,
+        }
+        source = _source(warehouse_source_id, table_params, sync_mode, insert_time_column_name, endpoint)
+        options = _options(property_mappings, run_every, databricks_params, endpoint)
+        return self._create("create_people", {"import_type": "people", **source, **columns, **options})
+
+    def create_groups(
+        self,
+        warehouse_source_id: int,
+        table_params: Mapping[str, Any],
+        group_key: str,
+        group_id_column: str,
+        sync_mode: SyncMode,
+        *,
+        json_properties_column_name: str | None = None,
+        insert_time_column_name: str | None = None,
+        property_mappings: Mapping[str, str] | None = None,
+        run_every: RunEvery | None = None,
+        databricks_params: Mapping[str, Any] | None = None,
+    ) -> WarehouseImport:
+        """Import group profiles, one for each row; arguments as of `create_event_stream`."""
+        endpoint = self._endpoint("create_groups")
+        columns = {
+            "group_key": parameters.text("group_key", group_key, endpoint),
+            "group_id_column": parameters.text("group_id_column", group_id_column, endpoint),
+            "json_properties_column_name": json_properties_column_name,
+        }
+        source = _source(warehouse_source_id, table_params, sync_mode, insert_time_column_name, endpoint)
+        options = _options(property_mappings, run_every, databricks_params, endpoint)
+        return self._create("create_groups", {"import_type": "groups", **source, **columns, **options})
+
+    def create_lookup_table(
+        self,
+        warehouse_source_id: int,
+        table_params: Mapping[str, Any],
+        join_property: str,
+        property_key_column_name: str,
+        sync_mode: Literal["full_sync", "one_time"],
+        *,
+        resource_type: ResourceType = "event",
+        custom_property_id: int | None = None,
+        run_every: RunEvery | None = None,
+        databricks_params: Mapping[str, Any] | None = None,
+    ) -> WarehouseImport:
+        """Import a lookup table.
+
+        Args:
+            warehouse_source_id: the connection.
+            table_params: which table.
+            join_property: of Mixpanel's, whose values are looked up.
+            property_key_column_name: the column that has them.
+            sync_mode: full_sync or one_time.
+            resource_type: whose property it is, an event's or a user's.
+            custom_property_id: when it is a custom property.
+            run_every: how often.
+            databricks_params: the cluster that exports, for a Databricks warehouse.
+        """
+        endpoint = self._endpoint("create_lookup_table")
+        parameters.choice("sync_mode", sync_mode, ("full_sync", "one_time"), endpoint)
+        joined: dict[str, Any] = {
+            "value": parameters.text("join_property", join_property, endpoint),
+            "resourceType": parameters.choice("resource_type", resource_type, get_args(ResourceType), endpoint),
+        }
+        if custom_property_id is not None:
+            joined["customPropertyId"] = custom_property_id
+        body = {
+            "import_type": "lookup_table",
+            **_source(warehouse_source_id, table_params, sync_mode, None, endpoint),
+            "mixpanel_property": joined,
+            "property_key_column_name": property_key_column_name,
+            **_options(None, run_every, databricks_params, endpoint),
+        }
+        return self._create("create_lookup_table", body)
+
+    def manual_sync(self, import_id: int) -> str | None:
+        """Start a run: its id, where Mixpanel gives one. The id does not appear in the history.
+
+        Never sent twice: after a failure that leaves open whether it arrived, look into `history` for a new run.
+        """
+        reply = results(self._call("manual_sync", path=self._id("manual_sync", import_id), json={}))
+        return typed(_Triggered, reply or {}, endpoint=self._endpoint("manual_sync")).run_id
+
+    def history(self, import_id: int) -> list[Run]:
+        """The 30 most recent runs."""
+        reply = results(self._call("history", path=self._id("history", import_id)))
+        runs = reply.get("runs") if isinstance(reply, dict) else reply
+        return plain(runs, list[Run], endpoint=self._endpoint("history"))
+
+    def _create(self, name: str, body: Mapping[str, Any]) -> WarehouseImport:
+        return self._one(name, json={field: value for field, value in body.items() if value is not None})
+
+    def _one(self, name: str, **parts: Any) -> WarehouseImport:
+        return typed(WarehouseImport, results(self._call(name, **parts)), endpoint=self._endpoint(name))
+
+    def _id(self, name: str, import_id: int) -> dict[str, str]:
+        return {"import_id": parameters.whole("import_id", import_id, self._endpoint(name))}
+
+
+def moment(value: int | None) -> datetime | None:
+    """A time whose unit Mixpanel does not document: seconds, or thousandths, millionths or billionths by its size."""
+    if value is None:
+        return None
+    seconds = float(value)
+    while seconds > 1e11:
+        seconds /= 1000
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _source(
+    warehouse_source_id: int, table_params: Mapping[str, Any], sync_mode: str, insert_time: str | None, endpoint: str
+) -> dict[str, Any]:
+    """What all imports need to know."""
+    parameters.whole("warehouse_source_id", warehouse_source_id, endpoint)
+    parameters.choice("sync_mode", sync_mode, get_args(SyncMode), endpoint)
+    if not table_params:
+        raise InvalidRequest("table_params is empty", endpoint=endpoint, advice="Say which table to import.")
+    if sync_mode == "time_based" and not insert_time:
+        raise InvalidRequest(
+            "sync_mode is 'time_based' without an insert_time_column_name", endpoint=endpoint, advice="Give it."
+        )
+    return {
+        "warehouse_source_id": warehouse_source_id,
+        "table_params": dict(table_params),
+        "sync_mode": sync_mode,
+        "insert_time_column_name": insert_time,
+    }
+
+
+def _options(
+    mappings: Mapping[str, str] | None,
+    run_every: RunEvery | None,
+    databricks_params: Mapping[str, Any] | None,
+    endpoint: str,
+) -> dict[str, Any]:
+    return {
+        "property_mappings": None if mappings is None else dict(mappings),
+        "run_every": None if run_every is None else _frequency(run_every, endpoint),
+        "databricks_params": None if databricks_params is None else dict(databricks_params),
+    }
+
+
+def _frequency(run_every: RunEvery, endpoint: str) -> int:
+    parameters.choice("run_every", str(int(run_every)), [str(int(member)) for member in RunEvery], endpoint)
+    return int(run_every)
