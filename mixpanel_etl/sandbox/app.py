@@ -18,7 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mixpanel_etl.sandbox.annotations import annotation_routes
 from mixpanel_etl.sandbox.app_api import me
 from mixpanel_etl.sandbox.control import control_routes
+from mixpanel_etl.sandbox.experiments import experiment_routes
 from mixpanel_etl.sandbox.export import export
+from mixpanel_etl.sandbox.feature_flags import feature_flag_routes
+from mixpanel_etl.sandbox.flag_management import flag_management_routes
 from mixpanel_etl.sandbox.gdpr import gdpr_routes
 from mixpanel_etl.sandbox.ingestion import import_events, track
 from mixpanel_etl.sandbox.interference import subject_to_faults
@@ -59,6 +62,9 @@ def _routes() -> list[Route]:
         *_api("/groups", groups, app_shape, methods=("POST",)),
         *_api("/app/me", me, app_shape, ("/api",)),
         *annotation_routes(),
+        *experiment_routes(),
+        *feature_flag_routes(),
+        *flag_management_routes(),
         *gdpr_routes(),
         *lexicon_routes(),
         *lookup_routes(),

@@ -71,6 +71,12 @@ def app_shape(_request: Request, refusal: Refusal) -> Response:
     return json_response({"status": "error", "error": refusal.text}, refusal.status, refusal.headers)
 
 
+def typed_shape(_request: Request, refusal: Refusal) -> Response:
+    """`{"status": "error", "type": kind, "error": text}` (documented; the kinds are invented)."""
+    body = {"status": "error", "type": _phrase(refusal.status), "error": refusal.text}
+    return json_response(body, refusal.status, refusal.headers)
+
+
 def _phrase(status: int) -> str:
     # Python has renamed 413 since; the documented body keeps the name of RFC 2616.
     return "Request Entity Too Large" if status == 413 else HTTPStatus(status).phrase
