@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mixpanel_etl.lake import EventsTable
-from mixpanel_etl.lake.storage import Disk, storage
+from mixpanel_etl.lake.storage import Disk, _DiskDraft, storage
 
-from .exports import DAY, files, line, pull
+from .exports import DAY, files, line, pull, request
 
 
 @pytest.fixture
@@ -91,3 +94,43 @@ def test_a_path_may_be_relative_or_of_the_home_folder(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert storage("lake").uri("x") == storage("~/lake").uri("x") == str(lake / "x")
+
+
+def test_a_file_is_published_by_one_at_a_time(disk: Disk, lake: Path) -> None:
+    with disk.exclusive("t/d/f.parquet"):
+        assert _locked(lake / "t/d")
+    assert not _locked(lake / "t/d")
+
+
+def test_a_day_is_compared_and_replaced_without_anyone_between(
+    table: EventsTable, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pull(table, [])
+    folder = lake / f"events/date={DAY}"
+    seen: list[tuple[str, bool]] = []
+
+    def watched(owner: type, name: str) -> None:
+        original = getattr(owner, name)
+
+        def called(*arguments: Any) -> Any:
+            seen.append((name, _locked(folder)))
+            return original(*arguments)
+
+        monkeypatch.setattr(owner, name, called)
+
+    watched(EventsTable, "day")
+    watched(_DiskDraft, "publish")
+    pull(table, [line()], request(later=1))
+    assert seen == [("day", True), ("publish", True), ("day", True)]
+
+
+def _locked(folder: Path) -> bool:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
