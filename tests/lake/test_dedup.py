@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock, patch
 
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -139,7 +140,7 @@ class TestCopies:
 
 def test_a_day_of_many_rows_is_compared_in_parts(table: EventsTable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dedup, "BUCKET_ROWS", 100)
-    arrow = Mock(wraps=dedup.pc)
+    arrow = Mock(wraps=pc)
     monkeypatch.setattr(dedup, "pc", arrow)
     # Whole seconds, as many projects send them.
     sent = [{"event": "e", "time": ms(DAY, n % 1000), "insert_id": str(n % 1000)} for n in range(2000)]
