@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mixpanel_etl.sandbox.server import Sandbox
     from mixpanel_etl.sandbox.state import SeenRequest
     from mixpanel_etl.sandbox.store import Kept
+    from mixpanel_etl.sandbox.warehouse_runs import RunOutcome
 
 __all__ = [
     "Clock",
@@ -27,6 +28,7 @@ __all__ = [
     "Insight",
     "Kept",
     "Project",
+    "RunOutcome",
     "Sandbox",
     "SeenRequest",
     "ServiceAccount",
@@ -45,6 +47,7 @@ _HOMES = {
     "Insight": "saved",
     "Kept": "store",
     "Project": "projects",
+    "RunOutcome": "warehouse_runs",
     "Sandbox": "server",
     "SeenRequest": "state",
     "ServiceAccount": "projects",

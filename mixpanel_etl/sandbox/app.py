@@ -40,6 +40,7 @@ from mixpanel_etl.sandbox.replies import (
 )
 from mixpanel_etl.sandbox.service_accounts import service_account_routes
 from mixpanel_etl.sandbox.state import SeenRequest, State
+from mixpanel_etl.sandbox.warehouse import warehouse_routes
 
 _SECRET_PARAMETERS = frozenset({"token", "api_key", "api_secret", "secret", "data", "sig"})
 
@@ -69,6 +70,7 @@ def _routes() -> list[Route]:
         *lexicon_routes(),
         *lookup_routes(),
         *service_account_routes(),
+        *warehouse_routes(),
         *control_routes(),
     ]
 

@@ -26,6 +26,7 @@ from mixpanel_etl.sandbox.query.engage import data_group_id
 from mixpanel_etl.sandbox.saved import Cohort, Funnel, Insight, SavedReports
 from mixpanel_etl.sandbox.state import SeenRequest, State
 from mixpanel_etl.sandbox.store import Days, Kept, Store
+from mixpanel_etl.sandbox.warehouse_runs import RunOutcome, WarehouseImports
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 10
@@ -176,6 +177,10 @@ class Sandbox:
     def decide_gdpr(self, outcome: Outcome) -> None:
         """Have the next GDPR job that is created end in SUCCESS, FAILURE or UNKNOWN."""
         self._running.part(GdprJobs).decide_next(outcome)
+
+    def decide_runs(self, import_id: int, *outcomes: RunOutcome, project_id: int | None = None) -> None:
+        """Have the next runs of a warehouse import end so, scheduled and triggered ones alike."""
+        self._running.part(WarehouseImports).decide(self._projects.of(project_id).project_id, import_id, outcomes)
 
     def count(self, project_id: int | None = None) -> int:
         """How many copies of events the project holds."""
