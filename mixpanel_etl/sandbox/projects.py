@@ -79,6 +79,7 @@ class Project:
         cohorts: saved cohorts, as `Cohort` or a mapping of its fields.
         insights: saved Insights reports, as `Insight` or a mapping of its fields.
         jql_seconds: of processor time that a JQL script may take.
+        jql_megabytes: of memory that it may take.
     """
 
     project_id: int = 12345
@@ -110,6 +111,7 @@ class Project:
     cohorts: Sequence[Cohort] = ()
     insights: Sequence[Insight] = ()
     jql_seconds: float = 120
+    jql_megabytes: int = 1000
 
     def __post_init__(self) -> None:
         _set(self, "service_account", ServiceAccount(*self.service_account))

@@ -14,7 +14,7 @@ from .talk import Call, line
 
 JAN_1 = 1_704_067_200  # 2024-01-01 00:00 UTC
 DAY, HOUR = 86_400, 3600
-PEOPLE = {
+PEOPLE: dict[str, dict[str, Any]] = {
     "ann": {"plan": "pro", "age": 31, "$email": "ann@gmail.com"},
     "bob": {"plan": "free", "age": 17},
     "cem": {"plan": "pro"},

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from mixpanel_etl.sandbox.budgets import Family
 from mixpanel_etl.sandbox.interference import subject_to_faults
-from mixpanel_etl.sandbox.query import cohorts, engage, events, funnels, insights, retention, segmentation, stream
+from mixpanel_etl.sandbox.query import cohorts, engage, events, funnels, insights, jql, retention, segmentation, stream
 from mixpanel_etl.sandbox.query.question import Query, querying
 from mixpanel_etl.sandbox.replies import answering, query_shape
 
@@ -41,6 +41,7 @@ _OPERATIONS = (
     _Operation("POST", "/cohorts/list", cohorts.cohort_list),
     _Operation("GET", "/insights", insights.insights),
     _Operation("GET", "/stream/query", stream.stream),
+    _Operation("POST", "/jql", jql.jql, ("jql",)),
 )
 
 
