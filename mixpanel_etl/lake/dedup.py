@@ -7,7 +7,7 @@ ones the last received. Rows without an $insert_id are never copies.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,15 +15,17 @@ import pyarrow.compute as pc
 from mixpanel_etl.lake.columns import DEDUP_KEY
 
 #: Rows compared at once. Copies meet in one bucket, because the bucket is taken from their time.
-BUCKET_ROWS = 250_000
-KEY_COLUMNS = (*DEDUP_KEY, "processing_time")
+BUCKET_ROWS = 150_000
+
+#: Gives rows from the first, with at least the columns asked for.
+Read = Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
 
 
-def copies(read: Callable[[], Iterator[pa.RecordBatch]], rows: int) -> array[int]:
+def copies(read: Read, rows: int) -> array[int]:
     """The rows to leave out, so that of each event one copy remains.
 
     Args:
-        read: gives the rows from the first; called once for every `BUCKET_ROWS` rows.
+        read: gives the rows; called once or twice for every `BUCKET_ROWS` of them.
         rows: how many there are.
 
     Returns:
@@ -32,34 +34,38 @@ def copies(read: Callable[[], Iterator[pa.RecordBatch]], rows: int) -> array[int
     buckets = rows // BUCKET_ROWS + 1
     found = array("q")
     for bucket in range(buckets):
-        found.extend(_older(_bucket(read(), bucket, buckets)))
+        # Few rows share their $insert_id with another; only those are looked at closely.
+        repeated = _repeated(read(("time", "insert_id")), bucket, buckets)
+        if len(repeated):
+            found.extend(_older(read((*DEDUP_KEY, "processing_time")), repeated, bucket, buckets))
     return found if buckets == 1 else array("q", sorted(found))
 
 
-def _bucket(batches: Iterator[pa.RecordBatch], bucket: int, buckets: int) -> pa.Table:
-    parts = []
+def _repeated(batches: Iterator[pa.RecordBatch], bucket: int, buckets: int) -> pa.Array:
+    ids = [batch.column("insert_id").filter(_in_bucket(batch, bucket, buckets)) for batch in batches]
+    counts = pc.value_counts(pa.chunked_array(ids, pa.string()))
+    return counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+
+
+def _older(batches: Iterator[pa.RecordBatch], repeated: pa.Array, bucket: int, buckets: int) -> list[int]:
+    twins = []
     row = 0
     for batch in batches:
-        numbered = batch.select(KEY_COLUMNS).append_column("row", pa.arange(row, row + batch.num_rows))
+        wanted = pc.and_(_in_bucket(batch, bucket, buckets), pc.is_in(batch.column("insert_id"), repeated))
+        numbered = batch.select([*DEDUP_KEY, "processing_time"]).append_column("row", pa.arange(row, row + len(wanted)))
+        twins.append(numbered.filter(wanted))
         row += batch.num_rows
-        wanted = batch.column("insert_id").is_valid()
-        if buckets > 1:
-            times = pc.divide(batch.column("time").cast(pa.int64()), 1000)  # many projects send whole seconds
-            modulo = pc.subtract(times, pc.multiply(pc.divide(times, buckets), buckets))
-            wanted = pc.and_(wanted, pc.equal(modulo, bucket))
-        parts.append(numbered if pc.all(wanted).as_py() else numbered.filter(wanted))
-    return pa.Table.from_batches(parts) if parts else pa.table({name: [] for name in (*KEY_COLUMNS, "row")})
-
-
-def _older(rows: pa.Table) -> list[int]:
-    counts = pc.value_counts(rows.column("insert_id"))
-    repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-    if not len(repeated):
-        return []
-    # Few rows share their $insert_id with another; only those are compared.
-    twins = rows.filter(pc.is_in(rows.column("insert_id"), repeated))
     order = [(name, "ascending", "at_start") for name in (*DEDUP_KEY, "processing_time", "row")]
-    newest_last = twins.take(pc.sort_indices(twins, sort_keys=order))
+    table = pa.Table.from_batches(twins)
+    newest_last = table.take(pc.sort_indices(table, sort_keys=order))
     keys = list(zip(*(newest_last.column(name).to_pylist() for name in DEDUP_KEY), strict=True))
     numbers = newest_last.column("row").to_pylist()
     return sorted(numbers[n] for n in range(len(keys) - 1) if keys[n] == keys[n + 1])
+
+
+def _in_bucket(batch: pa.RecordBatch, bucket: int, buckets: int) -> pa.Array:
+    has_id = batch.column("insert_id").is_valid()
+    if buckets == 1:
+        return has_id
+    times = batch.column("time").cast(pa.int64())
+    return pc.and_(has_id, pc.equal(pc.subtract(times, pc.multiply(pc.divide(times, buckets), buckets)), bucket))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import date
 from functools import partial
+from threading import Lock
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -38,10 +39,10 @@ class _Written(NamedTuple):
 class Shuffle:
     """Takes rows of any day in any order, and gives a finished file for each day, without copies.
 
-    Exports come roughly in the order of their days. A day that is over while others arrive is written at once, from
-    memory; one that gets more rows after that is written again at the end. A day larger than the memory allowed is set
-    aside on disk, and so is everything from the moment at which many days come mixed; all that is written at the end.
-    Memory is bounded by `BUDGET_BYTES` in any case, and the rows of a day stay in the order of their arrival.
+    Exports come roughly in the order of their days. A day that is over while others arrive is written at once; one
+    that gets more rows after that is written again at the end. What is more than `BUDGET_BYTES` of a day waits on
+    disk, and so does everything, until the end, from the moment at which many days come mixed. Memory is bounded in any
+    case, and the rows of a day stay in the order of their arrival.
 
     Args:
         storage: lends the disk space.
@@ -59,6 +60,7 @@ class Shuffle:
         self._written: dict[int, _Written] = {}
         self._resources = ExitStack()
         self._spill = Spill(self._resources.enter_context(storage.scratch()))
+        self._writing = Lock()  # what a thread needs for it is the larger part of the memory
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="shuffle")
         self._under_way: Future[None] | None = None
 
@@ -100,14 +102,20 @@ class Shuffle:
 
     @contextmanager
     def complete(self, day: date) -> Iterator[tuple[Draft, int]]:
-        """The finished file of a day, not yet visible, and its rows. Several threads may complete a day each."""
+        """The finished file of a day, not yet visible, and its rows.
+
+        Several threads may complete a day each; they publish side by side, but write one after the other.
+        """
         number = day_number(day)
         written = self._written.get(number)
-        if written and number not in self._held and not self._spill.rows(number):
+        held = self._held.get(number, [])
+        if written and not held and not self._spill.rows(number):
             yield written.draft, written.rows
             return
         with self._storage.draft(str(day)) as draft:
-            yield draft, self._write_at_the_end(draft, number).rows
+            with self._writing:
+                done = self._write(draft, number, held)
+            yield draft, done.rows
 
     def _hold(self, day: int, rows: pa.RecordBatch) -> None:
         held = self._held.pop(day, [])
@@ -116,20 +124,19 @@ class Shuffle:
 
     def _make_room(self) -> None:
         """Let go of the day for which no rows came for the longest time."""
-        self._wait()  # or it would not be known yet what has been written
         day = next(iter(self._held))
-        alone = len(self._held) == 1
-        rows = pa.Table.from_batches(self._held.pop(day))
+        rows = self._held.pop(day)
         del self._held_bytes[day]
-        if alone or day in self._written or self._spill.rows(day):
-            self._submit(partial(self._spill.add, day, rows))
-        else:
+        if self._held and day not in self._written:
             self._submit(partial(self._write_early, day, rows))
+        else:
+            self._submit(partial(self._spill.add, day, pa.Table.from_batches(rows)))
 
-    def _write_early(self, day: int, rows: pa.Table) -> None:
+    def _write_early(self, day: int, rows: list[pa.RecordBatch]) -> None:
         draft = self._resources.enter_context(self._storage.draft(str(day_of(day))))
-        batches = rows.to_batches()
-        self._written[day] = self._write_rows(draft, lambda: iter(batches), rows.num_rows)
+        written = self._write(draft, day, rows)
+        self._spill.forget(day)
+        self._written[day] = written
 
     def _set_held_aside(self) -> None:
         for day, batches in self._held.items():
@@ -156,27 +163,22 @@ class Shuffle:
         if self._under_way:
             self._under_way.result()
 
-    def _write_at_the_end(self, draft: Draft, day: int) -> _Written:
+    def _write(self, draft: Draft, day: int, held: list[pa.RecordBatch]) -> _Written:
+        """Write all that came for a day: what was written before, what was set aside since, what is held now."""
         before = self._written.get(day)
-        held = self._held.get(day, [])
 
-        def batches() -> Iterator[pa.RecordBatch]:
+        def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
             if before:
                 with pq.ParquetFile(before.draft.path, pre_buffer=False) as file:
-                    yield from file.iter_batches(8_192, use_threads=False)
-            yield from self._spill.read(day)
+                    yield from file.iter_batches(8_192, columns=list(columns), use_threads=False)
+            yield from self._spill.read(day, [self._schema.get_field_index(name) for name in columns])
             yield from held
 
         rows = (before.rows if before else 0) + self._spill.rows(day) + sum(batch.num_rows for batch in held)
-        return self._write_rows(draft, batches, rows, before.duplicates if before else 0)
-
-    def _write_rows(
-        self, draft: Draft, batches: Callable[[], Iterator[pa.RecordBatch]], rows: int, duplicates: int = 0
-    ) -> _Written:
-        left_out = copies(batches, rows)
-        duplicates += len(left_out)
-        rows = write_day(draft.path, _without(batches(), left_out), self._schema, self._provenance, duplicates)
-        return _Written(draft, rows, duplicates)
+        left_out = copies(read, rows)
+        duplicates = (before.duplicates if before else 0) + len(left_out)
+        kept = _without(read(self._schema.names), left_out)
+        return _Written(draft, write_day(draft.path, kept, self._schema, self._provenance, duplicates), duplicates)
 
 
 def _without(batches: Iterable[pa.RecordBatch], left_out: array[int]) -> Iterator[pa.RecordBatch]:

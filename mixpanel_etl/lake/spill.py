@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 import pyarrow as pa
 
-# One thread each: the cores are busy with decoding and with this already.
+# Read back one at a time, so that what is read takes little memory.
+_CHUNK_ROWS = 8_192
+# One thread: the others are busy with decoding and with other days.
 _WRITE = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-_READ = pa.ipc.IpcReadOptions(use_threads=False)
 
 
 class Spill:
@@ -29,22 +30,32 @@ class Spill:
 
     def add(self, key: int, rows: pa.Table) -> None:
         """Append rows to a key; a full disk surfaces as OSError."""
+        for start in range(0, rows.num_rows, _CHUNK_ROWS):
+            self._append(key, rows.slice(start, _CHUNK_ROWS))
+        self._rows[key] += rows.num_rows
+
+    def _append(self, key: int, rows: pa.Table) -> None:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, rows.schema, options=_WRITE) as stream:
-            stream.write_table(rows)
+            stream.write_table(rows.combine_chunks())
         data = memoryview(sink.getvalue())
         self._chunks[key].append((self._size, len(data)))
-        self._rows[key] += rows.num_rows
         self._size += len(data)
         while data:
             data = data[os.write(self._file.fileno(), data) :]
 
     def rows(self, key: int) -> int:
         """How many rows a key has."""
-        return self._rows[key]
+        return self._rows.get(key, 0)
 
-    def read(self, key: int) -> Iterator[pa.RecordBatch]:
-        """The rows of a key. Several threads may read at once."""
-        for offset, length in self._chunks[key]:
+    def forget(self, key: int) -> None:
+        """Let a key begin anew."""
+        self._chunks.pop(key, None)
+        self._rows.pop(key, None)
+
+    def read(self, key: int, columns: Sequence[int]) -> Iterator[pa.RecordBatch]:
+        """The rows of a key, with the columns of these numbers. Several threads may read at once."""
+        options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=columns)
+        for offset, length in self._chunks.get(key, ()):
             data = os.pread(self._file.fileno(), length, offset)
-            yield from pa.ipc.open_stream(pa.py_buffer(data), options=_READ)
+            yield from pa.ipc.open_stream(pa.py_buffer(data), options=options)

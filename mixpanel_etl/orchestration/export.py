@@ -114,7 +114,7 @@ def _pull(
 ) -> None:
     table = export.events_table()
     days = [date.fromisoformat(key) for key in context.partition_keys]
-    run_id = context.run.root_run_id or context.run_id
+    run_id = context.run.root_run_id or context.run.run_id
     if context.run.root_run_id or context.retry_number:
         done |= {str(day.day): _metadata(day) for day in _published_by(run_id, table, days)}
         context.log.info(f"{len(done)} of {len(days)} days were published by an earlier try of this run")
