@@ -120,7 +120,7 @@ class Project:
         _set(self, "workspace_id", self.workspace_id or _FIRST_WORKSPACE_ID + self.project_id)
         _set(self, "lookup_tables", tuple(LookupTable(*table) for table in self.lookup_tables))
         for name, kind in _SAVED.items():
-            _set(self, name, tuple(msgspec.convert(report, kind) for report in getattr(self, name)))
+            _set(self, name, tuple(_report(name, report, kind) for report in getattr(self, name)))
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 wanted = ", ".join(choice for choice in choices if choice)
@@ -224,6 +224,13 @@ def _project(table: Mapping[str, Any], path: Path) -> Project:
     if "lookup_tables" in values:
         values["lookup_tables"] = [LookupTable(**entry) for entry in values["lookup_tables"]]
     return Project(**values)
+
+
+def _report(name: str, report: object, kind: type[Funnel | Cohort | Insight]) -> Funnel | Cohort | Insight:
+    try:
+        return msgspec.convert(report, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _set(project: Project, name: str, value: object) -> None:
