@@ -76,7 +76,7 @@ _merge = _Api("identity", "ingestion", (ServiceAccount, ProjectSecret, OAuthToke
 _lexicon = _Api("lexicon", "app", budgets=("lexicon",), prefix="/projects/{project_id}/schemas")
 _gdpr = _Api("gdpr", "app", (OAuthToken,), ("gdpr",))
 _notes = _Api("annotations", "app", prefix="/projects/{project_id}/annotations")
-_evaluate = _Api("feature_flags", "flags", (ProjectSecret, ServiceAccount))
+_evaluate = _Api("feature_flags", "flags", READERS)
 _flags = _Api("feature_flags", "app", prefix="/projects/{project_id}/workspaces/{workspace_id}/feature-flags")
 _experiments = _Api("experiments", "app", prefix="/workspaces/{workspace_id}/experiments")
 _accounts = _Api("service_accounts", "app", prefix="/organizations/{organization_id}/service-accounts")

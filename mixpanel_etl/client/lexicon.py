@@ -118,7 +118,7 @@ class Lexicon(Group):
 
     def delete_schemas(self) -> int:
         """Delete ALL schemas: how many. At most 3,000 in one request."""
-        return self._delete("delete_schemas")
+        return self._delete("delete_schemas", {})
 
     def list_schemas_of_type(self, entity_type: EntityType) -> list[SchemaEntry]:
         """The schemas of events, or of profiles."""
@@ -129,7 +129,7 @@ class Lexicon(Group):
     def delete_schemas_of_type(self, entity_type: EntityType) -> int:
         """Delete all schemas of events, or of profiles: how many."""
         kind = _check_type(entity_type, self._endpoint("delete_schemas_of_type"))
-        return self._delete("delete_schemas_of_type", entity_type=kind)
+        return self._delete("delete_schemas_of_type", {"entity_type": kind})
 
     def get_schema(self, entity_type: EntityType, name: str) -> Schema:
         """One schema."""
@@ -147,9 +147,9 @@ class Lexicon(Group):
 
     def delete_schema(self, entity_type: EntityType, name: str) -> int:
         """Delete one schema: 1, or 0 when there was none."""
-        return self._delete("delete_schema", **_entity(entity_type, name, self._endpoint("delete_schema")))
+        return self._delete("delete_schema", _entity(entity_type, name, self._endpoint("delete_schema")))
 
-    def _delete(self, name: str, **path: str) -> int:
+    def _delete(self, name: str, path: dict[str, str]) -> int:
         reply: Any = results(self._call(name, path=path))
         return plain(
             reply.get("delete_count") if isinstance(reply, dict) else reply, int, endpoint=self._endpoint(name)

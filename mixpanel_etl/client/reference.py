@@ -73,7 +73,7 @@ def _groups() -> Iterator[str]:
         sorted(OPERATIONS, key=lambda operation: list(TITLES).index(_group(operation))), key=_group
     ):
         yield f"## {TITLES[group]}\n"
-        yield "| method of the client | request | credentials | sends | budget | checked | repeated | sandbox | source |"
+        yield "| method | request | credentials | sends | budget | checked | repeated | sandbox | source |"
         yield "|---|---|---|---|---|---|---|---|---|"
         yield from map(_row, operations)
         yield ""

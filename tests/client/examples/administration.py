@@ -1,0 +1,146 @@
+"""Lexicon and annotations. Specification 8, 10; api-facts 6, 8."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
+
+from .example import Example
+
+SCHEMA = {
+    "description": "User completes a purchase",
+    "properties": {"amount": {"type": "number", "metadata": {"com.mixpanel": {"displayName": "Amount"}}}},
+    "metadata": {"com.mixpanel": {"tags": ["core"], "hidden": None}},
+    "required": ["amount"],
+}
+PURCHASE = Schema(
+    description="User completes a purchase",
+    properties={
+        "amount": Property(type="number", metadata=AllMetadata(mixpanel=Metadata(display_name="Amount"))),
+    },
+    metadata=AllMetadata(mixpanel=Metadata(tags=["core"], hidden=None)),
+    unknown={"required": ["amount"]},
+)
+ENTRY = {"entityType": "event", "name": "Purchase", "schemaJson": SCHEMA}
+LISTED = {"results": [ENTRY], "status": "ok"}
+GONE = {"results": {"delete_count": 2}, "status": "ok"}
+ONE = {"entity_type": "event", "name": "Add / to cart"}
+WIDE = Schema(properties={f"p{n}": Property(type="string") for n in range(1999)})
+
+NOTE = {
+    "id": 123,
+    "date": "2026-01-15 12:00:00",
+    "description": "New feature",
+    "user": {"id": 456, "first_name": "John", "last_name": "Doe"},
+    "tags": [{"id": 1, "name": "release"}],
+}
+TAGS = [{"id": 1, "name": "release", "project_id": 12345, "has_annotations": True}]
+
+
+def one_note(note: object) -> bool:
+    return (note.id, note.user.first_name, note.tags[0].name) == (123, "John", "release")  # type: ignore[attr-defined]
+
+
+ADMINISTRATION = {
+    "lexicon.list_schemas": Example(
+        lambda mp: mp.lexicon.list_schemas(), LISTED, lambda entries: entries[0].schema_json == PURCHASE
+    ),
+    "lexicon.create_schemas": Example(
+        lambda mp: mp.lexicon.create_schemas(
+            [SchemaEntry(entity_type="event", name="Purchase", schema_json=PURCHASE)], truncate=True
+        ),
+        {"results": {"added": 1, "deleted": 3}, "status": "ok"},
+        lambda created: (created.added, created.deleted) == (1, 3),
+        body={"entries": [ENTRY], "truncate": True},
+        bad=lambda mp: mp.lexicon.create_schemas(
+            [SchemaEntry(entity_type="event", name=f"e{n}", schema_json=WIDE) for n in range(3)]
+        ),
+        says=r"4,000 events and properties, .* from entries\[2\], 'e2' on",
+    ),
+    "lexicon.delete_schemas": Example(lambda mp: mp.lexicon.delete_schemas(), GONE, lambda count: count == 2),
+    "lexicon.list_schemas_of_type": Example(
+        lambda mp: mp.lexicon.list_schemas_of_type("event"),
+        LISTED,
+        lambda entries: [entry.name for entry in entries] == ["Purchase"],
+        path={"entity_type": "event"},
+        bad=lambda mp: mp.lexicon.list_schemas_of_type("user"),  # type: ignore[arg-type]
+        says="entity_type is 'user'.* event, profile",
+    ),
+    "lexicon.delete_schemas_of_type": Example(
+        lambda mp: mp.lexicon.delete_schemas_of_type("profile"),
+        GONE,
+        lambda count: count == 2,
+        path={"entity_type": "profile"},
+    ),
+    "lexicon.get_schema": Example(
+        lambda mp: mp.lexicon.get_schema("event", "Add / to cart"),
+        SCHEMA,
+        lambda schema: schema == PURCHASE and schema["required"] == ["amount"],
+        path=ONE,
+        also=({"results": SCHEMA, "status": "ok"},),
+    ),
+    "lexicon.create_schema": Example(
+        lambda mp: mp.lexicon.create_schema("event", "Add / to cart", PURCHASE),
+        {"status": "ok"},
+        path=ONE,
+        body=SCHEMA,
+        bad=lambda mp: mp.lexicon.create_schema("event", "e", Schema(properties={"a": Property(type="date")})),
+        says="type of 'e', property 'a', is 'date'",
+    ),
+    "lexicon.delete_schema": Example(
+        lambda mp: mp.lexicon.delete_schema("event", "Add / to cart"), GONE, lambda count: count == 2, path=ONE
+    ),
+    "annotations.list_annotations": Example(
+        lambda mp: mp.annotations.list_annotations(date(2026, 1, 1), date(2026, 1, 31)),
+        {"status": "ok", "results": [NOTE]},
+        lambda notes: one_note(notes[0]),
+        query={"fromDate": "2026-01-01", "toDate": "2026-01-31"},
+        bad=lambda mp: mp.annotations.list_annotations(date(2026, 2, 1), date(2026, 1, 31)),
+        says="is after",
+    ),
+    "annotations.create_annotation": Example(
+        lambda mp: mp.annotations.create_annotation(datetime(2026, 1, 15, 20, tzinfo=UTC), "New feature", [1]),
+        {"status": "ok", "results": NOTE},
+        one_note,
+        # The project's zone is America/Los_Angeles.
+        body={"date": "2026-01-15 12:00:00", "description": "New feature", "tags": [1]},
+        bad=lambda mp: mp.annotations.create_annotation(date(2026, 1, 15), "New feature"),  # type: ignore[arg-type]
+        says="datetime",
+        status=201,
+    ),
+    "annotations.get_annotation": Example(
+        lambda mp: mp.annotations.get_annotation(123),
+        {"status": "ok", "results": NOTE},
+        one_note,
+        path={"annotation_id": 123},
+    ),
+    "annotations.update_annotation": Example(
+        lambda mp: mp.annotations.update_annotation(123, description="Other", tags=[]),
+        {"status": "ok", "results": NOTE},
+        one_note,
+        path={"annotation_id": 123},
+        body={"description": "Other", "tags": []},
+        bad=lambda mp: mp.annotations.update_annotation(123),
+        says="nothing to change",
+    ),
+    "annotations.delete_annotation": Example(
+        lambda mp: mp.annotations.delete_annotation(123),
+        {"status": "ok", "results": {"id": 123}},
+        path={"annotation_id": 123},
+    ),
+    "annotations.list_tags": Example(
+        lambda mp: mp.annotations.list_tags(),
+        TAGS,
+        lambda tags: tags[0].has_annotations is True,
+        also=({"status": "ok", "results": TAGS},),
+    ),
+    "annotations.create_tag": Example(
+        lambda mp: mp.annotations.create_tag("release"),
+        TAGS[0],
+        lambda tag: tag.name == "release",
+        body={"name": "release"},
+        bad=lambda mp: mp.annotations.create_tag(""),
+        says="name is ''",
+    ),
+}
