@@ -67,5 +67,5 @@ def _in_bucket(batch: pa.RecordBatch, bucket: int, buckets: int) -> pa.Array:
     has_id = batch.column("insert_id").is_valid()
     if buckets == 1:
         return has_id
-    times = batch.column("time").cast(pa.int64())
-    return pc.and_(has_id, pc.equal(pc.subtract(times, pc.multiply(pc.divide(times, buckets), buckets)), bucket))
+    seconds = pc.divide(batch.column("time").cast(pa.int64()), 1000)  # many projects send whole seconds only
+    return pc.and_(has_id, pc.equal(pc.subtract(seconds, pc.multiply(pc.divide(seconds, buckets), buckets)), bucket))

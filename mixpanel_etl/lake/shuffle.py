@@ -124,6 +124,7 @@ class Shuffle:
 
     def _make_room(self) -> None:
         """Let go of the day for which no rows came for the longest time."""
+        self._wait()  # this very day may be what is being written
         day = next(iter(self._held))
         rows = self._held.pop(day)
         del self._held_bytes[day]
