@@ -149,7 +149,10 @@ def test_numbers_fall_into_ranges(shop: Sandbox, query: Call) -> None:
 def test_ranges_are_written_with_thousands_or_decimals(sandbox: Sandbox, query: Call) -> None:
     sandbox.load([line("Buy", insert_id=str(n), big=2000 + 100 * n, small=n / 10, same=7) for n in range(5)])
     assert next(iter(values(query, "/segmentation/numeric", on='properties["big"]', buckets=5))) == "2,000 - 2,100"
-    assert list(values(query, "/segmentation/numeric", on='properties["small"]', buckets=5))[1] == "0.1 - 0.2"
+    small = values(query, "/segmentation/numeric", on='properties["small"]', buckets=5)
+    assert list(small) == ["0 - 0.1", "0.1 - 0.2", "0.2 - 0.3", "0.3 - 0.4", "0.4 - 0.5"]
+    negative = values(query, "/segmentation/numeric", on='-properties["big"]', buckets=5)
+    assert list(negative)[:2] == ["-2,400 - -2,300", "-2,300 - -2,200"]
     assert values(query, "/segmentation/numeric", on='properties["same"]') == {"7 - 8": {"2024-01-01": 5}}
     assert values(query, "/segmentation/numeric", on='properties["nothing"]') == {}
 

@@ -39,19 +39,18 @@ def numeric(question: Question) -> object:
     kind, unit = question.type_and_unit("day", "general")
     ranges = question.count("buckets", DEFAULT_BUCKETS, MAX_BUCKETS)
     buckets = _buckets(question, kind, unit)
-    numbers = [
-        (event, value) for event, value in _values(question, buckets, _required_on(question)) if _is_number(value)
-    ]
+    values = _values(question, buckets, _required_on(question))
+    numbers = [(event.time_ms, event.user, value) for event, value in values if _is_number(value)]
     if not numbers:
         return over_time(buckets, {})
-    width = _width(min(value for _, value in numbers), max(value for _, value in numbers), ranges)
+    width = _width(min(value for *_, value in numbers), max(value for *_, value in numbers), ranges)
     series = Series(buckets, kind)
     lows: dict[str, float] = {}
-    for event, value in numbers:
-        low = math.floor(value / width) * width
+    for time_ms, user, value in numbers:
+        low = _steps(value, width) * width
         name = f"{low:,.12g} - {low + width:,.12g}"
         lows[name] = low
-        series.add(name, event.time_ms, event.user)
+        series.add(name, time_ms, user)
     counts = series.values()
     return over_time(buckets, {name: counts[name] for name in sorted(counts, key=lows.__getitem__)})
 
@@ -115,6 +114,11 @@ def _width(lowest: float, highest: float, ranges: int) -> float:
     step = (highest - lowest) / ranges
     power = math.floor(math.log10(step)) if step else 0
     for step in (factor * 10.0**exponent for exponent in range(power, power + 3) for factor in (1, 2, 5)):
-        if math.floor(highest / step) - math.floor(lowest / step) < ranges:
+        if _steps(highest, step) - _steps(lowest, step) < ranges:
             return step
     return highest - lowest  # unreached: the last of the steps is a hundred times wider than needed
+
+
+def _steps(value: float, width: float) -> int:
+    """How many whole widths lie below a value; 0.3 has three of 0.1, whatever binary fractions say."""
+    return math.floor(round(value / width, 9))
