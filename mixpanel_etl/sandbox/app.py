@@ -27,6 +27,7 @@ from mixpanel_etl.sandbox.ingestion import import_events, track
 from mixpanel_etl.sandbox.interference import subject_to_faults
 from mixpanel_etl.sandbox.lexicon import lexicon_routes
 from mixpanel_etl.sandbox.lookup_tables import lookup_routes
+from mixpanel_etl.sandbox.pipelines import pipeline_routes
 from mixpanel_etl.sandbox.profile_ingestion import engage, groups
 from mixpanel_etl.sandbox.query import query_routes
 from mixpanel_etl.sandbox.replies import (
@@ -69,6 +70,7 @@ def _routes() -> list[Route]:
         *gdpr_routes(),
         *lexicon_routes(),
         *lookup_routes(),
+        *pipeline_routes(),
         *service_account_routes(),
         *warehouse_routes(),
         *control_routes(),

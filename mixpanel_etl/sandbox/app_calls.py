@@ -75,15 +75,16 @@ def app_route(
     """The route of an operation, which returns a Response or what becomes JSON with `status`.
 
     `roles` may call it, by default all; `identify` finds the caller, by default a service account that is a member of
-    the path's `project_id`.
+    the path's `project_id`, and may look at `request.state.body`.
     """
 
     async def answer(request: Request) -> Response:
         state = State.of(request)
         now = state.clock.now()
+        request.state.body = await request.body()
         caller = (identify or _member)(request, state, now)
         check_role(caller, roles)
-        call = Call(request, state, caller, now, await request.body())
+        call = Call(request, state, caller, now, request.state.body)
         reply = await run_in_threadpool(_locked, operation, call)
         return reply if isinstance(reply, Response) else json_response(reply, status)
 

@@ -20,6 +20,8 @@ from mixpanel_etl.sandbox.gdpr_jobs import GdprJobs, Outcome
 from mixpanel_etl.sandbox.generate import generate_lines
 from mixpanel_etl.sandbox.identity import Identities
 from mixpanel_etl.sandbox.lookup_tables import LookupTables
+from mixpanel_etl.sandbox.pipeline_tasks import DecidedState
+from mixpanel_etl.sandbox.pipelines import Pipelines
 from mixpanel_etl.sandbox.profiles import Profile
 from mixpanel_etl.sandbox.projects import Project, Projects
 from mixpanel_etl.sandbox.query.engage import data_group_id
@@ -181,6 +183,10 @@ class Sandbox:
     def decide_runs(self, import_id: int, *outcomes: RunOutcome, project_id: int | None = None) -> None:
         """Have the next runs of a warehouse import end so, scheduled and triggered ones alike."""
         self._running.part(WarehouseImports).decide(self._projects.of(project_id).project_id, import_id, outcomes)
+
+    def decide_pipeline(self, name: str, day: date, state: DecidedState, project_id: int | None = None) -> None:
+        """Have the export of a day by a data pipeline come to retried, failed or timed_out."""
+        self._running.part(Pipelines).decide(self._projects.of(project_id).project_id, name, day, state)
 
     def count(self, project_id: int | None = None) -> int:
         """How many copies of events the project holds."""
