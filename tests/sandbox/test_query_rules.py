@@ -182,3 +182,28 @@ def test_values_of_every_json_type_and_of_any_size_can_be_queried(sandbox: Sandb
     assert set(values["values"]) == {"123456789012345678901234567890", '[1,"a"]', '{"k":null}', "null", "1e+300"}
     names = json.loads(ask(sandbox, GET, "/events/properties/values", {**DATES, "event": "Login", "name": "n"}).text)
     assert len(names) == 5
+
+
+HOSTILE = [
+    '{"event":"Login","properties":{"time":1704067200,"distinct_id":"u1","n":' + "[" * 900 + "]" * 900 + "}}",
+    '{"event":"Login","properties":{"time":1704067200,"distinct_id":"u1","n":1e999,"n":-1e999}}',
+    '{"event":"Login","properties":{"time":1704067200,"distinct_id":null,"$time":"then","$distinct_id":7}}',
+    '{"event":"\u2028","properties":{"time":1704067200,"distinct_id":{"a":1},"n":"\u2028"}}',
+]
+
+
+@every_operation
+def test_no_event_makes_a_query_fail(saved: Sandbox, method: str, path: str, parameters: dict[str, Any]) -> None:
+    saved.load([text.encode() for text in HOSTILE])
+    response = ask(saved, method, path, parameters)
+    assert response.status_code == 200, response.text
+    assert response.json() is not None
+
+
+def test_no_event_makes_a_script_or_a_filtered_export_fail(saved: Sandbox) -> None:
+    saved.load([text.encode() for text in HOSTILE])
+    script = f"function main() {{ return Events({json.dumps(DATES)}) }}"
+    assert len(ask(saved, POST, "/jql", {"script": script}).json()) == len(HOSTILE)
+    where = {**DATES, "where": 'defined(properties["n"]) and not properties["n"] == 5'}
+    exported = ask(saved, GET, "/export", where, prefix="/api/2.0")
+    assert exported.content.count(b"\n") == len(HOSTILE) - 1

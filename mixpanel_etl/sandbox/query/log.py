@@ -107,9 +107,10 @@ class Log:
         return lambda event: value_of(event.sources)
 
     def _sources(self, name: str, time_ms: int, distinct_id: str | None, line: bytes) -> Sources:
-        properties = _decoded(line)["properties"]
+        properties = _properties(line)
         properties["time"] = time_ms // 1000
-        properties.setdefault("$distinct_id", distinct_id)
+        if distinct_id is not None:
+            properties.setdefault("$distinct_id", distinct_id)
         moment = datetime.fromtimestamp(time_ms / 1000, UTC)
         properties.setdefault("$time", moment)
         profile = self._profiles.get(distinct_id or "")
@@ -129,9 +130,28 @@ def segment_name(value: Value) -> str:
     return text if isinstance(text, str) else msgspec.json.encode(value).decode()
 
 
-def _decoded(line: bytes) -> dict[str, Any]:
+class _Event(msgspec.Struct):
+    properties: dict[str, Any]
+
+
+class _Parts(msgspec.Struct):
+    properties: dict[str, msgspec.Raw]
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_parts = msgspec.json.Decoder(_Parts).decode
+
+
+def _properties(line: bytes) -> dict[str, Any]:
+    """The properties of a stored line; what is nested beyond measure is there as its text."""
     try:
-        event: dict[str, Any] = msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError):  # numbers that exceed what msgspec holds
-        event = json.loads(line)
-    return event
+        return _decode_event(line).properties
+    except (msgspec.DecodeError, RecursionError):  # a number out of range is the other reason
+        return {name: _value(bytes(text)) for name, text in _decode_parts(line).properties.items()}
+
+
+def _value(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        return text.decode()
