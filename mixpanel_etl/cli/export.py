@@ -37,6 +37,8 @@ def export(
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
         published = {}
         with Mixpanel(settings) as mixpanel, _progress() as progress:
+            if last > (today := mixpanel.transport.today()):
+                raise ConfigurationError(f"--to {last} is in the future: in the project's time zone today is {today}")
             task = progress.add_task("export", total=len(days), rows=0, megabytes=0.0, rate=0.0)
             before = [0, 0, 0]
 

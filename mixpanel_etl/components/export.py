@@ -8,7 +8,7 @@ from typing import Annotated
 
 import dagster as dg
 
-from mixpanel_etl.lake import ColumnType, PromotedColumn
+from mixpanel_etl.lake import ColumnType, ConfigurationError, PromotedColumn
 from mixpanel_etl.orchestration import Export, MixpanelResource, export_definitions
 from mixpanel_etl.pull import EventFilter
 from mixpanel_etl.settings import DEFAULT_PREFIX
@@ -92,10 +92,16 @@ class MixpanelExport(dg.Component, dg.Resolvable):
             only=EventFilter(tuple(self.events), self.where),
             promoted=[PromotedColumn(column.property, column.type, column.name) for column in self.columns],
             lake=self.lake,
-            start_date=date.fromisoformat(self.start_date) if self.start_date else None,
+            start_date=self._first_day(),
             allow_shrink=self.allow_shrink,
             refresh_days=self.refresh_days,
             refresh_at=self.refresh_at,
             reconcile=self.reconcile,
             tolerance=self.tolerance,
         )
+
+    def _first_day(self) -> date | None:
+        try:
+            return date.fromisoformat(self.start_date) if self.start_date else None
+        except ValueError:
+            raise ConfigurationError(f"start_date {self.start_date!r} is no date; write it as YYYY-MM-DD") from None

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-import polars as pl
-
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import EventsTable
 
@@ -128,6 +126,8 @@ def _overlapping(day: date, zone: ZoneInfo, other: ZoneInfo) -> list[date]:
 
 
 def _lake_counts(table: EventsTable, days: Iterable[date], zone: ZoneInfo) -> dict[date, Counter[str]]:
+    import polars as pl  # a tenth of a second that loading Dagster's definitions should not cost
+
     counts: dict[date, Counter[str]] = {}
     local = pl.col("time").dt.convert_time_zone(zone.key).dt.date().alias("day")
     found = table.scan(days).group_by(local, pl.col("event_name").fill_null("")).len().collect()

@@ -1,0 +1,58 @@
+"""One sandbox for all tests of a process, made new for each, and an environment in which the package uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from mixpanel_etl.client import Clock, Mixpanel
+from mixpanel_etl.lake import EventsTable
+from mixpanel_etl.sandbox import Project, Sandbox
+from mixpanel_etl.settings import Settings
+
+FIRST = date(2026, 1, 1)
+
+
+@pytest.fixture(scope="session")
+def mixpanel_server() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def mixpanel_project() -> Project:
+    """Override it for a project with other settings."""
+    return Project(enforce_budgets=False)
+
+
+@pytest.fixture
+def mixpanel(
+    mixpanel_server: Sandbox, mixpanel_project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Sandbox:
+    """An empty sandbox that `Settings.load()` points at; the lake and all state are below `tmp_path`."""
+    mixpanel_server.reset([mixpanel_project])
+    variables = {
+        **mixpanel_server.environment(),
+        "MIXPANEL_LAKE": str(tmp_path / "lake"),
+        "MIXPANEL_START_DATE": str(FIRST),
+        "MIXPANEL_BUDGET_URL": str(tmp_path / "budget.sqlite"),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)  # where no `.env` is
+    return mixpanel_server
+
+
+@pytest.fixture
+def client(mixpanel: Sandbox) -> Iterator[Mixpanel]:
+    """A client of the sandbox that does not really wait before it tries again."""
+    with Mixpanel(Settings.load(), clock=Clock(sleep=lambda _: None)) as client:
+        yield client
+
+
+@pytest.fixture
+def table(mixpanel: Sandbox) -> EventsTable:
+    return EventsTable(Settings.load().lake)
