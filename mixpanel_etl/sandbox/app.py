@@ -101,12 +101,12 @@ class _Entrance:
             return
         path = scope["path"].rstrip("/") or "/"
         scope = {**scope, "path": path}
-        if path.startswith("/sandbox"):
-            await self._app(scope, receive, send)
-            return
         now = self._state.clock.now()
         if self._state.agenda.is_due(now):
             await run_in_threadpool(self._state.agenda.run, now)
+        if path.startswith("/sandbox"):
+            await self._app(scope, receive, send)
+            return
         seen = _seen(Request(scope), self._state)
         self._state.requests.append(seen)
 

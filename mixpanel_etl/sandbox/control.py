@@ -11,7 +11,7 @@ import gzip
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
@@ -20,39 +20,40 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from mixpanel_etl.sandbox.budgets import LIMITS
+from mixpanel_etl.sandbox.control_app import app_control_routes
+from mixpanel_etl.sandbox.control_calls import control_body, control_project, control_route
 from mixpanel_etl.sandbox.environment import environment
 from mixpanel_etl.sandbox.faults import Fault
 from mixpanel_etl.sandbox.generate import generate_lines
 from mixpanel_etl.sandbox.identity import Identities
-from mixpanel_etl.sandbox.parameters import read_dates, read_integer
-from mixpanel_etl.sandbox.projects import Project
-from mixpanel_etl.sandbox.replies import Handler, Refusal, answering, json_response
+from mixpanel_etl.sandbox.parameters import read_dates
+from mixpanel_etl.sandbox.replies import Handler, json_response
 from mixpanel_etl.sandbox.saved import Cohort, Funnel, Insight, SavedReports
 from mixpanel_etl.sandbox.state import State
 from mixpanel_etl.sandbox.store import Days, Kept
 
-_T = TypeVar("_T")
 _LINES_IN_CHUNK = 1000
 
 
 def control_routes() -> list[Route]:
     return [
-        _route("GET", "", overview),
-        _route("GET", "/environment", variables),
-        _route("GET", "/requests", list_requests),
-        _route("DELETE", "/requests", forget_requests),
-        _route("PUT", "/clock", set_clock),
-        _route("GET", "/faults", list_faults),
-        _route("POST", "/faults", add_fault),
-        _route("DELETE", "/faults", clear_faults),
-        _route("DELETE", "/budgets", reset_budgets),
-        _route("POST", "/load", load),
-        _route("POST", "/generate", generate),
-        _route("POST", "/merge", merge_identities),
-        _route("POST", "/funnels", _saving(Funnel)),
-        _route("POST", "/cohorts", _saving(Cohort)),
-        _route("POST", "/insights", _saving(Insight)),
-        _route("GET", "/deduplicated", deduplicated),
+        control_route("GET", "", overview),
+        control_route("GET", "/environment", variables),
+        control_route("GET", "/requests", list_requests),
+        control_route("DELETE", "/requests", forget_requests),
+        control_route("PUT", "/clock", set_clock),
+        control_route("GET", "/faults", list_faults),
+        control_route("POST", "/faults", add_fault),
+        control_route("DELETE", "/faults", clear_faults),
+        control_route("DELETE", "/budgets", reset_budgets),
+        control_route("POST", "/load", load),
+        control_route("POST", "/generate", generate),
+        control_route("POST", "/merge", merge_identities),
+        control_route("POST", "/funnels", _saving(Funnel)),
+        control_route("POST", "/cohorts", _saving(Cohort)),
+        control_route("POST", "/insights", _saving(Insight)),
+        control_route("GET", "/deduplicated", deduplicated),
+        *app_control_routes(),
     ]
 
 
@@ -77,7 +78,7 @@ async def overview(request: Request) -> Response:
 async def variables(request: Request) -> Response:
     """The variables that point the package at a project: `?project_id=`."""
     base_url = str(request.base_url).rstrip("/")
-    return json_response(environment(base_url, _project(request)))
+    return json_response(environment(base_url, control_project(request)))
 
 
 async def list_requests(request: Request) -> Response:
@@ -97,7 +98,7 @@ class _Clock(msgspec.Struct, forbid_unknown_fields=True):
 
 async def set_clock(request: Request) -> Response:
     """Body: `{"now": ISO date and time with offset, "frozen": bool}`, `{"advance_seconds": n}`, `{}` to reset."""
-    clock, wanted = State.of(request).clock, await _body(request, _Clock)
+    clock, wanted = State.of(request).clock, await control_body(request, _Clock)
     if wanted.now is not None:
         clock.set(wanted.now, frozen=wanted.frozen)
     elif wanted.advance_seconds:
@@ -114,7 +115,7 @@ async def list_faults(request: Request) -> Response:
 
 async def add_fault(request: Request) -> Response:
     """Body: the fields of `Fault`; each of `lines` is text."""
-    values = await _body(request, dict[str, Any])
+    values = await control_body(request, dict[str, Any])
     try:
         lines = [line.encode() for line in values.pop("lines", [])]
         fault = Fault(**values, lines=lines)
@@ -136,7 +137,7 @@ async def reset_budgets(request: Request) -> Response:
 
 async def load(request: Request) -> Response:
     """Body: lines in the shape of an export, gzip or not."""
-    state, project = State.of(request), _project(request)
+    state, project = State.of(request), control_project(request)
     body = await request.body()
     if request.headers.get("content-encoding", "").lower() == "gzip":
         body = await run_in_threadpool(gzip.decompress, body)
@@ -154,7 +155,7 @@ class _Generate(msgspec.Struct, forbid_unknown_fields=True):
 
 async def generate(request: Request) -> Response:
     """Body: `{"events", "from_date", "to_date", "seed", "duplicates"}`, the last two optional."""
-    state, project, wanted = State.of(request), _project(request), await _body(request, _Generate)
+    state, project, wanted = State.of(request), control_project(request), await control_body(request, _Generate)
     lines = generate_lines(
         wanted.events,
         wanted.from_date,
@@ -173,10 +174,13 @@ class _Merge(msgspec.Struct, forbid_unknown_fields=True):
 
 async def merge_identities(request: Request) -> Response:
     """Body: `{"from_id", "to_id"}`."""
-    state, project, wanted = State.of(request), _project(request), await _body(request, _Merge)
-    with state.lock:
-        identities = state.part(Identities)
-    rewritten = await run_in_threadpool(identities.join, project, wanted.from_id, wanted.to_id)
+    state, project, wanted = State.of(request), control_project(request), await control_body(request, _Merge)
+
+    def merge() -> int:
+        with state.lock:
+            return state.part(Identities).join(project, wanted.from_id, wanted.to_id)
+
+    rewritten = await run_in_threadpool(merge)
     return json_response({"rewritten": rewritten})
 
 
@@ -184,7 +188,7 @@ def _saving(kind: type[Funnel | Cohort | Insight]) -> Handler:
     """Body: the fields of a report, which is saved."""
 
     async def save(request: Request) -> Response:
-        state, project, report = State.of(request), _project(request), await _body(request, kind)
+        state, project, report = State.of(request), control_project(request), await control_body(request, kind)
         state.part(SavedReports).add(project.project_id, report)
         return json_response(report, 201)
 
@@ -193,7 +197,7 @@ def _saving(kind: type[Funnel | Cohort | Insight]) -> Handler:
 
 async def deduplicated(request: Request) -> Response:
     """`?from_date=&to_date=`: one JSON object a line; its `properties` is the text of the object."""
-    state, project = State.of(request), _project(request)
+    state, project = State.of(request), control_project(request)
     days = Days(*read_dates(request.query_params))
     lines = _line_chunks(state.store.deduplicated(project.project_id, days))
     return StreamingResponse(iterate_in_threadpool(lines), media_type="application/x-ndjson")
@@ -202,28 +206,6 @@ async def deduplicated(request: Request) -> Response:
 def _line_chunks(rows: Iterator[Kept]) -> Iterator[bytes]:
     while chunk := list(islice(rows, _LINES_IN_CHUNK)):
         yield b"".join(msgspec.json.encode(row._asdict()) + b"\n" for row in chunk)
-
-
-def _route(method: str, path: str, handler: Handler) -> Route:
-    async def answer(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except (ValueError, OSError) as error:
-            raise Refusal(400, str(error)) from error
-
-    return Route(f"/sandbox{path}", answering(_shape, answer), methods=[method])
-
-
-def _shape(_request: Request, refusal: Refusal) -> Response:
-    return json_response({"error": refusal.text}, refusal.status)
-
-
-def _project(request: Request) -> Project:
-    return State.of(request).projects.of(read_integer(request.query_params, "project_id", least=0))
-
-
-async def _body(request: Request, kind: type[_T]) -> _T:
-    return msgspec.json.decode(await request.body() or b"{}", type=kind)
 
 
 def _fault_json(fault: Fault) -> dict[str, Any]:
