@@ -73,7 +73,7 @@ def test_steps_times_and_ratios_are_those_worked_out_by_hand(visited: Sandbox, q
             {
                 "count": 3,
                 "avg_time": None,
-                "avg_time_from_start": None,
+                "avg_time_from_start": 0,
                 "step_conv_ratio": 1,
                 "overall_conv_ratio": 1,
                 "goal": "Visit",

@@ -137,7 +137,7 @@ class _Results:
             {
                 "count": counts[number],
                 "avg_time": _mean_seconds(attempts, number, number - 1) if number else None,
-                "avg_time_from_start": _mean_seconds(attempts, number, 0) if number else None,
+                "avg_time_from_start": _mean_seconds(attempts, number, 0),
                 "step_conv_ratio": _ratio(counts[number], counts[number - 1]) if number else 1,
                 "overall_conv_ratio": _ratio(counts[number], counts[0]) if number else 1,
                 "goal": stage.shown,
