@@ -63,7 +63,7 @@ def exported(events: int, days: int) -> Path:
         DATA.mkdir(exist_ok=True)
         draft = path.with_suffix(".draft")
         lines = generate_lines(events, FIRST, FIRST + timedelta(days=days - 1))
-        with igzip.open(draft, "wb", compresslevel=2) as file:
+        with igzip.open(draft, "wb", compresslevel=2) as file:  # type: ignore[no-untyped-call]
             while block := b"".join(line + b"\n" for line in itertools.islice(lines, 10_000)):
                 file.write(block)
         draft.rename(path)

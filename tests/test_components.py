@@ -120,7 +120,8 @@ def test_a_mistake_in_the_yaml_is_named_when_definitions_load(
 ) -> None:
     with pytest.raises(Exception) as raised:  # noqa: PT011 - Dagster wraps it, more than once
         built({"asset": {"key": "mixpanel/events"}, **attributes})
-    told, error = "", raised.value
+    told = ""
+    error: BaseException | None = raised.value
     while error:
         told += str(error)
         error = error.__cause__ or error.__context__

@@ -54,7 +54,7 @@ def run(plan: Backfill, ranges: list[list[str]]) -> None:
         problems += [f"{span}: {message}" for message in _failures(result)]
         console.print(f"{span}: {'done' if result.success else 'failed'}, run {result.run_id}")
     for problem in problems:
-        errors.print(problem, markup=False, highlight=False, style="red")
+        errors.print(problem, markup=False, highlight=False, soft_wrap=True, style="red")
     if problems:
         raise typer.Exit(1)
 

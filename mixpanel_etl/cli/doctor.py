@@ -34,7 +34,7 @@ def doctor() -> None:
             except (_Wrong, MixpanelError, LakeError, SettingsError, OSError, requests.RequestException) as error:
                 wrong += 1
                 console.print(f"[red]wrong[/] {name}: ", end="")
-                console.print(str(error), markup=False, highlight=False)
+                console.print(str(error), markup=False, highlight=False, soft_wrap=True)
     if wrong:
         raise typer.Exit(1)
 

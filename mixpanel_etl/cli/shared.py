@@ -30,5 +30,5 @@ def told_plainly() -> Iterator[None]:
         yield
     except (MixpanelError, LakeError, SettingsError, BackfillError, OSError) as error:
         errors.print(f"[bold red]{type(error).__name__}[/]: ", end="")
-        errors.print(str(error), markup=False, highlight=False)
+        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None

@@ -62,7 +62,7 @@ def test_a_plan_without_query_api_is_a_warning_and_no_failed_run(mixpanel: Sandb
     assert result.success
     assert not check.passed
     assert check.severity == dg.AssetCheckSeverity.WARN
-    assert "reconcile: false" in check.description
+    assert "reconcile: false" in (check.description or "")
 
 
 def test_a_day_without_events_between_busy_ones_is_named(mixpanel: Sandbox, run: Run) -> None:

@@ -23,7 +23,7 @@ from mixpanel_etl.client import (
     PlanError,
     ReplyError,
 )
-from mixpanel_etl.lake import DaysHeldBack, EventsTable, MalformedLine, OutsideWindow, TerminatedEarly
+from mixpanel_etl.lake import DaysHeldBack, EventsTable, MalformedLine, OutsideWindow, PublishedDay, TerminatedEarly
 from mixpanel_etl.pull import EventFilter, Progress, pull_events, windows
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
 from mixpanel_etl.settings import Settings
@@ -150,7 +150,7 @@ def mixpanel_changes(sandbox: Sandbox) -> None:
 def test_the_days_before_a_day_that_does_not_arrive_stay(client: Mixpanel, table: EventsTable, shop: Sandbox) -> None:
     shop.add_fault(Fault("/export", "terminated_early", skip=0, longer_than_days=50, after=0))
     shop.add_fault(Fault("/export", "terminated_early", skip=1, after=0))
-    published = []
+    published: list[PublishedDay] = []
     with pytest.raises(TerminatedEarly):
         published.extend(pull_events(client, table, DAYS))
     assert table.days() == DAYS[:50]
@@ -186,12 +186,12 @@ def test_fewer_events_than_the_lake_holds_are_held_back_and_other_days_published
     mixpanel.reset([Project(enforce_budgets=False)])
     mixpanel.generate(30, DAYS[1], DAYS[1])  # the other two days have lost everything
     mixpanel.generate(400, DAYS[3], DAYS[3])
-    published = []
+    others: list[PublishedDay] = []
     with pytest.raises(DaysHeldBack) as raised:
-        published.extend(pull_events(client, table, DAYS[:4]))
+        others.extend(pull_events(client, table, DAYS[:4]))
     assert raised.value.days == {DAYS[0]: (rows[DAYS[0]], 0), DAYS[1]: (rows[DAYS[1]], 30), DAYS[2]: (rows[DAYS[2]], 0)}
     assert "allow_shrink" in str(raised.value)
-    assert [day.day for day in published] == [DAYS[3]]
+    assert [day.day for day in others] == [DAYS[3]]
     assert {day: kept.rows for day in DAYS[:3] if (kept := table.day(day))} == rows
     list(pull_events(client, table, DAYS[:4], allow_shrink=True))
     assert_equals_store(table, mixpanel, DAYS[:4])
