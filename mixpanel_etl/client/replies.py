@@ -110,6 +110,8 @@ def _fits(value: Any, kind: inspect.Type) -> bool:
 
 
 def _special(kind: type, value: Any) -> Any:
-    if kind is SecretStr and isinstance(value, str):
-        return SecretStr(value)
-    raise NotImplementedError
+    if kind is not SecretStr:
+        raise NotImplementedError(kind)
+    if not isinstance(value, str):
+        raise TypeError("expected a text")  # and never the value, which may hold the secret
+    return SecretStr(value)

@@ -9,15 +9,19 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.sandbox import Project, Sandbox
+from mixpanel_etl.sandbox.saved import Cohort, Funnel, Insight
 from mixpanel_etl.settings import Settings
 
-from .scripted import FakeClock, ScriptedServer
+from .round_trips import World
+from .scripted import NOW, FakeClock, ScriptedServer
 
 SECRET = "s3cr3t/with+odd=chars"
 
@@ -115,3 +119,42 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "file":
         return str(tmp_path / "shared" / "budget.sqlite")
     return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+SHOP = Project(
+    enforce_budgets=False,
+    id_merge="original",
+    lookup_tables=[("e8a4a1a2-3c4d-4e5f-8a9b-0c1d2e3f4a5b", "Products")],
+    funnels=[Funnel(7, "Signup to purchase", ["Signup", "Purchase"])],
+    cohorts=[Cohort(11, "Pro", where='user["plan"] == "pro"')],
+    insights=[Insight(9, "Signups", ["Signup"], from_date=date(2026, 3, 1), to_date=date(2026, 3, 3))],
+)
+
+
+@pytest.fixture(scope="session")
+def running_sandbox() -> Iterator[Sandbox]:
+    with Sandbox([SHOP]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def connect(running_sandbox: Sandbox, make_mixpanel: Callable[..., Mixpanel]) -> Callable[..., Mixpanel]:
+    """Clients of the sandbox, which is as new, with every kind of credentials; overrides go to the settings."""
+    running_sandbox.reset([SHOP])
+    running_sandbox.clock.set(NOW)
+
+    def connect_it(**overrides: Any) -> Mixpanel:
+        variables = running_sandbox.environment()
+        values: dict[str, Any] = {name.removeprefix("MIXPANEL_").lower(): value for name, value in variables.items()}
+        return make_mixpanel(**{**values, "workspace_id": SHOP.workspace_id, **overrides})
+
+    return connect_it
+
+
+@pytest.fixture
+def world(
+    running_sandbox: Sandbox, connect: Callable[..., Mixpanel], request: pytest.FixtureRequest
+) -> Iterator[World]:
+    world = World(connect(), running_sandbox)
+    yield world
+    assert not world.missing(getattr(request.function, "covers", ())), "declared, but never sent"

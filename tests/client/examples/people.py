@@ -8,11 +8,11 @@ from mixpanel_etl.client.service_accounts import ProjectRole
 
 from .example import Example
 
-JOB = {"tracking_id": "job/1"}
+JOB = {"tracking_id": "job-1"}
 TOKEN = {"token": "the-project-token"}
 LINK = "https://storage.example.com/signed?key=abc"
 DELETION = {
-    "tracking_id": "job/1",
+    "tracking_id": "job-1",
     "status": "STARTED",
     "requesting_user": "admin@company.com",
     "compliance_type": "GDPR",
@@ -20,8 +20,8 @@ DELETION = {
     "date_requested": "2026-01-15T10:00:00Z",
     "distinct_ids": ["u1"],
 }
-CREATED = {"status": "ok", "results": {"task_id": "job/1"}}
-CREATED_LIST = {"status": "ok", "results": [{"tracking_id": "job/1", "status": "PENDING", "compliance_type": "gdpr"}]}
+CREATED = {"status": "ok", "results": {"task_id": "job-1"}}
+CREATED_LIST = {"status": "ok", "results": [{"tracking_id": "job-1", "status": "PENDING", "compliance_type": "gdpr"}]}
 ACCOUNT = {
     "id": 123,
     "username": "api",
@@ -36,7 +36,7 @@ PEOPLE = {
     "gdpr.create_retrieval": Example(
         lambda mp: mp.gdpr.create_retrieval(["u1", "u2"], "CCPA", "Categories"),
         CREATED,
-        lambda job: job == "job/1",
+        lambda job: job == "job-1",
         query=TOKEN,
         body={"distinct_ids": ["u1", "u2"], "compliance_type": "CCPA", "disclosure_type": "Categories"},
         also=(CREATED_LIST,),
@@ -45,7 +45,7 @@ PEOPLE = {
         status=201,
     ),
     "gdpr.get_retrieval": Example(
-        lambda mp: mp.gdpr.get_retrieval("job/1"),
+        lambda mp: mp.gdpr.get_retrieval("job-1"),
         {"status": "ok", "results": {"status": "SUCCESS", "results": LINK, "distinct_ids": ["u1"]}},
         lambda job: (job.status, job.link) == ("SUCCESS", LINK) and LINK not in repr(job),
         query=TOKEN,
@@ -57,7 +57,7 @@ PEOPLE = {
     "gdpr.create_deletion": Example(
         lambda mp: mp.gdpr.create_deletion(["u1"]),
         CREATED,
-        lambda job: job == "job/1",
+        lambda job: job == "job-1",
         query=TOKEN,
         body={"distinct_ids": ["u1"], "compliance_type": "GDPR"},
         also=(CREATED_LIST,),
@@ -66,7 +66,7 @@ PEOPLE = {
         status=201,
     ),
     "gdpr.get_deletion": Example(
-        lambda mp: mp.gdpr.get_deletion("job/1"),
+        lambda mp: mp.gdpr.get_deletion("job-1"),
         {"status": "ok", "results": DELETION},
         lambda job: (job.status, job.distinct_ids, job.is_finished) == ("STARTED", ["u1"], False),
         query=TOKEN,
@@ -74,7 +74,7 @@ PEOPLE = {
         also=({"status": "STARTED", "result": "", "distinct_ids": ["u1"]},),
     ),
     "gdpr.cancel_deletion": Example(
-        lambda mp: mp.gdpr.cancel_deletion("job/1"), b"", query=TOKEN, path=JOB, status=204
+        lambda mp: mp.gdpr.cancel_deletion("job-1"), b"", query=TOKEN, path=JOB, status=204
     ),
     "service_accounts.list_service_accounts": Example(
         lambda mp: mp.service_accounts.list_service_accounts(9),

@@ -7,7 +7,17 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from mixpanel_etl.client.pipeline_types import BigQuery, Changes, S3Raw, Snowflake
+from mixpanel_etl.client.pipeline_types import (
+    Aws,
+    AzureBlob,
+    AzureRaw,
+    BigQuery,
+    Changes,
+    GcsRaw,
+    GcsSchema,
+    S3Raw,
+    Snowflake,
+)
 from mixpanel_etl.client.warehouse import RunEvery
 
 from .example import Example
@@ -223,14 +233,35 @@ WAREHOUSES = {
     ),
 }
 
-SNOWFLAKE = Snowflake(
-    from_date=date(2026, 1, 1),
-    snowflake_account_name="a",
-    snowflake_warehouse="w",
-    snowflake_storage_integration="i",
-    snowflake_user="u",
-    snowflake_password=SecretStr("pass word/1"),
-    snowflake_role="r",
-    snowflake_database="d",
-    snowflake_schema="s",
-)
+SECRET = SecretStr("pass word/1")
+AZURE = {"storage_account": "a", "container_name": "c", "client_id": "i", "tenant_id": "t"}
+START = date(2026, 3, 10)
+PIPELINES = [
+    GcsRaw(from_date=START, gcs_bucket="b", gcs_region="europe-west1", where='properties["plan"] == "pro"'),
+    S3Raw(from_date=START, s3_bucket="b", s3_region="eu-west-1", s3_role="arn:aws:iam::1:role/r", s3_encryption="aes"),
+    AzureRaw(from_date=START, client_secret=SECRET, **AZURE),  # type: ignore[arg-type]
+    BigQuery(from_date=START, bq_region="EU", gcp_project="p", bq_dataset_name="d", schema_type="multischema"),
+    Snowflake(
+        from_date=START,
+        snowflake_account_name="a",
+        snowflake_warehouse="w",
+        snowflake_storage_integration="i",
+        snowflake_user="u",
+        snowflake_password=SECRET,
+        snowflake_role="r",
+        snowflake_database="d",
+        snowflake_schema="s",
+    ),
+    Aws(
+        from_date=START,
+        s3_bucket="b",
+        s3_region="eu-west-1",
+        s3_role="arn:aws:iam::1:role/r",
+        data_format="parquet",
+        use_glue=True,
+        glue_database="d",
+        glue_role="arn:aws:iam::1:role/g",
+    ),
+    AzureBlob(from_date=START, client_secret=SECRET, frequency="daily", **AZURE),  # type: ignore[arg-type]
+    GcsSchema(from_date=START, gcs_bucket="b", gcs_region="europe-west1"),
+]

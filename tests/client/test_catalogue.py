@@ -1,0 +1,91 @@
+"""The catalogue against the client, the sandbox, the tests and the page: nothing may be missing on any side."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+import requests
+
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.client.catalogue import CATALOGUE, NOT_IN_SANDBOX, OPERATIONS
+from mixpanel_etl.client.group import Group
+from mixpanel_etl.client.limits import BUDGETS
+from mixpanel_etl.client.operations import Operation, Request
+from mixpanel_etl.client.reference import page
+from mixpanel_etl.client.regions import FAMILIES
+from mixpanel_etl.sandbox import Sandbox
+
+from .examples import EXAMPLES
+from .round_trips import ROUND_TRIPS
+
+NAMES = [operation.name for operation in OPERATIONS]
+PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
+# Public methods that are no operation of their own.
+OTHERS = {
+    *("budget", "close", "feature_flags.evaluate_locally", "gdpr.download", "pipelines.status_summary"),
+}
+
+
+def test_every_operation_has_a_name_of_its_own() -> None:
+    assert len(CATALOGUE) == len(OPERATIONS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_operation_has_a_documented_method(mixpanel: Mixpanel, name: str) -> None:
+    group, _, method = name.rpartition(".")
+    found = getattr(getattr(mixpanel, group) if group else mixpanel, method)
+    assert inspect.getdoc(found)
+
+
+def test_every_method_is_an_operation(mixpanel: Mixpanel) -> None:
+    groups = {name: value for name, value in vars(mixpanel).items() if isinstance(value, Group)}
+    methods = {f"{name}.{method}" for name, group in groups.items() for method in _public(group)}
+    assert methods | set(_public(mixpanel)) == set(CATALOGUE) | OTHERS
+
+
+def _public(thing: object) -> list[str]:
+    return [name for name, value in inspect.getmembers(thing, callable) if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_operation_has_a_request_and_a_reply_in_the_tests(name: str) -> None:
+    assert name in EXAMPLES
+
+
+def test_every_operation_makes_a_round_trip_unless_the_sandbox_does_not_know_it() -> None:
+    for module in ("app", "query"):
+        importlib.import_module(f"{__package__}.test_round_trips_{module}")  # which fills the list
+    assert set(CATALOGUE) - set(ROUND_TRIPS) == NOT_IN_SANDBOX
+
+
+def test_what_is_said_not_to_be_in_the_sandbox_is_not(running_sandbox: Sandbox) -> None:
+    unknown = {name for name in CATALOGUE if not _is_routed(CATALOGUE[name], running_sandbox.url)}
+    assert unknown == NOT_IN_SANDBOX
+
+
+def _is_routed(operation: Operation, url: str) -> bool:
+    values = dict.fromkeys(("project_id", "workspace_id", "organization_id", "annotation_id", "import_id"), 1)
+    path: dict[str, str | int] = {
+        **values,
+        "service_account_id": 1,
+        "entity_type": "event",
+        **dict.fromkeys(("name", "id", "tracking_id", "flag_id", "experiment_id"), "x"),
+    }
+    where = url + FAMILIES[operation.family].prefix + Request(operation, path=path).filled_path
+    answer = requests.request(operation.method, where, timeout=10)
+    # Without credentials a route that exists refuses in one way or another; one that does not says so.
+    return answer.status_code not in (404, 405)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)
+def test_every_operation_says_who_may_call_it_and_where_that_is_written(operation: Operation) -> None:
+    assert operation.accepts
+    assert "api-facts" in operation.source
+    assert set(operation.budgets) <= BUDGETS.keys()
+
+
+def test_the_committed_page_is_current() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run: python -m mixpanel_etl.client.reference > docs/reference.md"
