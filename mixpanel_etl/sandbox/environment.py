@@ -13,6 +13,7 @@ def environment(url: str, project: Project, prefix: str = "MIXPANEL_") -> dict[s
         "SERVICE_ACCOUNT_USERNAME": project.account.username,
         "SERVICE_ACCOUNT_SECRET": project.account.secret,
         "PROJECT_TOKEN": project.token,
+        "WORKSPACE_ID": project.workspace_id,
         "OAUTH_TOKEN": project.oauth_token,
         "TIMEZONE": project.timezone,
         "CREATED_BEFORE_2023": str(project.created_before_2023).lower(),

@@ -35,6 +35,10 @@ Kind = AnswerKind | WireKind | LineKind | StoreKind
 KINDS = tuple(kind for group in (AnswerKind, WireKind, LineKind, StoreKind) for kind in get_args(group))
 
 
+_INGESTION = ("/import", "/track", "/groups", "/lookup-tables")
+_APP = ("/projects", "/organizations", "/workspaces", "/data-", "/nessie", "/flags", "/app")
+
+
 @dataclass(frozen=True)
 class Fault:
     """One rule. The first rule that matches a request and whose turn it is decides; others wait.
@@ -84,9 +88,8 @@ class Fault:
     def refusal(self, route: str, project_id: str) -> Refusal | None:
         """The answer that stands for the endpoint's own, if this is a fault of that kind."""
         if self.kind == "rate_limited":
-            ingestion = route in ("/import", "/track")
-            text = INGESTION_TEXT if ingestion else query_limit_text(int(project_id or 0), 1, 61, LIMITS["query"])
-            return Refusal(429, self.text or text, retry_after_header(self.retry_after, self.seconds))
+            text = self.text or _limit_text(route, project_id)
+            return Refusal(429, text, retry_after_header(self.retry_after, self.seconds))
         if self.kind in _ANSWERS:
             status, text = _ANSWERS[self.kind]
             return Refusal(self.status or status, self.text or text)
@@ -147,6 +150,15 @@ def _concerns(fault: Fault, parameters: Mapping[str, str]) -> bool:
     if fault.project_id is not None and parameters.get("project_id") != str(fault.project_id):
         return False
     return fault.longer_than_days is None or _days(parameters) > fault.longer_than_days
+
+
+def _limit_text(route: str, project_id: str) -> str:
+    """What the API of a route says in a 429."""
+    if route.startswith(_INGESTION):
+        return INGESTION_TEXT
+    if route.startswith(_APP):
+        return "Rate limit exceeded"
+    return query_limit_text(int(project_id or 0), 1, 61, LIMITS["query"])
 
 
 def _days(parameters: Mapping[str, str]) -> int:

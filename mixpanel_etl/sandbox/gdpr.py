@@ -17,7 +17,8 @@ from mixpanel_etl.sandbox.app_calls import Call, app_route, ok
 from mixpanel_etl.sandbox.auth import Caller, bearer_token, projects_of_token
 from mixpanel_etl.sandbox.budgets import Rule
 from mixpanel_etl.sandbox.gdpr_jobs import GdprJobs, Job, Task
-from mixpanel_etl.sandbox.replies import Refusal, json_response
+from mixpanel_etl.sandbox.interference import subject_to_faults
+from mixpanel_etl.sandbox.replies import Refusal, answering, app_shape, json_response
 from mixpanel_etl.sandbox.state import State
 
 REQUESTS = Rule("gdpr", 1, timedelta(seconds=1), "Rate limit exceeded: 1 request per second")
@@ -36,7 +37,7 @@ def gdpr_routes() -> list[Route]:
         app_route("POST", deletions, create_deletion, identify=_user, status=201),
         app_route("GET", f"{deletions}/{{tracking_id}}", get_deletion, identify=_user),
         app_route("DELETE", f"{deletions}/{{tracking_id}}", cancel_deletion, identify=_user),
-        Route("/gdpr-archives/{name}", download, methods=["GET"]),
+        Route("/gdpr-archives/{name}", answering(app_shape, subject_to_faults("/gdpr-archives", download))),
     ]
 
 
