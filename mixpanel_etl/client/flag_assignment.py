@@ -13,7 +13,10 @@ Context = Mapping[str, Any]
 
 
 def assign(flag: Flag, context: Context) -> Selected | None:
-    """The variant of a flag, None when the context is in no rollout. Cohorts and stickiness need Mixpanel.
+    """The variant of a flag, None when the context is in no rollout.
+
+    Who is in a cohort, and who sticks to an earlier variant, is known to Mixpanel only: a rollout for a cohort is taken
+    for nobody's here, where Mixpanel's own libraries take it for everybody's.
 
     Args:
         flag: its definition.
@@ -75,6 +78,8 @@ def _selected(flag: Flag, variant: Variant, *, is_qa_tester: bool) -> Selected:
 
 
 def _satisfied(rollout: Rollout, context: Context) -> bool:
+    if rollout.cohort_hash:
+        return False
     rule, definition = rollout.runtime_evaluation_rule, rollout.runtime_evaluation_definition
     if not rule and not definition:
         return True

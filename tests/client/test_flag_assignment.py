@@ -74,6 +74,12 @@ def test_without_the_value_that_tells_users_apart_there_is_no_variant() -> None:
     assert assign(everybody, {"distinct_id": "u1", "company": "acme"}) is not None
 
 
+def test_a_rollout_for_a_cohort_gives_nobody_a_variant_that_might_not_be_theirs() -> None:
+    everybody, cohort = Rollout(rollout_percentage=1), Rollout(rollout_percentage=1, cohort_hash="abc")
+    assert assign(flag(cohort), {"distinct_id": "u1"}) is None
+    assert assign(flag(cohort, everybody), {"distinct_id": "u1"}) is not None
+
+
 IS_PRO = {"==": [{"var": "plan"}, "Pro"]}
 
 

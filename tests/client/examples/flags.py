@@ -24,7 +24,14 @@ FLAG = {
     "workspace_id": 67890,
     "context": "device_id",
     "ruleset": {"variants": VARIANTS, "rollout": [ROLLOUT], "test": {"users": {"qa": "treatment"}}},
+    "serving_method": "server",
+    "tags": [],
     "content_type": "feature-flags",
+    "created": "2026-01-01T00:00:00Z",
+    "modified": "2026-01-02T00:00:00Z",
+    "creator_id": 1,
+    "creator_name": None,
+    "creator_email": None,
 }
 NEW = NewFlag(
     name="New Checkout",
