@@ -37,7 +37,9 @@ def _has_credentials() -> bool:
 
 
 def _dagster(port: int) -> int:
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "mixpanel_etl.definitions", "-p", str(port)]
+    workspace = Path(__file__).parents[2] / "workspace.yaml"
+    code = ["-w", str(workspace)] if workspace.exists() else ["-m", "mixpanel_etl.definitions"]
+    command = [sys.executable, "-m", "dagster", "dev", *code, "-p", str(port)]
     console.print(f"Dagster is starting: http://localhost:{port}")
     process = subprocess.Popen(command)  # noqa: S603 - our own interpreter and arguments
     try:

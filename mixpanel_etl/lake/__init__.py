@@ -3,6 +3,7 @@
 `ingest` turns the bytes of an export into published days of an `EventsTable`.
 """
 
+from mixpanel_etl.lake.columns import DESCRIPTIONS as DESCRIPTIONS
 from mixpanel_etl.lake.columns import ColumnType as ColumnType
 from mixpanel_etl.lake.columns import PromotedColumn as PromotedColumn
 from mixpanel_etl.lake.columns import event_schema as event_schema

@@ -34,6 +34,17 @@ CORE_SCHEMA = pa.schema(
 )
 #: Properties that fill these columns.
 _CORE_PROPERTIES = {"time", *ID_PROPERTIES.values(), "mp_processing_time_ms"}
+#: What the columns hold, for catalogues.
+DESCRIPTIONS = {
+    "event_name": "Name of the event.",
+    "time": "When it happened.",
+    "distinct_id": "Who did it, as Mixpanel resolved the identity when it was exported.",
+    "insert_id": "Mixpanel's key for deduplication; rows without one are never taken for copies.",
+    "device_id": "The device, before or without a known user.",
+    "user_id": "The known user.",
+    "processing_time": "When Mixpanel processed it: the watermark for late arrivals.",
+    "properties": "All properties as Mixpanel sent them, byte for byte (JSON).",
+}
 #: What makes two rows copies of one event; Mixpanel's raw export does not deduplicate (api-facts 1.4).
 DEDUP_KEY = ("event_name", "time", "distinct_id", "insert_id")
 

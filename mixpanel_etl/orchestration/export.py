@@ -11,7 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from mixpanel_etl.client import MixpanelError
-from mixpanel_etl.lake import EventsTable, LakeError, PromotedColumn, PublishedDay
+from mixpanel_etl.lake import DESCRIPTIONS, EventsTable, LakeError, PromotedColumn, PublishedDay
 from mixpanel_etl.orchestration.resource import MixpanelResource
 from mixpanel_etl.pull import MAX_DAYS, EventFilter, Progress, pull_events
 from mixpanel_etl.settings import DEFAULT_PREFIX, SettingsError
@@ -155,10 +155,13 @@ def _metadata(day: PublishedDay) -> dict[str, Any]:
 
 
 def _declared(export: Export) -> dict[str, Any]:
+    promoted = {column.name: f"Property {column.source}, where it is a {column.type}." for column in export.promoted}
+    descriptions = DESCRIPTIONS | promoted
     columns = [
         dg.TableColumn(
             column.name,
             str(column.type.storage_type if column.name == "properties" else column.type),
+            description=descriptions.get(column.name),
             constraints=dg.TableColumnConstraints(nullable=column.nullable),
         )
         for column in export.events_table().schema
