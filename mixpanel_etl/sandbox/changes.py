@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 import msgspec
@@ -19,12 +19,12 @@ SELECT distinct_id FROM events WHERE project_id = ? AND time_ms >= ? AND time_ms
 GROUP BY distinct_id ORDER BY min(seq) LIMIT ?"""
 
 
-def merge(store: Store, project_id: int, from_id: str, to_id: str) -> int:
-    """Give all events of `from_id` to `to_id`, as later exports show them: how many copies were rewritten.
+def merge(store: Store, project_id: int, owners: Mapping[str, str]) -> int:
+    """Give all events of each id to another, as later exports show them: how many copies were rewritten.
 
     Rewritten rows keep the old id in `$distinct_id_before_identity`, and their `mp_processing_time_ms`.
     """
-    return store.rewrite(project_id, from_id, lambda line: _with_identity(line, from_id, to_id))
+    return store.rewrite(project_id, owners, lambda owner, line: _with_identity(line, owner, owners[owner]))
 
 
 def late_lines(days: Days, rows: int, seed: int, timezone: str, now: datetime) -> Iterator[bytes]:
@@ -43,8 +43,8 @@ def change_store(state: State, project: Project, days: Days, fault: Fault | None
         now = state.clock.now()
         store.add(project_id, late_lines(days, fault.rows, seed, project.export_timezone, now))
     elif fault.kind == "merged_rows":
-        for (distinct_id,) in store.query(_DISTINCT_IDS, [project_id, *days.milliseconds, fault.rows]):
-            merge(store, project_id, distinct_id, f"merged-{distinct_id.removeprefix('$device:')}")
+        users = store.query(_DISTINCT_IDS, [project_id, *days.milliseconds, fault.rows])
+        merge(store, project_id, {user: f"merged-{user.removeprefix('$device:')}" for (user,) in users})
 
 
 class _Line(msgspec.Struct):

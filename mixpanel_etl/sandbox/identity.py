@@ -22,7 +22,6 @@ from mixpanel_etl.sandbox.state import State
 MAX_CLUSTER = 500
 IDENTITY_EVENTS = ("$identify", "$create_alias", "$merge")
 _DEVICE = "$device:"
-_ID_WITH_ROWS = "SELECT DISTINCT distinct_id FROM events WHERE project_id = ? AND list_contains(?, distinct_id)"
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 
 Properties = dict[str, Any]
@@ -75,8 +74,8 @@ class Identities:
     def rewrite(self, project_id: int) -> int:
         """Give stored rows the canonical ids of what was learned since the last time; how many."""
         ids = sorted(self._stale.pop(project_id, set()))
-        rows = self._state.store.query(_ID_WITH_ROWS, [project_id, ids]) if ids else []
-        return sum(merge(self._state.store, project_id, old, self.canonical(project_id, old)) for (old,) in rows)
+        owners = {distinct_id: self.canonical(project_id, distinct_id) for distinct_id in ids}
+        return merge(self._state.store, project_id, owners) if owners else 0
 
     def _join(self, project: Project, from_id: str, to_id: str) -> None:
         project_id, sent = project.project_id, from_id

@@ -155,19 +155,24 @@ class Store:
             while rows := cursor.fetchmany(_READ_ROWS):
                 yield from rows
 
-    def rewrite(self, project_id: int, distinct_id: str, change: Callable[[bytes], bytes]) -> int:
-        """Replace every line of a user (`time` in milliseconds) by what `change` makes of it, at once; how many."""
+    def rewrite(self, project_id: int, distinct_ids: Collection[str], change: Callable[[str, bytes], bytes]) -> int:
+        """Replace every line of these users by what `change` makes of id and line, at once; how many.
+
+        `time` is in milliseconds there.
+        """
+        users = [project_id, list(distinct_ids)]
         with self._writing:
             self._writer.begin()
             try:
-                lines = self._writer.execute(_LINES_OF_USER, [project_id, distinct_id]).fetchall()
-                self._writer.execute(_DELETE_USER, [project_id, distinct_id])
-                self._insert(project_id, [parse(change(line.rstrip(b"\n"))) for (line,) in lines])
+                rows = self._writer.execute(_LINES_OF_USERS, users).fetchall()
+                if rows:
+                    self._writer.execute(_DELETE_USERS, users)
+                    self._insert(project_id, [parse(change(owner, line.rstrip(b"\n"))) for owner, line in rows])
             except BaseException:
                 self._writer.rollback()
                 raise
             self._writer.commit()
-        return len(lines)
+        return len(rows)
 
     def delete_users(self, project_id: int, distinct_ids: Collection[str]) -> int:
         """Remove every copy of every event of these users; how many."""
@@ -207,9 +212,12 @@ FROM events
 WHERE project_id = ? AND time_ms >= ? AND time_ms < ? AND (?::VARCHAR[] IS NULL OR list_contains(?, event))
 LIMIT ?"""
 
-_LINES_OF_USER = "SELECT line(head, time_ms, tail) FROM events WHERE project_id = ? AND distinct_id = ? ORDER BY seq"
-_DELETE_USERS = "DELETE FROM events WHERE project_id = ? AND list_contains(?, distinct_id)"
-_DELETE_USER = "DELETE FROM events WHERE project_id = ? AND distinct_id = ?"
+_LINES_OF_USERS = """
+SELECT distinct_id, line(head, time_ms, tail)
+FROM events
+WHERE project_id = ? AND distinct_id IN (SELECT unnest(?::VARCHAR[]))
+ORDER BY seq"""
+_DELETE_USERS = "DELETE FROM events WHERE project_id = ? AND distinct_id IN (SELECT unnest(?::VARCHAR[]))"
 
 # The window sees keys only: the texts of a large project would not fit into memory beside it.
 _DEDUPLICATED = """

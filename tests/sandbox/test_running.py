@@ -54,6 +54,7 @@ def test_the_environment_points_at_a_project(sandbox: Sandbox) -> None:
         "MIXPANEL_EU_SERVICE_ACCOUNT_USERNAME": "me",
         "MIXPANEL_EU_SERVICE_ACCOUNT_SECRET": "s",
         "MIXPANEL_EU_PROJECT_TOKEN": "sandbox-token-7",
+        "MIXPANEL_EU_WORKSPACE_ID": "10000007",
         "MIXPANEL_EU_OAUTH_TOKEN": "sandbox-oauth-token",
         "MIXPANEL_EU_TIMEZONE": "Europe/Madrid",
         "MIXPANEL_EU_CREATED_BEFORE_2023": "true",
