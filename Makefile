@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check dev lock clean
+.PHONY: demo test check dev reference lock clean
 
 demo: .venv/installed  ## 250 days from a sandbox through Dagster into .demo/lake
 	@mixpanel-etl demo
@@ -28,6 +28,9 @@ dev: .venv/installed  ## Dagster's UI on http://localhost:3000
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
+
+reference: .venv/installed  ## after a change of the client's operations
+	python -m mixpanel_etl.client.reference > docs/reference.md
 
 lock:  ## after a change of the dependencies in pyproject.toml; needs uv
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header --no-annotate --output-file requirements.lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from mixpanel_etl.settings import Settings, SettingsError
 def dev(port: Annotated[int, typer.Option(help="Of the UI, on localhost.")] = 3000) -> None:
     """Run Dagster's webserver and daemon; against a sandbox with demo data when no credentials are set."""
     with told_plainly():
+        _check_free(port)
         if _has_credentials():
             os.environ.setdefault("DAGSTER_HOME", str(Path("dagster_home").absolute()))
             raise typer.Exit(_dagster(port))
@@ -25,6 +27,13 @@ def dev(port: Annotated[int, typer.Option(help="Of the UI, on localhost.")] = 30
         with demo_project(ROOT.absolute()):
             code = _dagster(port)
         raise typer.Exit(code)
+
+
+def _check_free(port: int) -> None:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        raise OSError(f"port {port} is taken; give another one with --port") from None
 
 
 def _has_credentials() -> bool:
