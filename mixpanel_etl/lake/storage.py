@@ -200,7 +200,8 @@ class S3:
         if self._connected is None:
             import s3fs  # half a second that nobody with a local lake should pay
 
-            self._connected = s3fs.S3FileSystem(use_listings_cache=False)
+            # A connection of its own: fsspec would hand out an earlier one, made from another environment.
+            self._connected = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
         return self._connected
 
     def uri(self, name: str) -> str:
