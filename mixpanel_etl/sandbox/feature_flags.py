@@ -24,6 +24,7 @@ from mixpanel_etl.sandbox.state import State
 MAX_ACTIVE = {"free": 50, "growth": 200, "enterprise": 1000}
 _ACCEPTS: tuple[Kind, ...] = ("project_secret", "service_account", "project_token")
 _DEFINED = ("id", "name", "key", "status", "project_id", "workspace_id", "context", "ruleset")
+_VARIANT = ("key", "value", "is_control", "is_sticky", "split")
 _EXPERIMENT = ("experiment_id", "is_experiment_active")
 _OPTIONAL = (*_EXPERIMENT, "hash_salt")
 
@@ -53,7 +54,14 @@ def evaluate(call: Call) -> object:
 
 
 def definitions(call: Call) -> object:
-    return {"flags": [{**_of(flag, _DEFINED), **_present(flag, _OPTIONAL)} for flag in _enabled(call)]}
+    return {"flags": [_definition(flag) for flag in _enabled(call)]}
+
+
+def _definition(flag: Mapping[str, Any]) -> dict[str, Any]:
+    """What an evaluation needs; descriptions are for those who manage flags."""
+    variants = [_of(variant, _VARIANT) for variant in flag["ruleset"]["variants"]]
+    ruleset = {**flag["ruleset"], "variants": variants}
+    return {**_of(flag, _DEFINED), "ruleset": ruleset, **_present(flag, _OPTIONAL)}
 
 
 def _enabled(call: Call) -> list[dict[str, Any]]:
