@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 import requests
 import typer
@@ -30,8 +31,8 @@ def doctor() -> None:
     with Mixpanel(settings, deadline=30) as mixpanel:
         for name, check in _checks(settings, mixpanel):
             try:
-                console.print(f"[green]ok   [/] {name}: {check()}", highlight=False)
-            except (_Wrong, MixpanelError, LakeError, SettingsError, OSError, requests.RequestException) as error:
+                console.print(f"[green]ok   [/] {name}: {check()}", highlight=False, soft_wrap=True)
+            except (_Wrong, MixpanelError, LakeError, SettingsError, OSError) as error:
                 wrong += 1
                 console.print(f"[red]wrong[/] {name}: ", end="")
                 console.print(str(error), markup=False, highlight=False, soft_wrap=True)
@@ -64,7 +65,11 @@ def _credentials(settings: Settings, mixpanel: Mixpanel) -> str:
 def _clock(settings: Settings) -> str:
     url = url_of("app", "/me", region=settings.region, base_url=settings.base_url)
     # Without credentials: any answer, also a refusal, carries the server's time.
-    answer = requests.get(url, timeout=10, allow_redirects=False)
+    try:
+        answer = requests.get(url, timeout=10, allow_redirects=False)
+    except requests.RequestException:
+        host = urlsplit(url).netloc
+        raise _Wrong(f"{host} cannot be reached; check the network, proxy variables and MIXPANEL_REGION") from None
     if "Date" not in answer.headers:
         return "not compared: the server does not tell its time"
     apart = abs(parsedate_to_datetime(answer.headers["Date"]) - datetime.now(UTC))
