@@ -52,6 +52,19 @@ def strict(schema: Schema, root: Schema, *, closed: bool = True, seen: tuple[str
     return {"anyOf": [result, {"type": "null"}]} if schema.get("nullable") else result
 
 
+def like(example: Any) -> Schema:
+    """The schema of an example: its fields, all of them and no others, and their types; a number as a name is an id."""
+    if isinstance(example, list):
+        return {"type": "array", "items": {"anyOf": [like(element) for element in example]}}
+    if not isinstance(example, dict):
+        return {"type": {str: "string", bool: "boolean", int: "integer", float: "number"}[type(example)]}
+    ids = {key: value for key, value in example.items() if key.isdigit()}
+    if ids:
+        return {"type": "object", "additionalProperties": {"anyOf": [like(value) for value in ids.values()]}}
+    properties = {key: like(value) for key, value in example.items()}
+    return {"type": "object", "properties": properties, "required": list(example), "additionalProperties": False}
+
+
 def referred(name: str, root: Schema) -> Schema:
     found: Any = root
     for part in name.removeprefix("#/").split("/"):
