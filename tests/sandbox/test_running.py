@@ -134,6 +134,8 @@ def test_in_the_foreground_it_says_what_to_export_and_ends_cleanly(tmp_path: Pat
     events = tmp_path / "events.jsonl"
     events.write_bytes(line() + b"\n" + line() + b"\n")
     script = (
+        # As in a terminal; whoever runs the tests in the background hands SIGINT down as ignored.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from datetime import date; from pathlib import Path; from mixpanel_etl.sandbox import serve\n"
         f"serve(port=0, load=[Path({str(events)!r})], generate=100, from_date=date(2024, 1, 1),"
         " to_date=date(2024, 1, 2), say=lambda text: print(text, flush=True))"
@@ -155,5 +157,8 @@ def test_in_the_foreground_it_says_what_to_export_and_ends_cleanly(tmp_path: Pat
         overview = requests.get(f"{variables['MIXPANEL_BASE_URL']}/sandbox", timeout=10).json()
         assert overview["projects"][0]["events"] == 102
         process.send_signal(ending)
-        assert process.wait(10) == 0
+        try:
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
     assert not list(temporary.iterdir())
