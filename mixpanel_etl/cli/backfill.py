@@ -10,7 +10,7 @@ import typer
 from dagster.components.definitions import LazyDefinitions
 from rich.progress import track
 
-from mixpanel_etl.cli.shared import FromDate, ToDate, console, errors, told_plainly
+from mixpanel_etl.cli.shared import FromDate, ToDate, console, errors, told_plainly, use_dagster_home
 from mixpanel_etl.orchestration.backfill import Backfill, BackfillError, Which
 
 
@@ -77,6 +77,7 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
 
 
 def _instance() -> dg.DagsterInstance:
+    use_dagster_home()
     try:
         return dg.DagsterInstance.get()
     except dg.DagsterError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mixpanel_etl.cli.demo import ROOT, demo_project
-from mixpanel_etl.cli.shared import console, told_plainly
+from mixpanel_etl.cli.shared import console, told_plainly, use_dagster_home
 from mixpanel_etl.settings import Settings, SettingsError
 
 
@@ -21,7 +20,7 @@ def dev(port: Annotated[int, typer.Option(help="Of the UI, on localhost.")] = 30
     with told_plainly():
         _check_free(port)
         if _has_credentials():
-            os.environ.setdefault("DAGSTER_HOME", str(Path("dagster_home").absolute()))
+            use_dagster_home()
             raise typer.Exit(_dagster(port))
         console.print("no credentials are set: using a sandbox with generated events")
         with demo_project(ROOT.absolute()):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +23,13 @@ errors = Console(stderr=True)
 DATES = ["%Y-%m-%d"]
 FromDate = Annotated[datetime, typer.Option("--from", formats=DATES, help="First day, YYYY-MM-DD.")]
 ToDate = Annotated[datetime, typer.Option("--to", formats=DATES, help="Last day, included.")]
+
+
+def use_dagster_home() -> None:
+    """Without DAGSTER_HOME, the `dagster_home` of a clone of this repository is the instance, if this is one."""
+    home = Path("dagster_home").absolute()
+    if (home / "dagster.yaml").exists():
+        os.environ.setdefault("DAGSTER_HOME", str(home))
 
 
 @contextmanager
