@@ -25,7 +25,7 @@ from mixpanel_etl.lake.errors import ExportError, MalformedLine, TerminatedEarly
 from mixpanel_etl.lake.window import MS_PER_DAY
 
 #: Bytes of decompressed lines that are decoded at once: some thousand events.
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 2 << 20
 #: Below this a `time` is in seconds, above in milliseconds: the year 5138, or the 3rd of March 1973 (api-facts C4).
 _SECONDS_BELOW = 100_000_000_000
 #: The end of the year 9999: what is later, or before 1970, belongs to no day.
