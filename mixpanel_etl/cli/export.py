@@ -40,13 +40,14 @@ def export(
             if last > (today := mixpanel.transport.today()):
                 raise ConfigurationError(f"--to {last} is in the future: in the project's time zone today is {today}")
             task = progress.add_task("export", total=len(days), rows=0, megabytes=0.0, rate=0.0)
-            before = [0, 0, 0]
+            earlier = latest = 0  # rows of the requests before this one, and of this one
 
             def advance(pulled: Pulled) -> None:
-                if pulled.rows < before[1]:
-                    before[0] += before[1]
-                before[1], before[2] = pulled.rows, pulled.wire_bytes
-                rows, seconds = before[0] + pulled.rows, progress.tasks[task].elapsed or 1
+                nonlocal earlier, latest
+                if pulled.rows < latest:
+                    earlier += latest
+                latest = pulled.rows
+                rows, seconds = earlier + latest, progress.tasks[task].elapsed or 1
                 progress.update(task, rows=rows, megabytes=pulled.wire_bytes / 1e6, rate=rows / seconds)
 
             only = EventFilter(tuple(event or ()), where)

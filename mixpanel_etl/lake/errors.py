@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
 
 
@@ -64,11 +63,11 @@ class DayShrinks(LakeError):
 
 
 class ForeignFile(LakeError):
-    """The file in the lake came from another project or filter: two exports write to one table."""
+    """The file in the lake came from another project: two exports write to one table."""
 
-    def __init__(self, uri: str, differences: Sequence[str]) -> None:
+    def __init__(self, uri: str, difference: str) -> None:
         super().__init__(
-            f"{uri} was written by another export ({'; '.join(differences)}). "
+            f"{uri} was written by another export ({difference}). "
             "Give each export a `table` of its own, or move the old files away"
         )
 

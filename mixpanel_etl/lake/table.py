@@ -131,5 +131,5 @@ class EventsTable:
 def _is_newer(present: PublishedDay, provenance: Provenance) -> bool:
     there = present.request
     if there.get("project_id") and provenance.project_id and there["project_id"] != provenance.project_id:
-        raise ForeignFile(present.uri, [f"project {there['project_id']}, not {provenance.project_id}"])
+        raise ForeignFile(present.uri, f"project {there['project_id']}, not {provenance.project_id}")
     return bool(there) and datetime.fromisoformat(there["requested_at"]) > provenance.requested_at
