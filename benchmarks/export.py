@@ -72,12 +72,13 @@ def exported(events: int, days: int) -> Path:
 
 def _ours(source: Path, days: int) -> Callable[[], int]:
     from mixpanel_etl.client import gunzip
-    from mixpanel_etl.lake import EventsTable, Provenance, Window, ingest
+    from mixpanel_etl.lake import EventsTable, ExportProvenance, Window, ingest
 
     def work() -> int:
         window = Window(FIRST, FIRST + timedelta(days=days - 1))
         with tempfile.TemporaryDirectory(dir=DATA) as lake:
-            published = ingest(gunzip(_chunks(source)), EventsTable(lake), Provenance(datetime.now(UTC), window))
+            provenance = ExportProvenance(requested_at=datetime.now(UTC), window=window)
+            published = ingest(gunzip(_chunks(source)), EventsTable(lake), provenance)
             return sum(day.rows + day.duplicates for day in published)
 
     return work

@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     base_url: str | None = None
     budget_url: str | None = Field(default=None, repr=False)  # may hold a database password
     lake: Annotated[str, Field(min_length=1)] = ".lake"
+    warehouse_url: SecretStr | None = None  # may hold a database password
     start_date: date = date(2024, 1, 1)
 
     _prefix: str = PrivateAttr(default=DEFAULT_PREFIX)

@@ -56,3 +56,24 @@ def client(mixpanel: Sandbox) -> Iterator[Mixpanel]:
 @pytest.fixture
 def table(mixpanel: Sandbox) -> EventsTable:
     return EventsTable(Settings.load().lake)
+
+
+@pytest.fixture
+def s3_lake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """The URI of a lake in a bucket of a real S3 API on localhost."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="events")
+    yield f"s3://events/{tmp_path.name}"
+    server.stop()

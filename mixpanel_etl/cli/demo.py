@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import dagster as dg
 import typer
@@ -18,17 +14,11 @@ from rich.table import Table
 from mixpanel_etl.cli.backfill import run
 from mixpanel_etl.cli.shared import console, told_plainly
 from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.demo.project import ROOT, demo_project
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.orchestration.backfill import Backfill
 from mixpanel_etl.pull import reconcile
 from mixpanel_etl.settings import Settings
-
-if TYPE_CHECKING:
-    from mixpanel_etl.sandbox import Sandbox
-
-_DAYS = 250
-_EVENTS = 300_000
-ROOT = Path(".demo")
 
 
 def demo(root: Annotated[Path, typer.Option(help="Folder for the demo's lake and Dagster home.")] = ROOT) -> None:
@@ -43,37 +33,6 @@ def demo(root: Annotated[Path, typer.Option(help="Folder for the demo's lake and
             seconds = time.perf_counter() - started
         exports = sum(request.path.endswith("/export") for request in sandbox.requests)
         _report(Settings.load(), first, last, seconds, exports)
-
-
-@contextmanager
-def demo_project(root: Path) -> Iterator[tuple[Sandbox, date, date]]:
-    """A sandbox with 250 days of events, and an environment in which the package uses it and `root`."""
-    from mixpanel_etl.sandbox import Sandbox
-
-    last = datetime.now(UTC).date() - timedelta(days=1)
-    first = last - timedelta(days=_DAYS - 1)
-    home = root / "dagster_home"
-    home.mkdir(parents=True, exist_ok=True)
-    careful = Path(__file__).parents[2] / "dagster_home" / "dagster.yaml"
-    if careful.exists():  # in a clone; an installed package has Dagster's defaults
-        shutil.copy(careful, home)
-    # Each sandbox begins with a fresh hour, so what an earlier one was asked does not count.
-    (root / "budget.sqlite").unlink(missing_ok=True)
-    with console.status(f"generating {_EVENTS:,} events, {first} to {last}"):
-        sandbox = Sandbox().start()
-        sandbox.generate(_EVENTS, first, last)
-    os.environ |= {
-        **sandbox.environment(),
-        "MIXPANEL_LAKE": str(root / "lake"),
-        "MIXPANEL_START_DATE": str(first),
-        "MIXPANEL_BUDGET_URL": str(root / "budget.sqlite"),
-        "DAGSTER_HOME": str(home),
-    }
-    os.chdir(root)  # a `.env` beside the user's own project is not the demo's
-    try:
-        yield sandbox, first, last
-    finally:
-        sandbox.stop()
 
 
 def _report(settings: Settings, first: date, last: date, seconds: float, exports: int) -> None:

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from mixpanel_etl.cli.demo import ROOT, demo_project
 from mixpanel_etl.cli.shared import console, told_plainly, use_dagster_home
+from mixpanel_etl.demo.project import ROOT, demo_project
 from mixpanel_etl.settings import Settings, SettingsError
 
 
@@ -21,10 +21,10 @@ def dev(port: Annotated[int, typer.Option(help="Of the UI, on localhost.")] = 30
         _check_free(port)
         if _has_credentials():
             use_dagster_home()
-            raise typer.Exit(_dagster(port))
+            raise typer.Exit(_dagster(port, _definitions()))
         console.print("no credentials are set: using a sandbox with generated events")
         with demo_project(ROOT.absolute()):
-            code = _dagster(port)
+            code = _dagster(port, ["-m", "mixpanel_etl.definitions", "-m", "mixpanel_etl.demo.definitions"])
         raise typer.Exit(code)
 
 
@@ -44,10 +44,13 @@ def _has_credentials() -> bool:
     return True
 
 
-def _dagster(port: int) -> int:
+def _definitions() -> list[str]:
     workspace = Path(__file__).parents[2] / "workspace.yaml"
-    code = ["-w", str(workspace)] if workspace.exists() else ["-m", "mixpanel_etl.definitions"]
-    command = [sys.executable, "-m", "dagster", "dev", *code, "-p", str(port)]
+    return ["-w", str(workspace)] if workspace.exists() else ["-m", "mixpanel_etl.definitions"]
+
+
+def _dagster(port: int, definitions: list[str]) -> int:
+    command = [sys.executable, "-m", "dagster", "dev", *definitions, "-p", str(port)]
     console.print(f"Dagster is starting: http://localhost:{port}")
     process = subprocess.Popen(command)  # noqa: S603 - our own interpreter and arguments
     try:

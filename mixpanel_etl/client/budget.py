@@ -10,6 +10,7 @@ import hashlib
 import math
 import random
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ class Budgets:
         self._settings = settings
         self._waiter = waiter
         self._store: Store | None = None
-        self._opening = threading.Lock()
+        self._lock = threading.Lock()
+        self._spent: Counter[str] = Counter()
 
     def acquire(self, request: Request, deadline_at: float) -> Release:
         """Wait until a request may be sent. Call what is returned when its response has been read.
@@ -75,6 +77,8 @@ class Budgets:
                 for name in request.operation.budgets:
                     held.append(self._take_place(name, request, deadline_at))
                 self._count(request, deadline_at)
+            with self._lock:
+                self._spent.update(request.operation.budgets)
         except BaseException:
             release()
             raise
@@ -97,6 +101,10 @@ class Budgets:
             seconds=longest.seconds,
             free_at=self._waiter.clock.now() + timedelta(seconds=wait),
         )
+
+    def spent(self, name: str) -> int:
+        """Requests that were sent through this object and counted in a budget."""
+        return self._spent[name]
 
     def key(self, name: str, limits: Limits, unit: str) -> str:
         """Names a bucket: no secret in it, and short enough for PostgreSQL to tell one table from another."""
@@ -181,7 +189,7 @@ class Budgets:
         return f"project {self._settings.project_id or '(no number set)'}"
 
     def _opened(self) -> Store:
-        with self._opening:
+        with self._lock:
             if self._store is None:
                 self._store = open_store(self._settings.budget_location, self._waiter.clock.now)
             return self._store

@@ -115,3 +115,7 @@ class Mixpanel:
     def budget(self, name: str) -> Usage:
         """What all processes of this deployment have used of a budget (`export`, `query`), and what is left."""
         return self.budgets.usage(name)
+
+    def spent(self, name: str) -> int:
+        """How many requests this client has sent that count in a budget, second tries included."""
+        return self.budgets.spent(name)

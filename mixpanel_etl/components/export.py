@@ -8,6 +8,7 @@ from typing import Annotated
 
 import dagster as dg
 
+from mixpanel_etl.components.fields import EnvPrefix, Lake
 from mixpanel_etl.lake import ColumnType, ConfigurationError, PromotedColumn
 from mixpanel_etl.orchestration import Export, MixpanelResource, export_definitions
 from mixpanel_etl.pull import EventFilter
@@ -30,17 +31,9 @@ class MixpanelExport(dg.Component, dg.Resolvable):
     """
 
     asset: Annotated[dg.ResolvedAssetSpec, dg.Resolver.default(description="Key, group, owners, tags, description.")]
-    env_prefix: Annotated[
-        str,
-        dg.Resolver.default(
-            description="What the project's environment variables begin with; another project has another.",
-            examples=["MIXPANEL_EU_"],
-        ),
-    ] = DEFAULT_PREFIX
+    env_prefix: EnvPrefix = DEFAULT_PREFIX
     table: Annotated[str, dg.Resolver.default(description="Folder of the lake. Each export has its own.")] = "events"
-    lake: Annotated[
-        str | None, dg.Resolver.default(description="Path or s3:// URI; by default the variable MIXPANEL_LAKE.")
-    ] = None
+    lake: Lake = None
     start_date: Annotated[
         str | None,
         dg.Resolver.default(description="First day, YYYY-MM-DD; by default the variable MIXPANEL_START_DATE."),

@@ -1,13 +1,13 @@
 """Mixpanel's events as Parquet files, on a disk or S3. Knows no Dagster and no HTTP.
 
-`ingest` turns the bytes of an export into published days of an `EventsTable`.
+`ingest` turns the bytes of an export into published days of an `EventsTable`. Everything else is a `Table`.
 """
 
 from mixpanel_etl.lake.columns import DESCRIPTIONS as DESCRIPTIONS
 from mixpanel_etl.lake.columns import ColumnType as ColumnType
 from mixpanel_etl.lake.columns import PromotedColumn as PromotedColumn
 from mixpanel_etl.lake.columns import event_schema as event_schema
-from mixpanel_etl.lake.dayfile import Provenance as Provenance
+from mixpanel_etl.lake.dayfile import ExportProvenance as ExportProvenance
 from mixpanel_etl.lake.dayfile import PublishedDay as PublishedDay
 from mixpanel_etl.lake.errors import ConfigurationError as ConfigurationError
 from mixpanel_etl.lake.errors import DaysHeldBack as DaysHeldBack
@@ -19,5 +19,9 @@ from mixpanel_etl.lake.errors import OutsideWindow as OutsideWindow
 from mixpanel_etl.lake.errors import TerminatedEarly as TerminatedEarly
 from mixpanel_etl.lake.errors import UnreadableFile as UnreadableFile
 from mixpanel_etl.lake.ingest import ingest as ingest
+from mixpanel_etl.lake.partitions import Partition as Partition
+from mixpanel_etl.lake.partitions import Table as Table
+from mixpanel_etl.lake.provenance import Provenance as Provenance
+from mixpanel_etl.lake.storage import Storage as Storage
 from mixpanel_etl.lake.table import EventsTable as EventsTable
 from mixpanel_etl.lake.window import Window as Window

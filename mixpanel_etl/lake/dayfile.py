@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import IO, Any
 
@@ -12,41 +11,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mixpanel_etl.lake.provenance import Provenance, read_record, write_record
+from mixpanel_etl.lake.rows import ROW_GROUP_ROWS, row_groups
 from mixpanel_etl.lake.window import Window
 
-#: A row group: few enough rows to skip by statistics and to hold in memory, enough to compress.
-ROW_GROUP_ROWS = 65_536
-ROW_GROUP_BYTES = 6 << 20
-_METADATA_KEY = "mixpanel_etl"
 
-
-@dataclass(frozen=True)
-class Provenance:
-    """Which request and run wrote a file; kept in the file's metadata.
+@dataclass(frozen=True, kw_only=True)
+class ExportProvenance(Provenance):
+    """Which export wrote the file of a day.
 
     Attributes:
-        requested_at: when the export was asked for (UTC). Of two publications of a day the later request wins.
         window: the days of the request, and the zone in which they were cut.
-        run_id: the run that wrote it; a retry of that run skips the day.
-        project_id: of Mixpanel, where known.
         events: names that the request was restricted to; empty for all.
         where: expression that the request was restricted by.
-        version: of this package.
     """
 
-    requested_at: datetime
     window: Window
-    run_id: str = ""
-    project_id: int | None = None
     events: Sequence[str] = ()
     where: str | None = None
-    version: str = ""
 
     def plain(self) -> dict[str, Any]:
-        """As JSON holds it: dates and times in ISO form, the window as `from_date`, `to_date` and `zone`."""
+        """As JSON holds it: times in ISO form, the window as `from_date`, `to_date` and `zone`."""
         return {
-            **{key: value for key, value in asdict(self).items() if key != "window"},
-            "requested_at": self.requested_at.isoformat(),
+            **{key: value for key, value in super().plain().items() if key != "window"},
             "from_date": str(self.window.first),
             "to_date": str(self.window.last),
             "zone": self.window.zone,
@@ -59,7 +46,7 @@ class PublishedDay:
 
     Attributes:
         duplicates: copies left out when the day was written.
-        request: the `Provenance` in its plain form; empty for a file that this package did not write.
+        request: the `ExportProvenance` in its plain form; empty for a file that this package did not write.
     """
 
     day: date
@@ -74,7 +61,7 @@ class PublishedDay:
 
 
 def write_day(
-    path: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema, provenance: Provenance, duplicates: int
+    path: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema, provenance: ExportProvenance, duplicates: int
 ) -> int:
     """Write the file of a day.
 
@@ -99,26 +86,12 @@ def write_day(
         use_dictionary=[name for name in indexed if name not in unique],
         write_statistics=indexed,
     ) as writer:
-        for rows in _row_groups(batches):
+        for rows in row_groups(batches):
             writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
             seen.note(rows)
         record = {"duplicates": duplicates, "request": provenance.plain(), **seen.times}
-        writer.add_key_value_metadata({_METADATA_KEY: json.dumps(record, ensure_ascii=False, default=str)})
+        write_record(writer, record)
     return seen.rows
-
-
-def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The batches put together: the writer makes (at least) one row group of whatever it is given."""
-    held: list[pa.RecordBatch] = []
-    size = 0
-    for batch in batches:
-        held.append(batch)
-        size += batch.nbytes
-        if size >= ROW_GROUP_BYTES:
-            yield pa.Table.from_batches(held)
-            held, size = [], 0
-    if held:
-        yield pa.Table.from_batches(held)
 
 
 class _Seen:
@@ -144,7 +117,7 @@ def read_day(handle: IO[bytes], day: date, uri: str) -> PublishedDay:
     """What a day's file says of itself; only its footer is read."""
     size = handle.seek(0, 2)
     footer = pq.read_metadata(handle)
-    record = json.loads((footer.metadata or {}).get(_METADATA_KEY.encode(), b"{}"))
+    record = read_record(footer)
     times = {name: _moment(record.get(name)) for name in ("first_time", "last_time", "newest_processing_time")}
     return PublishedDay(
         day=day,

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mixpanel_etl.lake.columns import JSON, TIMESTAMP
-from mixpanel_etl.lake.dayfile import Provenance, PublishedDay
+from mixpanel_etl.lake.dayfile import ExportProvenance, PublishedDay
 from mixpanel_etl.lake.decode import decode, whole_lines
 from mixpanel_etl.lake.errors import DaysHeldBack, DayShrinks, OutsideWindow
 from mixpanel_etl.lake.shuffle import Shuffle
@@ -26,7 +26,7 @@ _WRITERS = min(2, os.cpu_count() or 1)
 def ingest(
     chunks: Iterable[bytes],
     table: EventsTable,
-    provenance: Provenance,
+    provenance: ExportProvenance,
     *,
     skip: Iterable[date] = (),
     allow_shrink: bool = False,

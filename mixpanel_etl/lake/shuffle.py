@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake.dayfile import Provenance, write_day
+from mixpanel_etl.lake.dayfile import ExportProvenance, write_day
 from mixpanel_etl.lake.dedup import copies
 from mixpanel_etl.lake.spill import Spill
 from mixpanel_etl.lake.storage import Draft, Storage
@@ -50,7 +50,7 @@ class Shuffle:
         provenance: goes into the files.
     """
 
-    def __init__(self, storage: Storage, schema: pa.Schema, provenance: Provenance) -> None:
+    def __init__(self, storage: Storage, schema: pa.Schema, provenance: ExportProvenance) -> None:
         self._storage = storage
         self._schema = schema
         self._provenance = provenance

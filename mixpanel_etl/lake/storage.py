@@ -47,6 +47,9 @@ class Storage(Protocol):
     def names(self, folder: str, suffix: str) -> list[str]:
         """The files below a folder whose names end so, sorted."""
 
+    def remove(self, name: str) -> None:
+        """Remove a file; harmless when there is none."""
+
     def probe(self) -> None:
         """Write a file and remove it again.
 
@@ -101,6 +104,9 @@ class Disk:
     def names(self, folder: str, suffix: str) -> list[str]:
         found = (self._root / folder).rglob(f"*{suffix}")
         return sorted(str(path.relative_to(self._root)) for path in found if not path.name.startswith("."))
+
+    def remove(self, name: str) -> None:
+        (self._root / name).unlink(missing_ok=True)
 
     def probe(self) -> None:
         with self.draft("probe") as draft:
@@ -216,6 +222,10 @@ class S3:
         with _os_errors(self.uri(folder)):
             found = self.fs.find(f"{self._prefix}/{folder}")
         return sorted(path.removeprefix(f"{self._prefix}/") for path in found if path.endswith(suffix))
+
+    def remove(self, name: str) -> None:
+        with _os_errors(self.uri(name)), suppress(FileNotFoundError):
+            self.fs.rm_file(self.uri(name))
 
     def probe(self) -> None:
         with _os_errors(self.uri(".probe")):

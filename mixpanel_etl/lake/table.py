@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixpanel_etl.lake.columns import PromotedColumn, event_schema
-from mixpanel_etl.lake.dayfile import Provenance, PublishedDay, read_day
-from mixpanel_etl.lake.errors import DayShrinks, ForeignFile, UnreadableFile
+from mixpanel_etl.lake.dayfile import ExportProvenance, PublishedDay, read_day
+from mixpanel_etl.lake.errors import DayShrinks, UnreadableFile
+from mixpanel_etl.lake.provenance import is_newer
 from mixpanel_etl.lake.storage import Draft, Storage, storage
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class EventsTable:
         return frame.with_columns(pl.col("properties").ext.storage())
 
     def publish(
-        self, day: date, draft: Draft, rows: int, provenance: Provenance, *, allow_shrink: bool = False
+        self, day: date, draft: Draft, rows: int, provenance: ExportProvenance, *, allow_shrink: bool = False
     ) -> PublishedDay:
         """Make a finished draft the file of its day, in one step.
 
@@ -114,7 +115,7 @@ class EventsTable:
         """
         with self.storage.exclusive(self._file(day)):
             present = self.day(day)
-            if present and _is_newer(present, provenance):
+            if present and is_newer(present.uri, present.request, provenance):
                 return present
             if present and rows < present.rows and not allow_shrink:
                 raise DayShrinks(day, (present.rows, rows))
@@ -126,10 +127,3 @@ class EventsTable:
 
     def _file(self, day: date) -> str:
         return f"{self.name}/date={day}/events.parquet"
-
-
-def _is_newer(present: PublishedDay, provenance: Provenance) -> bool:
-    there = present.request
-    if there.get("project_id") and provenance.project_id and there["project_id"] != provenance.project_id:
-        raise ForeignFile(present.uri, f"project {there['project_id']}, not {provenance.project_id}")
-    return bool(there) and datetime.fromisoformat(there["requested_at"]) > provenance.requested_at

@@ -10,11 +10,11 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from mixpanel_etl.client import MixpanelError
-from mixpanel_etl.lake import DESCRIPTIONS, EventsTable, LakeError, PromotedColumn, PublishedDay
+from mixpanel_etl.lake import DESCRIPTIONS, EventsTable, PromotedColumn, PublishedDay
+from mixpanel_etl.orchestration.metadata import declared_table
+from mixpanel_etl.orchestration.recording import Metadata, recorded
 from mixpanel_etl.orchestration.resource import MixpanelResource
 from mixpanel_etl.pull import MAX_DAYS, EventFilter, Progress, pull_events
-from mixpanel_etl.settings import DEFAULT_PREFIX, SettingsError
 
 _SECONDS_BETWEEN_PROGRESS = 15
 
@@ -62,8 +62,7 @@ class Export:
     @property
     def pool(self) -> str:
         """One for all exports of a project: what they share is its budget."""
-        prefix = self.mixpanel.env_prefix.lower().rstrip("_")
-        return f"{prefix or DEFAULT_PREFIX.lower().rstrip('_')}_export"
+        return self.mixpanel.pool("export")
 
 
 class ExportConfig(dg.Config):
@@ -93,25 +92,14 @@ def export_asset(export: Export) -> dg.AssetsDefinition:
         pool=export.pool,
     )
     def events(context: dg.AssetExecutionContext, config: ExportConfig) -> dg.MaterializeResult[Any]:
-        done: dict[str, dict[str, Any]] = {}
-        try:
-            with _failures_that_say_what_to_do():
-                _pull(context, export, export.allow_shrink or config.allow_shrink, done)
-        except BaseException:
-            # Not only exceptions: a run that is terminated keeps what it published, too.
-            for day, metadata in done.items():
-                context.log_event(dg.AssetMaterialization(export.spec.key, partition=day, metadata=metadata))
-            raise
-        for day, metadata in done.items():
-            context.add_asset_metadata(metadata, partition_key=day)
+        with recorded(context, export.spec.key) as done:
+            _pull(context, export, export.allow_shrink or config.allow_shrink, done)
         return dg.MaterializeResult()
 
     return events
 
 
-def _pull(
-    context: dg.AssetExecutionContext, export: Export, allow_shrink: bool, done: dict[str, dict[str, Any]]
-) -> None:
+def _pull(context: dg.AssetExecutionContext, export: Export, allow_shrink: bool, done: dict[str, Metadata]) -> None:
     table = export.events_table()
     days = [date.fromisoformat(key) for key in context.partition_keys]
     run_id = context.run.root_run_id or context.run.run_id
@@ -139,7 +127,7 @@ def _published_by(run_id: str, table: EventsTable, days: Sequence[date]) -> list
     return [day for day in found if day and day.request.get("run_id") == run_id]
 
 
-def _metadata(day: PublishedDay) -> dict[str, Any]:
+def _metadata(day: PublishedDay) -> Metadata:
     times = {
         "first_event": day.first_time,
         "last_event": day.last_time,
@@ -157,19 +145,9 @@ def _metadata(day: PublishedDay) -> dict[str, Any]:
 def _declared(export: Export) -> dict[str, Any]:
     promoted = {column.name: f"Property {column.source}, where it is a {column.type}." for column in export.promoted}
     descriptions = DESCRIPTIONS | promoted
-    columns = [
-        dg.TableColumn(
-            column.name,
-            str(column.type.storage_type if column.name == "properties" else column.type),
-            description=descriptions.get(column.name),
-            constraints=dg.TableColumnConstraints(nullable=column.nullable),
-        )
-        for column in export.events_table().schema
-    ]
+    table = export.events_table()
     return {
-        "dagster/column_schema": dg.TableSchema(columns),
-        "dagster/storage_kind": "parquet",
-        "dagster/uri": dg.MetadataValue.path(export.events_table().uri),
+        **declared_table(table.uri, table.schema, descriptions),
         **export.spec.metadata,
     }
 
@@ -188,14 +166,3 @@ def _every(seconds: float, tell: Callable[[Progress], None]) -> Callable[[Progre
 
 def _sentence(progress: Progress) -> str:
     return f"{progress.window}: {progress.rows:,} events so far, {progress.wire_bytes / 1e6:,.1f} MB received"
-
-
-class _failures_that_say_what_to_do:  # noqa: N801 - reads as what it does
-    """Turns our own errors into a `dg.Failure` that shows their advice and is not tried again without a change."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, MixpanelError | LakeError | SettingsError):
-            raise dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error

@@ -30,6 +30,11 @@ class MixpanelResource(dg.ConfigurableResource[Mixpanel]):
         description="What the variables of this project begin with: MIXPANEL_ by default, MIXPANEL_EU_ for another.",
     )
 
+    def pool(self, budget: str) -> str:
+        """The Dagster pool of all assets that draw on one of the project's budgets, as `mixpanel_export`."""
+        prefix = self.env_prefix.lower().rstrip("_")
+        return f"{prefix or DEFAULT_PREFIX.lower().rstrip('_')}_{budget}"
+
     def settings(self) -> Settings:
         """The settings as they are in this process.
 

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from importlib.metadata import version
 
 from mixpanel_etl.client import IncompleteResponse, Mixpanel
-from mixpanel_etl.lake import DaysHeldBack, EventsTable, Provenance, PublishedDay, TerminatedEarly, Window, ingest
+from mixpanel_etl.lake import DaysHeldBack, EventsTable, ExportProvenance, PublishedDay, TerminatedEarly, Window, ingest
 
 #: Days that Mixpanel exports in one request (specification 4).
 MAX_DAYS = 100
@@ -76,14 +75,13 @@ def pull_events(
     def export(window: Window) -> Iterator[PublishedDay]:
         names = only.events or None
         with mixpanel.export(window.first, window.last, events=names, where=only.where) as stream:
-            provenance = Provenance(
+            provenance = ExportProvenance(
                 requested_at=stream.requested_at,
                 window=window,
                 run_id=run_id,
                 project_id=mixpanel.settings.project_id,
                 events=only.events,
                 where=only.where,
-                version=version("mixpanel_etl"),
             )
             rows = 0
 

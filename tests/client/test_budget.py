@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from mixpanel_etl.client import BudgetExhausted, BudgetUnavailable, InvalidRequest, Mixpanel, Wait
+from mixpanel_etl.client import BudgetExhausted, BudgetUnavailable, Clock, InvalidRequest, Mixpanel, Wait
 from mixpanel_etl.client.credentials import ServiceAccount
 from mixpanel_etl.client.limits import BUDGETS, Rate
 from mixpanel_etl.client.operations import Operation, Request
-from mixpanel_etl.sandbox import Sandbox
+from mixpanel_etl.sandbox import Fault, Sandbox
 from mixpanel_etl.settings import Settings
 
 from .conftest import SECRET
@@ -245,3 +245,13 @@ def test_every_bucket_has_a_name_of_its_own_in_postgresql(make_settings: Callabl
 def test_free_at_is_aware(mixpanel: Mixpanel) -> None:
     free_at: datetime = mixpanel.budget("export").free_at
     assert free_at.tzinfo is not None
+
+
+def test_a_client_knows_what_it_has_spent_itself(sandbox: Sandbox, tmp_path: Path) -> None:
+    settings = Settings(**settings_of(sandbox, str(tmp_path / "budget.sqlite")))
+    sandbox.add_fault(Fault("/funnels/list", "server_error", count=1))
+    with Mixpanel(settings, clock=Clock(sleep=lambda _: None)) as client, Mixpanel(settings) as other:
+        client.query.list_funnels()
+        other.query.list_funnels()
+        assert (client.spent("query"), client.spent("export")) == (2, 0)
+        assert client.budget("query").used == 3

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake import EventsTable, PromotedColumn, Provenance, PublishedDay, Window, ingest
+from mixpanel_etl.lake import EventsTable, ExportProvenance, PromotedColumn, PublishedDay, Window, ingest
 from mixpanel_etl.lake.decode import decode, whole_lines
 
 DAY = date(2026, 3, 5)
@@ -37,14 +37,14 @@ def days_from(first: date, count: int) -> list[date]:
 
 def request(
     first: date = DAY, last: date | None = None, zone: str = "UTC", later: float = 0, **provenance: Any
-) -> Provenance:
+) -> ExportProvenance:
     """The provenance of a request, `later` minutes after `REQUESTED_AT`."""
     at = REQUESTED_AT + timedelta(minutes=later)
-    return Provenance(requested_at=at, window=Window(first, last or first, zone), **provenance)
+    return ExportProvenance(requested_at=at, window=Window(first, last or first, zone), **provenance)
 
 
 def pull(
-    table: EventsTable, lines: Iterable[bytes], provenance: Provenance | None = None, **options: Any
+    table: EventsTable, lines: Iterable[bytes], provenance: ExportProvenance | None = None, **options: Any
 ) -> list[PublishedDay]:
     """All days of an export, sorted; the chunks are the lines."""
     return sorted(ingest(lines, table, provenance or request(), **options), key=lambda day: day.day)

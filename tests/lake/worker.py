@@ -21,7 +21,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake import EventsTable, Provenance, Window, ingest, shuffle
+from mixpanel_etl.lake import EventsTable, ExportProvenance, Window, ingest, shuffle
 from mixpanel_etl.lake import decode as decode_module
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -40,7 +40,7 @@ def main(plan: dict[str, Any]) -> None:
     window = Window(DAY, DAY + timedelta(days=plan["days"] - 1))
     for number in range(plan.get("rounds", 1)):
         later = plan["later"] + number * plan.get("step", 0)
-        provenance = Provenance(REQUESTED_AT + timedelta(minutes=later), window, project_id=1)
+        provenance = ExportProvenance(requested_at=REQUESTED_AT + timedelta(minutes=later), window=window, project_id=1)
         for _ in ingest(_lines(plan, later), table, provenance, allow_shrink=True):
             pass
 

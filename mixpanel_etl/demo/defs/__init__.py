@@ -1,0 +1,1 @@
+"""The shop's instances of the components."""

@@ -1,0 +1,181 @@
+"""Tables whose partitions are single Parquet files: reports, snapshots, catalogues, dead letters."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mixpanel_etl.lake.errors import UnreadableFile
+from mixpanel_etl.lake.provenance import Provenance, is_newer, read_record, write_record
+from mixpanel_etl.lake.rows import ROW_GROUP_ROWS, row_groups
+from mixpanel_etl.lake.storage import Storage, storage
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_FILE = "data.parquet"
+_REPLIES = "_replies"  # engines skip folders and files that begin with an underscore
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A published partition, as its file tells it.
+
+    Attributes:
+        provenance: the `Provenance` in its plain form; empty for a file that this package did not write.
+    """
+
+    key: str
+    uri: str
+    rows: int
+    bytes: int
+    provenance: dict[str, Any]
+
+    @property
+    def requested_at(self) -> datetime | None:
+        """When its rows were asked for (UTC)."""
+        text = self.provenance.get("requested_at")
+        return datetime.fromisoformat(text).astimezone(UTC) if text else None
+
+
+@dataclass(frozen=True)
+class Table:
+    """`<lake>/<name>/<column>=<key>/data.parquet`, on a disk or S3: one file a partition, published in one step.
+
+    Attributes:
+        lake: path, `file://` or `s3://` URI of the lake.
+        name: folder of this table in the lake; may have several levels, as `reports/signups`.
+        schema: of every file. It does not have the partition's column, which readers make of the folder's name.
+        column: what the partitions are called, `date` as a rule.
+
+    Raises:
+        ConfigurationError: an unknown kind of URI.
+    """
+
+    lake: str
+    name: str
+    schema: pa.Schema
+    column: str = "date"
+    storage: Storage = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "storage", storage(self.lake))
+
+    @property
+    def uri(self) -> str:
+        return self.storage.uri(self.name)
+
+    def keys(self) -> list[str]:
+        """The partitions that have a file, those without rows included; sorted."""
+        start, end = f"{self.name}/{self.column}=", f"/{_FILE}"
+        names = self.storage.names(self.name, end)
+        found = (name.removeprefix(start).removesuffix(end) for name in names if name.startswith(start))
+        return sorted(unquote(key) for key in found if "/" not in key)
+
+    def partition(self, key: str) -> Partition | None:
+        """What is published for a partition; None if nothing is.
+
+        Raises:
+            UnreadableFile: what is there is no Parquet file.
+        """
+        uri = self.storage.uri(self._file(key))
+        try:
+            with self.storage.open(self._file(key)) as handle:
+                size = handle.seek(0, 2)
+                footer = pq.read_metadata(handle)
+        except FileNotFoundError:
+            return None
+        except pa.ArrowInvalid as error:
+            raise UnreadableFile(uri, str(error)) from error
+        return Partition(key, uri, footer.num_rows, size, read_record(footer))
+
+    def write(self, key: str, rows: pa.Table | Iterable[pa.RecordBatch], provenance: Provenance) -> Partition:
+        """Publish a partition, replacing what was there.
+
+        Args:
+            key: of the partition.
+            rows: in the table's schema; read once, and never held as a whole when they come as batches.
+            provenance: goes into the file's metadata.
+
+        Returns:
+            The partition as published; the one that is there already when a later request wrote it.
+
+        Raises:
+            ForeignFile: another project's file is there.
+            OSError: the disk is full or the upload failed; what was there remains.
+        """
+        batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
+        name = self._file(key)
+        with self.storage.draft(self.name.replace("/", "-")) as draft:
+            write_parquet(draft.path, batches, self.schema, provenance)
+            with self.storage.exclusive(name):
+                present = self.partition(key)
+                if present and is_newer(present.uri, present.provenance, provenance):
+                    return present
+                draft.publish(name)
+                published = self.partition(key)
+        if published is None:
+            raise FileNotFoundError(f"{self.storage.uri(name)} vanished when it was published")
+        return published
+
+    def scan(self, keys: Iterable[str] | None = None) -> pl.LazyFrame:
+        """The rows of some partitions (all by default), lazily, with the partition's key as a column of strings.
+
+        A partition that is not published contributes nothing.
+        """
+        import polars as pl
+
+        present = self.keys()
+        wanted = set(present if keys is None else keys)
+        frames = [
+            pl.scan_pyarrow_dataset(self.storage.dataset([self._file(key)], self.schema)).with_columns(
+                pl.lit(key).alias(self.column)
+            )
+            for key in present
+            if key in wanted
+        ]
+        if not frames:
+            empty = pl.DataFrame(self.schema.empty_table())
+            return empty.with_columns(pl.lit("").alias(self.column)).lazy()
+        return pl.concat(frames)
+
+    def keep_reply(self, name: str, content: bytes) -> str:
+        """Keep a raw reply of Mixpanel beside the rows that were made of it: `_replies/<name>.gz`. Its address."""
+        path = f"{self.name}/{_REPLIES}/{quote(name, safe='=.')}.gz"
+        put(self.storage, path, gzip.compress(content, mtime=0))
+        return self.storage.uri(path)
+
+    def reply(self, name: str) -> bytes | None:
+        """A raw reply that was kept."""
+        try:
+            with self.storage.open(f"{self.name}/{_REPLIES}/{quote(name, safe='=.')}.gz") as handle:
+                return gzip.decompress(handle.read())
+        except FileNotFoundError:
+            return None
+
+    def _file(self, key: str) -> str:
+        return f"{self.name}/{self.column}={quote(key, safe='')}/{_FILE}"
+
+
+def write_parquet(path: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema, provenance: Provenance) -> None:
+    """Write a file of a `Table`."""
+    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) as writer:
+        for rows in row_groups(batches):
+            writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+        write_record(writer, provenance.plain())
+
+
+def put(store: Storage, name: str, content: bytes) -> None:
+    """Make a small file visible under a name, replacing what was there, in one step."""
+    with store.draft("file") as draft:
+        Path(draft.path).write_bytes(content)
+        with store.exclusive(name):
+            draft.publish(name)

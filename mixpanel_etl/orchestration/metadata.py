@@ -1,0 +1,66 @@
+"""What the Dagster UI shows of tables: their columns, a preview, what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.lake import Partition
+
+_PREVIEW_ROWS = 10
+
+
+def declared_table(uri: str, schema: pa.Schema, descriptions: Mapping[str, str]) -> dict[str, Any]:
+    """The metadata of a definition: where the table is, and its columns."""
+    return {
+        "dagster/column_schema": column_schema(schema, descriptions),
+        "dagster/storage_kind": "parquet",
+        "dagster/uri": dg.MetadataValue.path(uri),
+    }
+
+
+def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:
+    """The columns as Dagster's catalogue shows them."""
+    return dg.TableSchema(
+        [
+            dg.TableColumn(
+                column.name,
+                str(column.type.storage_type if isinstance(column.type, pa.BaseExtensionType) else column.type),
+                description=descriptions.get(column.name),
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
+            )
+            for column in schema
+        ]
+    )
+
+
+def published(partition: Partition) -> dict[str, Any]:
+    """The metadata of a materialization: rows, size, place."""
+    return {
+        "dagster/partition_row_count": partition.rows,
+        "dagster/uri": dg.MetadataValue.path(partition.uri),
+        "mixpanel_etl/bytes": partition.bytes,
+    }
+
+
+def preview(rows: pa.Table) -> dg.MetadataValue:
+    """The first rows, as the UI shows them."""
+    shown = rows.slice(0, _PREVIEW_ROWS).to_pylist()
+    records = [dg.TableRecord({name: _plain(value) for name, value in row.items()}) for row in shown]
+    return dg.MetadataValue.table(records, column_schema(rows.schema, {}))
+
+
+def queries(mixpanel: Mixpanel) -> dict[str, Any]:
+    """Queries that this client has spent, and what is left of the hour's budget for everybody."""
+    return {
+        "mixpanel_etl/queries_spent": mixpanel.spent("query"),
+        "mixpanel_etl/queries_left": mixpanel.budget("query").left,
+    }
+
+
+def _plain(value: Any) -> str | int | float | bool | None:
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
