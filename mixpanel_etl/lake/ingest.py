@@ -28,7 +28,6 @@ def ingest(
     table: EventsTable,
     provenance: ExportProvenance,
     *,
-    skip: Iterable[date] = (),
     allow_shrink: bool = False,
     on_rows: Callable[[int], None] | None = None,
 ) -> Iterator[PublishedDay]:
@@ -42,7 +41,6 @@ def ingest(
         chunks: the decompressed JSON lines, cut anywhere; errors raised by it pass through.
         table: where the days go.
         provenance: of the request; its window names the days that are written, and no other day may occur.
-        skip: days of the window that are not written, because they are done.
         allow_shrink: let a day with fewer events than the lake holds replace it.
         on_rows: called with the number of rows decoded since the last call.
 
@@ -56,7 +54,6 @@ def ingest(
         OSError: the disk is full or the upload failed.
     """
     window = provenance.window
-    done = set(skip)
     with _frugal_memory(), Shuffle(table.storage, table.schema, provenance) as shuffle:
         for batch in _inside(decode(whole_lines(chunks), table.promoted), window):
             shuffle.add(_final(batch, table.schema, window))
@@ -68,7 +65,7 @@ def ingest(
             with shuffle.complete(day) as (draft, rows):
                 return table.publish(day, draft, rows, provenance, allow_shrink=allow_shrink)
 
-        yield from _publish_all([day for day in window if day not in done], publish)
+        yield from _publish_all(window, publish)
 
 
 @contextmanager

@@ -139,12 +139,6 @@ def test_an_export_without_events_publishes_every_day_empty(table: EventsTable) 
     assert [day.rows for day in pull(table, [], request(DAY, DAY + timedelta(days=1)))] == [0, 0]
 
 
-def test_days_to_skip_are_left_as_they_are(table: EventsTable) -> None:
-    last = DAY + timedelta(days=1)
-    assert [day.day for day in pull(table, [line(ms(DAY)), line(ms(last))], request(DAY, last), skip=[DAY])] == [last]
-    assert table.days() == [last]
-
-
 def test_progress_counts_the_rows_as_they_are_decoded(table: EventsTable) -> None:
     counted: list[int] = []
     with patch.object(decode_module, "BLOCK_BYTES", 1):
