@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import dagster as dg
+
+from mixpanel_etl.definitions import definitions_under
+from mixpanel_etl.demo import defs as shop_defs
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """The shop's definitions: a code location of its own, beside that of `mixpanel_etl.definitions`."""
-    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+    return definitions_under(shop_defs)
