@@ -58,6 +58,16 @@ def table(mixpanel: Sandbox) -> EventsTable:
     return EventsTable(Settings.load().lake)
 
 
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pgserver = pytest.importorskip("pgserver")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    # What a careless administrator may have set: the count must not depend on it.
+    server.psql("ALTER DATABASE postgres SET timezone = 'America/New_York'")
+    yield server.get_uri()
+    server.cleanup()
+
+
 @pytest.fixture
 def s3_lake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """The URI of a lake in a bucket of a real S3 API on localhost."""

@@ -6,3 +6,4 @@
 from mixpanel_etl.orchestration.definitions import export_definitions as export_definitions
 from mixpanel_etl.orchestration.export import Export as Export
 from mixpanel_etl.orchestration.resource import MixpanelResource as MixpanelResource
+from mixpanel_etl.orchestration.warehouse import WarehouseResource as WarehouseResource

@@ -11,6 +11,7 @@ import dagster as dg
 from mixpanel_etl.client import MixpanelError
 from mixpanel_etl.lake import LakeError
 from mixpanel_etl.settings import SettingsError
+from mixpanel_etl.warehouse import WarehouseError
 
 Metadata = dict[str, Any]
 
@@ -20,7 +21,7 @@ def told_plainly() -> Iterator[None]:
     """Turns our own errors into a `dg.Failure` that shows their advice and is not tried again without a change."""
     try:
         yield
-    except (MixpanelError, LakeError, SettingsError) as error:
+    except (MixpanelError, LakeError, SettingsError, WarehouseError) as error:
         raise dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error
 
 

@@ -82,16 +82,6 @@ def _all_log_lines(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    pgserver = pytest.importorskip("pgserver")
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    # What a careless administrator may have set: the count must not depend on it.
-    server.psql("ALTER DATABASE postgres SET timezone = 'America/New_York'")
-    yield server.get_uri()
-    server.cleanup()
-
-
-@pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     binary = redis_server()
     if binary is None:

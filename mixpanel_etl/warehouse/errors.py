@@ -1,0 +1,36 @@
+"""What can go wrong between us and a warehouse, told without its password."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+
+class WarehouseError(Exception):
+    """The warehouse can't be reached, refuses the query, or broke off in the middle of its result.
+
+    The text says which, in the warehouse's own words, and what to do.
+    """
+
+
+class Scrubber:
+    """Takes the secrets of a warehouse's URL out of text."""
+
+    _secret_options = re.compile(r"(?i)password|passwd|secret|token|private|credential")
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        found = {url, parts.netloc, _password(parts), unquote(_password(parts))}
+        found |= {value for name, value in parse_qsl(parts.query) if self._secret_options.search(name)}
+        # A network location without a password is no secret, and worth reading.
+        self._secrets = sorted((s for s in found if s and (s not in (url, parts.netloc) or _password(parts))), key=len)
+
+    def __call__(self, text: str) -> str:
+        for secret in reversed(self._secrets):  # the longest first, so that nothing of it is left
+            text = text.replace(secret, "***")
+        return text
+
+
+def _password(parts: SplitResult) -> str:
+    # Not `parts.password`: that is lower-cased nowhere, but missing when the port is not a number.
+    return parts.netloc.rpartition("@")[0].partition(":")[2]
