@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mixpanel_etl.components import MixpanelExport as MixpanelExport
+    from mixpanel_etl.components import MixpanelWarehouseSync as MixpanelWarehouseSync
 
-_COMPONENTS = ("MixpanelExport",)
-__all__ = ["MixpanelExport"]
+_COMPONENTS = ("MixpanelExport", "MixpanelWarehouseSync")
+__all__ = ["MixpanelExport", "MixpanelWarehouseSync"]
 
 
 def __getattr__(name: str) -> Any:

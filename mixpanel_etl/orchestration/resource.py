@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from mixpanel_etl.client import Mixpanel, Wait
+from mixpanel_etl.client.mixpanel import DEADLINE
 from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
 
 
@@ -43,18 +44,20 @@ class MixpanelResource(dg.ConfigurableResource[Mixpanel]):
         """
         return Settings.load(self.env_prefix)
 
-    def client(self, log: Logger | None = None) -> Mixpanel:
+    def client(self, log: Logger | None = None, *, deadline: float = DEADLINE) -> Mixpanel:
         """A client of the project; use it as a context manager.
 
         Args:
             log: told of waits for the rate limits, for example `context.log`.
+            deadline: seconds that a request may take until its response begins, waits and retries included.
 
         Raises:
             SettingsError: credentials are missing.
         """
         settings = self.settings()
         settings.require_credentials()
-        return Mixpanel(settings, on_wait=None if log is None else lambda wait: log.info(_sentence(wait)))
+        on_wait = None if log is None else lambda wait: log.info(_sentence(wait))
+        return Mixpanel(settings, on_wait, deadline=deadline)
 
 
 def _sentence(wait: Wait) -> str:

@@ -1,0 +1,53 @@
+"""`mixpanel-etl warehouse-imports`: a project's imports, as the YAML that makes assets of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from mixpanel_etl.cli.shared import told_plainly
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.client.warehouse import WarehouseImport
+from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
+
+
+def warehouse_imports(
+    env_prefix: Annotated[str, typer.Option(help="What the project's variables begin with.")] = DEFAULT_PREFIX,
+) -> None:
+    """Print the warehouse imports of the project as a `defs.yaml`: save it, and fill in which models feed them."""
+    with told_plainly(), Mixpanel(Settings.load(env_prefix), deadline=60) as mixpanel:
+        imports = mixpanel.warehouse.list_imports()
+    attributes: dict[str, Any] = {"imports": described(item for item in imports if not item.is_deleted)}
+    if env_prefix != DEFAULT_PREFIX:
+        attributes["env_prefix"] = env_prefix
+    document = {"type": "mixpanel_etl.MixpanelWarehouseSync", "attributes": attributes}
+    typer.echo(yaml.safe_dump(document, sort_keys=False, width=120), nl=False)
+
+
+def described(imports: Iterable[WarehouseImport]) -> list[dict[str, Any]]:
+    """The imports as attributes of the component, each with a key of its own."""
+    found: list[dict[str, Any]] = []
+    taken: set[str] = set()
+    for item in sorted(imports, key=lambda item: item.id):
+        name = _name(item)
+        key = f"mixpanel/{name}" if name not in taken else f"mixpanel/{name}_{item.id}"
+        taken.add(name)
+        asset = {"key": key, "group_name": "mixpanel", "description": _description(item), "deps": []}
+        found.append({"id": item.id, "asset": asset, "sync_mode": item.sync_mode})
+    return found
+
+
+def _name(item: WarehouseImport) -> str:
+    """The table's name as far as it can be told: what `table_params` holds depends on the warehouse."""
+    tables = [str(value) for name, value in (item.table_params or {}).items() if "table" in name.lower() and value]
+    text = tables[-1] if tables else item.event_name or f"{item.import_type}_{item.id}"
+    return re.sub(r"\W+", "_", text.lower()).strip("_") or f"import_{item.id}"
+
+
+def _description(item: WarehouseImport) -> str:
+    paused = ", paused" if item.paused else ""
+    return f"Warehouse import {item.id} of Mixpanel: {item.import_type}, {item.sync_mode}{paused}."

@@ -1,0 +1,74 @@
+"""`type: mixpanel_etl.MixpanelWarehouseSync`."""
+
+# Dagster reads the annotations of components, so they must be types, not strings.
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import dagster as dg
+
+from mixpanel_etl.components.fields import EnvPrefix, Lake
+from mixpanel_etl.orchestration import MixpanelResource
+from mixpanel_etl.orchestration.warehouse_sync import (
+    Follow,
+    SyncedImport,
+    WarehouseSync,
+    warehouse_sync_definitions,
+)
+from mixpanel_etl.settings import DEFAULT_PREFIX
+
+
+@dataclass
+class Import(dg.Resolvable):
+    """An import of a warehouse connector, as an asset."""
+
+    id: Annotated[int, dg.Resolver.default(description="Its number; `mixpanel-etl warehouse-imports` lists them.")]
+    asset: Annotated[
+        dg.ResolvedAssetSpec,
+        dg.Resolver.default(description="Key, group, owners, and as `deps` the models that its source consists of."),
+    ]
+    sync_mode: Annotated[
+        Literal["time_based", "mirror_mode", "full_sync", "one_time"] | None,
+        dg.Resolver.default(description="As Mixpanel calls it. A mirror_mode import is synced every week at least."),
+    ] = None
+
+
+@dataclass
+class MixpanelWarehouseSync(dg.Component, dg.Resolvable):
+    """Syncs of Mixpanel's warehouse connectors, one asset an import: triggered, and followed to their end.
+
+    The service account must be admin or owner of the project. `mixpanel-etl warehouse-imports` writes an instance with
+    all imports of a project.
+    """
+
+    imports: Annotated[
+        Sequence[Import],
+        dg.Resolver.default(examples=[[{"id": 101, "asset": {"key": "mixpanel/orders", "deps": ["shop/orders"]}}]]),
+    ]
+    env_prefix: EnvPrefix = DEFAULT_PREFIX
+    lake: Lake = None
+    follow: Annotated[
+        Follow,
+        dg.Resolver.default(
+            description="Whether the `run` waits for the end of the sync, or ends, and a `sensor` records it."
+        ),
+    ] = "run"
+    timeout_hours: Annotated[float, dg.Resolver.default(description="How long a sync may take.")] = 24.0
+    mirror_at: Annotated[
+        str, dg.Resolver.default(description="Cron expression (UTC) of the schedule that keeps Mirror imports fresh.")
+    ] = "0 5 * * *"
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
+        """Assets, and what follows them."""
+        return warehouse_sync_definitions(self.sync())
+
+    def sync(self) -> WarehouseSync:
+        """What this instance describes; override it to describe something else."""
+        return WarehouseSync(
+            imports=[SyncedImport(item.asset, item.id, item.sync_mode) for item in self.imports],
+            mixpanel=MixpanelResource(env_prefix=self.env_prefix),
+            follow=self.follow,
+            lake=self.lake,
+            timeout_hours=self.timeout_hours,
+            mirror_at=self.mirror_at,
+        )
