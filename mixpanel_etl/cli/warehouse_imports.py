@@ -20,8 +20,9 @@ def warehouse_imports(
 ) -> None:
     """Print the warehouse imports of the project as a `defs.yaml`: save it, and fill in which models feed them."""
     with told_plainly(), Mixpanel(Settings.load(env_prefix), deadline=60) as mixpanel:
-        imports = mixpanel.warehouse.list_imports()
-    attributes: dict[str, Any] = {"imports": described(item for item in imports if not item.is_deleted)}
+        listed = [item for item in mixpanel.warehouse.list_imports() if not item.is_deleted]
+        imports = [mixpanel.warehouse.get_import(item.id) for item in listed]  # the list has no event names
+    attributes: dict[str, Any] = {"imports": described(imports)}
     if env_prefix != DEFAULT_PREFIX:
         attributes["env_prefix"] = env_prefix
     document = {"type": "mixpanel_etl.MixpanelWarehouseSync", "attributes": attributes}

@@ -3,12 +3,15 @@
 # Dagster reads the annotations of components, so they must be types, not strings.
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated
 
 import dagster as dg
 
-from mixpanel_etl.components.fields import EnvPrefix, Lake
+from mixpanel_etl.client.warehouse import SyncMode
+from mixpanel_etl.components.fields import EnvPrefix, Lake, read_sql
 from mixpanel_etl.orchestration import MixpanelResource
+from mixpanel_etl.orchestration.warehouse import WarehouseResource
 from mixpanel_etl.orchestration.warehouse_sync import (
     Follow,
     SyncedImport,
@@ -28,8 +31,15 @@ class Import(dg.Resolvable):
         dg.Resolver.default(description="Key, group, owners, and as `deps` the models that its source consists of."),
     ]
     sync_mode: Annotated[
-        Literal["time_based", "mirror_mode", "full_sync", "one_time"] | None,
+        SyncMode | None,
         dg.Resolver.default(description="As Mixpanel calls it. A mirror_mode import is synced every week at least."),
+    ] = None
+    source_count: Annotated[
+        str | None,
+        dg.Resolver.default(
+            description="SQL file that counts the rows which a sync should import, in the warehouse of "
+            "MIXPANEL_WAREHOUSE_URL; `$start` and `$end` are when the last sync and this one began."
+        ),
     ] = None
 
 
@@ -58,15 +68,24 @@ class MixpanelWarehouseSync(dg.Component, dg.Resolvable):
         str, dg.Resolver.default(description="Cron expression (UTC) of the schedule that keeps Mirror imports fresh.")
     ] = "0 5 * * *"
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Assets, and what follows them."""
-        return warehouse_sync_definitions(self.sync())
+        return warehouse_sync_definitions(self.sync(context.path))
 
-    def sync(self) -> WarehouseSync:
-        """What this instance describes; override it to describe something else."""
+    def sync(self, folder: Path) -> WarehouseSync:
+        """What this instance describes, with its SQL files; override it to describe something else."""
         return WarehouseSync(
-            imports=[SyncedImport(item.asset, item.id, item.sync_mode) for item in self.imports],
+            imports=[
+                SyncedImport(
+                    item.asset,
+                    item.id,
+                    item.sync_mode,
+                    source_count=read_sql(item.source_count, folder) if item.source_count else None,
+                )
+                for item in self.imports
+            ],
             mixpanel=MixpanelResource(env_prefix=self.env_prefix),
+            warehouse=WarehouseResource(env_prefix=self.env_prefix),
             follow=self.follow,
             lake=self.lake,
             timeout_hours=self.timeout_hours,

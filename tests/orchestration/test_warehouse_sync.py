@@ -88,7 +88,9 @@ def test_a_sync_that_began_before_the_models_finished_is_not_enough(
     mixpanel.clock.advance(timedelta(seconds=120))
     result = materialize(sync, instance)
     (recorded,) = result.asset_materializations_for_node("mixpanel__orders")
-    assert recorded.metadata["mixpanel_etl/started"].value > began.timestamp()
+    started = recorded.metadata["mixpanel_etl/started"].value
+    assert isinstance(started, float)
+    assert started > began.timestamp()
     assert triggers(mixpanel) == 2
 
 
@@ -122,6 +124,31 @@ def test_with_a_sensor_the_run_only_triggers_and_the_sensor_records(
     assert events[1].passed
     assert tick(by_sensor, instance, cursor)[0] == []
     assert triggers(mixpanel) == 1
+
+
+def test_the_sensor_has_a_run_count_the_rows(
+    mixpanel: Sandbox, by_sensor: WarehouseSync, instance: dg.DagsterInstance
+) -> None:
+    counting = replace(by_sensor, imports=[replace(by_sensor.imports[0], source_count="SELECT 5000")])
+    mixpanel.decide_runs(101, RunOutcome(events=4999))
+    definitions = warehouse_sync_definitions(counting)
+    materialize(counting, instance)
+    mixpanel.clock.advance(timedelta(seconds=300))
+    (sensor,) = definitions.sensors or []
+    assert isinstance(sensor, dg.SensorDefinition)
+    context = dg.build_sensor_context(instance, repository_def=definitions.get_repository_def())
+    data = sensor.evaluate_tick(context)
+    for event in data.asset_events:
+        instance.report_runless_asset_event(event)
+    (request,) = data.run_requests or []
+    assert request.asset_check_keys == [dg.AssetCheckKey(KEY, "rows_match_source")]
+    job = definitions.get_repository_def().get_job(sensor.job_name or "")
+    (evaluation,) = (
+        job.get_subset(asset_selection=set(), asset_check_selection=set(request.asset_check_keys))
+        .execute_in_process(instance=instance)
+        .get_asset_check_evaluations()
+    )
+    assert (evaluation.check_name, evaluation.passed) == ("rows_match_source", False)
 
 
 def test_the_sensor_reports_once_also_when_it_is_restarted_or_loses_its_cursor(

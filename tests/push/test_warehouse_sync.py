@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -220,6 +223,38 @@ def test_who_was_killed_after_the_trigger_is_followed_by_the_next(
     syncs.request(101, "a run that is killed now")
     mixpanel.clock.advance(timedelta(minutes=10))  # so that the sync has ended
     ended = syncs.follow(syncs.request(101, "another run"), told.append)
+    assert (ended.status, triggers(mixpanel)) == ("SUCCEEDED", 1)
+
+
+KILLED = """
+import os, signal
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.push.warehouse_sync import Syncs
+from mixpanel_etl.settings import Settings
+
+with Mixpanel(Settings.load()) as client:
+    ask = client.warehouse.manual_sync
+    def killed(import_id):
+        {before}
+        os.kill(os.getpid(), signal.SIGKILL)
+    client.warehouse.manual_sync = killed
+    Syncs(client, Settings.load().lake).request(101, "a run that is killed now")
+"""
+
+
+@pytest.mark.parametrize(("before", "retried"), [("ask(import_id)", False), ("pass", True)], ids=["after", "before"])
+def test_kill_9_around_the_trigger(
+    mixpanel: Sandbox, syncs: Syncs, told: list[str], before: str, retried: bool
+) -> None:
+    mixpanel.clock.set(datetime.now(UTC), frozen=True)
+    killed = subprocess.run([sys.executable, "-c", KILLED.format(before=before)], check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    ended = syncs.follow(syncs.request(101, "another run"), told.append)
+    if retried:
+        assert "killed while it triggered, and no run began" in (ended.problem or "")
+        assert ended.may_retry
+        syncs.close(ended)
+        ended = syncs.follow(syncs.request(101, "another run"), told.append)
     assert (ended.status, triggers(mixpanel)) == ("SUCCEEDED", 1)
 
 

@@ -4,13 +4,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import dagster as dg
 
 from mixpanel_etl.client import Clock, Mixpanel
+from mixpanel_etl.client.warehouse import SyncMode
+from mixpanel_etl.lake import ConfigurationError
 from mixpanel_etl.orchestration.recording import told_plainly
 from mixpanel_etl.orchestration.resource import MixpanelResource
+from mixpanel_etl.orchestration.warehouse import WarehouseResource
 from mixpanel_etl.push.warehouse_sync import Sync, Syncs
 
 Follow = Literal["run", "sensor"]
@@ -30,11 +33,25 @@ class SyncedImport:
         spec: the asset's key, the assets that feed its source (`deps`), group, owners, tags and description.
         import_id: its number in Mixpanel.
         sync_mode: as Mixpanel calls it; "mirror_mode" is synced every week at least.
+        source_count: SQL that counts the rows which a sync should import; see `rows.source_rows`.
+
+    Raises:
+        ConfigurationError: the number or the mode is none.
     """
 
     spec: dg.AssetSpec
     import_id: int
     sync_mode: str | None = None
+    source_count: str | None = None
+
+    def __post_init__(self) -> None:
+        # Dagster's YAML lets any text through where a number or one of some words is declared.
+        key = self.spec.key.to_user_string()
+        if not isinstance(self.import_id, int) or self.import_id < 1:
+            raise ConfigurationError(f"id {self.import_id!r} of {key} is no number of an import; write it like 101")
+        if self.sync_mode not in (None, *get_args(SyncMode)):
+            known = ", ".join(get_args(SyncMode))
+            raise ConfigurationError(f"sync_mode {self.sync_mode!r} of {key} is not one of {known}")
 
     @property
     def name(self) -> str:
@@ -48,22 +65,36 @@ class WarehouseSync:
     Attributes:
         imports: at least one.
         mixpanel: the project.
+        warehouse: where `source_count` counts.
         follow: "run" keeps the run until the sync has ended; "sensor" ends the run when the sync is triggered, and a
             sensor records the materialization when it has ended.
-        name: of what they share, the sensor and the schedule; by default made of the project's prefix.
         lake: path or URI of the lake; by default the project's setting.
         timeout_hours: how long a sync may take.
         mirror_at: cron expression (UTC) of the schedule that syncs Mirror imports which were not for a week.
         clock: the time, for tests to replace.
+
+    Raises:
+        ConfigurationError: an import is there twice, `follow` is of no known kind, or a time is none.
     """
 
     imports: Sequence[SyncedImport]
     mixpanel: MixpanelResource = field(default_factory=MixpanelResource)
+    warehouse: WarehouseResource = field(default_factory=WarehouseResource)
     follow: Follow = "run"
     lake: str | None = None
     timeout_hours: float = 24.0
     mirror_at: str = "0 5 * * *"
     clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        ids = [item.import_id for item in self.imports]
+        twice = sorted({number for number in ids if ids.count(number) > 1})
+        if twice:
+            raise ConfigurationError(f"imports: {twice[0]} is there twice; each import is one asset")
+        if self.follow not in get_args(Follow):
+            raise ConfigurationError(f"follow {self.follow!r} is not one of {', '.join(get_args(Follow))}")
+        if not isinstance(self.timeout_hours, int | float) or self.timeout_hours <= 0:
+            raise ConfigurationError(f"timeout_hours {self.timeout_hours!r} is no number of hours; write it like 24")
 
     @property
     def pool(self) -> str:

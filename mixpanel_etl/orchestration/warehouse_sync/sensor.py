@@ -9,6 +9,7 @@ import msgspec
 
 from mixpanel_etl.client import CredentialError, MixpanelError, NotFound, PermissionDenied
 from mixpanel_etl.orchestration.warehouse_sync.asset import SyncedImport, WarehouseSync, sensor_name, sync_metadata
+from mixpanel_etl.orchestration.warehouse_sync.rows import CHECK as ROWS
 from mixpanel_etl.push.warehouse_sync import Sync, Syncs
 
 CHECK = "sync_succeeded"
@@ -56,7 +57,7 @@ def sync_sensor(sync: WarehouseSync) -> dg.SensorDefinition:
         description="Follows triggered syncs of warehouse imports, and records how they ended.",
     )
     def follow(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        cursor, events = Cursor.read(context.cursor), list[Event]()
+        cursor, events, ended = Cursor.read(context.cursor), list[Event](), list[SyncedImport]()
         stop_at = time.monotonic() + _TICK_SECONDS
         with sync.mixpanel.client(deadline=_LOOK_SECONDS) as mixpanel:
             syncs = sync.syncs(mixpanel)
@@ -64,10 +65,12 @@ def sync_sensor(sync: WarehouseSync) -> dg.SensorDefinition:
                 cursor.next = item.import_id
                 if time.monotonic() > stop_at:
                     break
-                events += _look(context, syncs, item, cursor)
+                found = _look(context, syncs, item, cursor)
+                events += found
+                ended += [item] if any(isinstance(event, dg.AssetMaterialization) for event in found) else []
             else:
                 cursor.next = None
-        return dg.SensorResult(asset_events=events, cursor=cursor.written())
+        return dg.SensorResult(_counting_runs(ended), asset_events=events, cursor=cursor.written())
 
     return follow
 
@@ -119,6 +122,12 @@ def _look(context: dg.SensorEvaluationContext, syncs: Syncs, item: SyncedImport,
         return []
     cursor.reported[key] = now.id
     return _events(item, now)
+
+
+def _counting_runs(ended: Sequence[SyncedImport]) -> list[dg.RunRequest]:
+    """A run that compares the rows, which may take the source longer than a tick has."""
+    counted = [dg.AssetCheckKey(item.spec.key, ROWS) for item in ended if item.source_count]
+    return [dg.RunRequest(asset_selection=[], asset_check_keys=counted)] if counted else []
 
 
 def _events(item: SyncedImport, sync: Sync) -> list[Event]:
