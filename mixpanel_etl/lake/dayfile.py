@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mixpanel_etl.lake.provenance import Provenance, read_record, write_record
-from mixpanel_etl.lake.rows import ROW_GROUP_ROWS, row_groups
+from mixpanel_etl.lake.rows import ROW_GROUP_ROWS, bloom_filters, row_groups
 from mixpanel_etl.lake.window import Window
 
 
@@ -77,7 +77,7 @@ def write_day(
     """
     indexed = [name for name in schema.names if name != "properties"]
     unique = ("time", "insert_id", "processing_time")
-    seen = _Seen()
+    seen = Seen()
     with pq.ParquetWriter(
         path,
         schema,
@@ -85,6 +85,7 @@ def write_day(
         compression_level=1,
         use_dictionary=[name for name in indexed if name not in unique],
         write_statistics=indexed,
+        bloom_filter_options=bloom_filters(schema),
     ) as writer:
         for rows in row_groups(batches):
             writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
@@ -94,7 +95,7 @@ def write_day(
     return seen.rows
 
 
-class _Seen:
+class Seen:
     """How many rows were written, and the extremes of their times."""
 
     def __init__(self) -> None:
@@ -103,6 +104,8 @@ class _Seen:
 
     def note(self, rows: pa.Table) -> None:
         self.rows += rows.num_rows
+        if not {"time", "processing_time"} <= set(rows.column_names):
+            return
         times, processing = pc.min_max(rows.column("time")), pc.max(rows.column("processing_time"))
         for name, choose, scalar in (
             ("first_time", min, times["min"]),

@@ -17,6 +17,7 @@ from mixpanel_etl.lake.errors import UnreadableFile
 from mixpanel_etl.lake.provenance import Provenance, is_newer, read_record, write_record
 from mixpanel_etl.lake.rows import ROW_GROUP_ROWS, row_groups
 from mixpanel_etl.lake.storage import Storage, storage
+from mixpanel_etl.lake.suppression import without_suppressed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -120,7 +121,8 @@ class Table:
                 present = self.partition(key)
                 if present and is_newer(present.uri, present.provenance, provenance):
                     return present
-                draft.publish(name)
+                with without_suppressed(self.storage, draft) as kept:
+                    kept.publish(name)
                 published = self.partition(key)
         if published is None:
             raise FileNotFoundError(f"{self.storage.uri(name)} vanished when it was published")

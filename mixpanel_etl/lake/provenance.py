@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from mixpanel_etl.lake.errors import ForeignFile
 
-_METADATA_KEY = "mixpanel_etl"
+#: Of the record in the metadata of a file.
+METADATA_KEY = "mixpanel_etl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +43,12 @@ class Provenance:
 
 def write_record(writer: pq.ParquetWriter, record: Mapping[str, Any]) -> None:
     """Put a record into the metadata of a file that is being written."""
-    writer.add_key_value_metadata({_METADATA_KEY: json.dumps(record, ensure_ascii=False, default=str)})
+    writer.add_key_value_metadata({METADATA_KEY: json.dumps(record, ensure_ascii=False, default=str)})
 
 
 def read_record(footer: pq.FileMetaData) -> dict[str, Any]:
     """The record of a file; empty for one that this package did not write."""
-    record: dict[str, Any] = json.loads((footer.metadata or {}).get(_METADATA_KEY.encode(), b"{}"))
+    record: dict[str, Any] = json.loads((footer.metadata or {}).get(METADATA_KEY.encode(), b"{}"))
     return record
 
 

@@ -47,6 +47,13 @@ class Storage(Protocol):
     def names(self, folder: str, suffix: str) -> list[str]:
         """The files below a folder whose names end so, sorted."""
 
+    def version(self, name: str) -> str:
+        """Something that changes whenever the file is replaced.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+
     def remove(self, name: str) -> None:
         """Remove a file; harmless when there is none."""
 
@@ -103,7 +110,12 @@ class Disk:
 
     def names(self, folder: str, suffix: str) -> list[str]:
         found = (self._root / folder).rglob(f"*{suffix}")
-        return sorted(str(path.relative_to(self._root)) for path in found if not path.name.startswith("."))
+        files = (path for path in found if not path.name.startswith(".") and path.is_file())
+        return sorted(str(path.relative_to(self._root)) for path in files)
+
+    def version(self, name: str) -> str:
+        status = (self._root / name).stat()
+        return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
 
     def remove(self, name: str) -> None:
         (self._root / name).unlink(missing_ok=True)
@@ -222,6 +234,11 @@ class S3:
         with _os_errors(self.uri(folder)):
             found = self.fs.find(f"{self._prefix}/{folder}")
         return sorted(path.removeprefix(f"{self._prefix}/") for path in found if path.endswith(suffix))
+
+    def version(self, name: str) -> str:
+        with _os_errors(self.uri(name)):
+            found = self.fs.info(self.uri(name))
+        return f"{found.get('ETag')} {found.get('LastModified')} {found.get('size')}"
 
     def remove(self, name: str) -> None:
         with _os_errors(self.uri(name)), suppress(FileNotFoundError):

@@ -16,6 +16,7 @@ from mixpanel_etl.lake.dayfile import ExportProvenance, PublishedDay, read_day
 from mixpanel_etl.lake.errors import DayShrinks, UnreadableFile
 from mixpanel_etl.lake.provenance import is_newer
 from mixpanel_etl.lake.storage import Draft, Storage, storage
+from mixpanel_etl.lake.suppression import Suppressed, without_suppressed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -101,7 +102,8 @@ class EventsTable:
         Args:
             day: the partition.
             draft: a complete file, see `write_day`.
-            rows: how many it has.
+            rows: how many it has. Those of suppressed persons are left out (see `lake.suppression`), and do not
+                count as a loss.
             provenance: of the request that they came from.
             allow_shrink: replace a file that has more rows.
 
@@ -117,13 +119,21 @@ class EventsTable:
             present = self.day(day)
             if present and is_newer(present.uri, present.request, provenance):
                 return present
-            if present and rows < present.rows and not allow_shrink:
+            if present and not allow_shrink and rows < present.rows - self._suppressed(day, rows < present.rows):
                 raise DayShrinks(day, (present.rows, rows))
-            draft.publish(self._file(day))
+            with without_suppressed(self.storage, draft) as kept:
+                kept.publish(self._file(day))
             published = self.day(day)
         if published is None:
             raise FileNotFoundError(f"{self.storage.uri(self._file(day))} vanished when it was published")
         return published
+
+    def _suppressed(self, day: date, matters: bool) -> int:
+        """How many rows of a published day are of suppressed persons, whom the export may have lost already."""
+        if not matters or not (suppressed := Suppressed(self.storage)):
+            return 0
+        with self.storage.open(self._file(day)) as handle:
+            return suppressed.count(pq.ParquetFile(handle))
 
     def _file(self, day: date) -> str:
         return f"{self.name}/date={day}/events.parquet"
