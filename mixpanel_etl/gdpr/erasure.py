@@ -1,0 +1,185 @@
+"""Persons out of the lake: every file that holds one of their ids is written again without them.
+
+A row goes when it is theirs: one of the columns that name persons, or a property by which Mixpanel resolves identities,
+is one of the ids. In tables without such columns (reports, rejected rows) a row goes when any value is one of the ids.
+In rows of somebody else (`"invited_by": "<id>"`) the id is replaced by `[erased]`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from mixpanel_etl.gdpr.documents import Unerasable
+from mixpanel_etl.gdpr.files import Change, Found, LakeFile, lake_files
+from mixpanel_etl.gdpr.matching import Ids
+from mixpanel_etl.lake.storage import storage
+from mixpanel_etl.lake.suppression import hasher
+
+#: Files read or written at the same time; each holds a row group in memory.
+_WORKERS = min(2, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class TableErasure:
+    """What an erasure did to one table (a folder of the lake).
+
+    Attributes:
+        files_scanned: files that it has.
+        files_rewritten: files written again, or removed because nothing was left or because their name was an id.
+        rows_removed: rows, or entries of files that are no tables.
+        values_blanked: rows of others in which an id became `[erased]`.
+        files_rewritten_before: files that an earlier erasure of the same ids, as one that was killed, had rewritten.
+        rows_removed_before: the rows that it had removed from these.
+        files: names of the files rewritten now, relative to the lake; those that were removed are not named.
+    """
+
+    files_scanned: int = 0
+    files_rewritten: int = 0
+    rows_removed: int = 0
+    values_blanked: int = 0
+    files_rewritten_before: int = 0
+    rows_removed_before: int = 0
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What an erasure did, and what its final scan found. It holds no personal data.
+
+    Attributes:
+        tables: by name.
+        started_at: UTC.
+        ended_at: UTC.
+        remaining: rows and entries in which the final scan of all files still found one of the ids; 0 when clean.
+        unread: files that could not be read or not be written again; each counts as remaining.
+    """
+
+    tables: dict[str, TableErasure]
+    started_at: datetime
+    ended_at: datetime
+    remaining: int = 0
+    unread: tuple[str, ...] = ()
+
+    @property
+    def rows_removed(self) -> int:
+        return sum(table.rows_removed for table in self.tables.values())
+
+    @property
+    def files_rewritten(self) -> int:
+        return sum(table.files_rewritten for table in self.tables.values())
+
+
+def erase(lake: str, ids: Collection[str], *, on_progress: Callable[[int, int], None] | None = None) -> Erasure:
+    """Erase persons from all files of a lake.
+
+    The files to which statistics and Bloom filters point are rewritten first. Then everything is read, what else holds
+    an id is rewritten, too, and what was rewritten in this way is read once more: that is the final scan. Each file is
+    replaced in one step; a rerun after a crash goes on where it ended, and a rerun after the end changes nothing. Files
+    are locked one by one while they are rewritten, so that publications of the same partition wait; S3 has no locks:
+    there a file that was published in the meantime is taken anew, but do not let exports run at the same time.
+
+    Put the ids on the list of suppressed ones first (`Suppression.add`): an export that was asked for before the
+    erasure would bring the rows back.
+
+    Args:
+        lake: path, `file://` or `s3://` URI.
+        ids: all ids of the persons, see `expand`.
+        on_progress: called with how many files were read, and how many there are.
+
+    Returns:
+        What was done, and what remains.
+
+    Raises:
+        ValueError: no id, or an empty one.
+        OSError: the disk is full, or the storage refuses; what was rewritten stays so.
+    """
+    started = datetime.now(UTC)
+    wanted = Ids(ids)
+    store = storage(lake)
+    with store.draft("erasure"):
+        pass  # on a disk this removes what killed processes left
+    work = _Work(lake_files(store), wanted, by=hasher(store)("\n".join(sorted(wanted.all))))
+    pointed_to = work.each(LakeFile.is_pointed_to, work.files, wanted)
+    work.rewrite([file for file, holds in pointed_to if holds])
+    found = work.read(work.files, on_progress)
+    work.rewrite(found)
+    left = work.read(found)
+    return work.report(started, left)
+
+
+@dataclass
+class _Work:
+    files: list[LakeFile]
+    ids: Ids
+    by: str
+    changes: dict[str, Change] = field(default_factory=dict)
+    found: dict[str, Found] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)
+
+    def each(self, do: Callable[..., Any], files: list[LakeFile], *arguments: Any) -> Iterator[tuple[LakeFile, Any]]:
+        """Do something with each file, several at a time; those that vanish meanwhile are left out."""
+
+        def one(file: LakeFile) -> Any:
+            try:
+                return do(file, *arguments)
+            except FileNotFoundError:
+                return None
+            except Unerasable:
+                self.unread.add(file.name)
+                return None
+
+        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="erase") as pool:
+            for file, result in zip(files, pool.map(one, files), strict=True):
+                if result is not None:
+                    yield file, result
+
+    def rewrite(self, files: list[LakeFile]) -> None:
+        for file, change in self.each(LakeFile.erase, files, self.ids, self.by):
+            if any(change):
+                before = self.changes.get(file.name, Change())
+                self.changes[file.name] = Change(before.removed + change.removed, before.blanked + change.blanked)
+
+    def read(self, files: list[LakeFile], on_progress: Callable[[int, int], None] | None = None) -> list[LakeFile]:
+        """Read files to the end; those that hold an id."""
+        held = []
+        for done, (file, found) in enumerate(self.each(LakeFile.look, files, self.ids, self.by), 1):
+            self.found[file.name] = found
+            held += [file] if found.held else []
+            if on_progress:
+                on_progress(done, len(files))
+        return held
+
+    def report(self, started: datetime, left: list[LakeFile]) -> Erasure:
+        tables: dict[str, list[LakeFile]] = {}
+        for file in self.files:
+            tables.setdefault(file.table, []).append(file)
+        remaining = sum(self.found[file.name].held for file in left) + len(self.unread)
+        return Erasure(
+            {table: self._table(files) for table, files in sorted(tables.items())},
+            started,
+            datetime.now(UTC),
+            remaining,
+            tuple(sorted(self.unread)),
+        )
+
+    def _table(self, files: list[LakeFile]) -> TableErasure:
+        changed = {file.name: self.changes[file.name] for file in files if file.name in self.changes}
+        before = [
+            found.removed_before - changed.get(file.name, Change()).removed
+            for file in files
+            if (found := self.found.get(file.name)) and found.erased_before
+        ]
+        return TableErasure(
+            files_scanned=len(files),
+            files_rewritten=len(changed),
+            rows_removed=sum(change.removed for change in changed.values()),
+            values_blanked=sum(change.blanked for change in changed.values()),
+            files_rewritten_before=sum(rows > 0 for rows in before),
+            rows_removed_before=sum(before),
+            files=tuple(sorted(name for name in changed if name in self.found)),
+        )

@@ -1,0 +1,200 @@
+"""Which rows of a table hold one of a person's ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mixpanel_etl.gdpr.tokens import ERASED, blanked, hits, is_ordinary, is_theirs, looks_like_json
+from mixpanel_etl.lake.identity import names_a_person
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: An id is looked for by its longest part that JSON writes in one way only, if it has so many characters.
+_NEEDLE = 4
+_PLAIN = re.compile(r'[^"\\/\x00-\x1f\ufffd]+')
+_NAMES = r"(?i:distinct|device|user|identity|identified|anon)\w*\\*\x22\s*:\s*(?:\[[^\]]*?)?\\*\x22?"
+#: Ids in one regular expression: those of several hundred would not fit.
+_AT_ONCE = 20
+
+
+class Rows(NamedTuple):
+    """Of the rows of a table, by number: those that are the person's, and those of others that mention an id."""
+
+    theirs: set[int]
+    mentions: set[int]
+
+
+class Ids:
+    """The ids of one person, or of several, and how they look in columns and JSON.
+
+    A value counts when it is one of the ids as a whole; parts of longer strings do not.
+
+    Args:
+        ids: at least one, none empty.
+
+    Raises:
+        ValueError: an empty id, or none.
+    """
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        self.all = frozenset(ids)
+        if not self.all or "" in self.all:
+            raise ValueError("give at least one id, and no empty one: an empty id is everybody's")
+        self._array = pa.array(sorted(self.all), pa.string())
+        self._telling = frozenset(text for text in self.all if not is_ordinary(text))
+
+    def in_table(self, table: pa.Table) -> Rows:
+        """The rows that hold one of the ids.
+
+        In a table with columns that name persons, a row is theirs when one of these, or a property that Mixpanel
+        resolves identities by, is one of the ids. In any other table each row that holds one is theirs.
+        """
+        theirs: set[int] = set()
+        mentions: set[int] = set()
+        has_persons = any(names_a_person(name) for name in table.column_names)
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            if (text := as_text(name, column)) is None:
+                continue
+            equal = self._equal(text, self.all if names_a_person(name) or not has_persons else self._telling)
+            (theirs if names_a_person(name) else mentions).update(equal)
+            for row, value in self._candidates(text):
+                if row in theirs or not looks_like_json(value):
+                    continue
+                if (names_a_person(name) and any(hits(value, self.all))) or is_theirs(value, self.all):
+                    theirs.add(row)
+                elif any(hits(value, self.all)):
+                    mentions.add(row)
+        if not has_persons:
+            return Rows(theirs | mentions, set())
+        return Rows(theirs, mentions - theirs)
+
+    def in_columns(self, table: pa.Table) -> bool:
+        """Whether one of the ids is a value of the table's columns."""
+        return any(bool(pc.any(pc.is_in(column, self._array)).as_py()) for column in table.columns)
+
+    def blanked(self, table: pa.Table, rows: Collection[int]) -> pa.Table:
+        """The table with `[erased]` instead of the ids in some of its rows."""
+        for number, (field, column) in enumerate(zip(table.schema, table.columns, strict=True)):
+            if (text := as_text(field.name, column)) is None or not _is_text(field.type):
+                continue
+            values = text.to_list()
+            for row in rows:
+                if values[row] is not None:
+                    values[row] = ERASED if values[row] in self.all else self.blank(values[row])
+            storage = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else pa.string()
+            array = pa.array(values, storage)
+            if isinstance(field.type, pa.BaseExtensionType):
+                array = pa.ExtensionArray.from_storage(field.type, array)
+            table = table.set_column(number, field, array.cast(field.type))
+        return table
+
+    def blank(self, text: str) -> str:
+        """A JSON text with `[erased]` instead of the ids."""
+        return blanked(text, self.all) if self.perhaps_in(text) else text
+
+    def scrub(self, text: str) -> str:
+        """A file's metadata with `[erased]` instead of the ids, also where an expression or address quotes one."""
+        text = self.blank(text)
+        for one in self._telling:
+            if one in text:
+                text = re.sub(_as_word(one), ERASED, text)
+        return text
+
+    def perhaps_in(self, text: str) -> bool:
+        """Whether a text is worth a closer look; False is certain."""
+        patterns = self._everything if "\\u" in text else self._beside_needles
+        return any(needle in text for needle in self._needles) or any(re.search(one, text) for one in patterns)
+
+    def as_word_in(self, text: str) -> bool:
+        """Whether one of the ids stands in a text between characters that are no part of an id."""
+        return any(one in text and re.search(_as_word(one), text) for one in self._telling)
+
+    def _equal(self, text: pl.Series, ids: Collection[str]) -> list[int]:
+        return text.is_in(list(ids)).fill_null(False).arg_true().to_list() if ids else []
+
+    def _candidates(self, text: pl.Series) -> list[tuple[int, str]]:
+        """Rows that may hold an id within a JSON text: few, so that they can be read closely."""
+        found = text.str.contains_any(self._needles).fill_null(False)
+        for pattern in self._beside_needles:
+            found |= text.str.contains(pattern).fill_null(False)
+        escaped = (text.str.contains("\\u", literal=True).fill_null(False) & ~found).arg_true()
+        if len(escaped):
+            texts = text.gather(escaped)
+            for pattern in self._everything:
+                found = found.scatter(escaped.filter(texts.str.contains(pattern).fill_null(False)), True)
+        numbers = found.arg_true()
+        return list(zip(numbers.to_list(), text.gather(numbers).to_list(), strict=True))
+
+    @cached_property
+    def _needles(self) -> list[str]:
+        return sorted(needle for text in self._telling if len(needle := _needle(text)) >= _NEEDLE)
+
+    @cached_property
+    def _beside_needles(self) -> list[str]:
+        """Regular expressions for the ids that no needle finds."""
+        return self._patterns(text for text in self.all if text not in self._telling or len(_needle(text)) < _NEEDLE)
+
+    @cached_property
+    def _everything(self) -> list[str]:
+        """Regular expressions for all ids, in JSON that escapes more than it must."""
+        return self._patterns(self.all)
+
+    def _patterns(self, ids: Iterable[str]) -> list[str]:
+        found = [_spellings(text) if text in self._telling else _NAMES + _spellings(text) for text in sorted(ids)]
+        return ["|".join(found[n : n + _AT_ONCE]) for n in range(0, len(found), _AT_ONCE)]
+
+
+def _as_word(text: str) -> str:
+    return rf"(?<![\w-]){re.escape(text)}(?![\w-])"
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    storage = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    return any(is_kind(storage) for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
+
+
+def _needle(text: str) -> str:
+    return max(_PLAIN.findall(text), key=len, default="")
+
+
+def _spellings(text: str) -> str:
+    return "".join(map(_spelling, text))
+
+
+def _spelling(character: str) -> str:
+    """A character as itself or as JSON may escape it, in a string within any number of strings."""
+    if character == "\ufffd":  # stands for half of a surrogate pair, too
+        return rf"(?:{character}|\\+u[0-9a-fA-F]{{4}})"
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    escaped = "".join(rf"\\+u(?i:{units[n : n + 4]})" for n in range(0, len(units), 4))
+    plain = character if character.isalnum() or ord(character) > 127 else rf"\x{ord(character):02x}"
+    short = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}.get(character)
+    forms = [rf"\\*{plain}", escaped, *([rf"\\+{short}"] if short else [])]
+    return f"(?:{'|'.join(forms)})"
+
+
+def as_text(name: str, column: pa.ChunkedArray) -> pl.Series | None:
+    """A column as texts, nested values as JSON objects with its name; None when it cannot hold an id."""
+    import polars as pl
+
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+    kind = column.type
+    if pa.types.is_nested(kind):
+        frame = pl.DataFrame({name: pl.from_arrow(column)})
+        return frame.select(pl.struct(name).struct.json_encode()).to_series()
+    if pa.types.is_dictionary(kind) or (pa.types.is_integer(kind) and names_a_person(name)):
+        column = column.cast(pa.string())
+    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        texts = [value.decode(errors="replace") if value is not None else None for value in column.to_pylist()]
+        return pl.Series(texts, dtype=pl.String)
+    elif not _is_text(kind):
+        return None
+    return pl.Series(pl.from_arrow(column), dtype=pl.String)
