@@ -99,6 +99,7 @@ def decoded(body: bytes, *, endpoint: str, scrub: Scrubber) -> Any:
 
     Raises:
         ReplyError: it is no JSON, or it holds an error: Query and feature flags answer 200 with an `error` key.
+        RecordsRejected: it names records that were not taken, as `/engage` and `/groups` do.
     """
     try:
         reply = msgspec.json.decode(body)
@@ -109,6 +110,10 @@ def decoded(body: bytes, *, endpoint: str, scrub: Scrubber) -> Any:
             return reply
         message = ""
     said = what_mixpanel_said(body, scrub)
+    if rejected := _rejected(body, scrub):
+        rejection = RecordsRejected(said, endpoint=endpoint, status=200, body=said)
+        rejection.failed_records, rejection.imported = rejected
+        raise rejection
     raise ReplyError(message + said, endpoint=endpoint, status=200, body=said)
 
 
@@ -183,7 +188,7 @@ def _rejected(body: bytes, scrub: Scrubber) -> tuple[list[FailedRecord], int | N
         FailedRecord(record.index, scrub(record.message), record.field, record.insert_id or record.dollar_insert_id)
         for record in reply.failed_records
     ]
-    return failed, reply.num_records_imported
+    return failed, reply.num_good_events if reply.num_records_imported is None else reply.num_records_imported
 
 
 class _Rejected(msgspec.Struct):
@@ -198,6 +203,7 @@ class _Rejected(msgspec.Struct):
 class _Rejection(msgspec.Struct):
     failed_records: Annotated[list[_Rejected], msgspec.Meta(min_length=1)]
     num_records_imported: int | None = None
+    num_good_events: int | None = None  # what /engage and /groups call it
 
 
 def _redirect(response: Response) -> ReplyError:

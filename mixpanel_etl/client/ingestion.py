@@ -96,6 +96,9 @@ class Ingestion(Group):
 
         Repeated after a failure only when no change is relative: with an `$add`, `$append` or `$remove` among them,
         a second try could apply it twice.
+
+        Raises:
+            RecordsRejected: some changes were not applied; its `failed_records` says which. The others were.
         """
         self._update("engage", updates)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,6 +148,15 @@ class Table:
             empty = pl.DataFrame(self.schema.empty_table())
             return empty.with_columns(pl.lit("").alias(self.column)).lazy()
         return pl.concat(frames)
+
+    def batches(self, key: str) -> Iterator[pa.RecordBatch]:
+        """The rows of a partition in the table's schema, a batch at a time; none if it is not published."""
+        if self.partition(key):
+            yield from self.storage.dataset([self._file(key)], self.schema).to_batches()
+
+    def remove(self, key: str) -> None:
+        """Remove a partition; harmless when there is none."""
+        self.storage.remove(self._file(key))
 
     def keep_reply(self, name: str, content: bytes) -> str:
         """Keep a raw reply of Mixpanel beside the rows that were made of it: `_replies/<name>.gz`. Its address."""

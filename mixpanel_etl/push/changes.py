@@ -1,0 +1,185 @@
+"""What of a query's rows is new since the last push, and which rows are gone.
+
+Rows are told apart by their id, and compared by a hash. They go through DuckDB on a disk, so that memory does not grow
+with the table. What was pushed before is a snapshot in the lake: one line an id, with the hash of its row.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import duckdb
+
+#: The schema of a snapshot.
+SNAPSHOT = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("hash", pa.string(), nullable=False)])
+
+_MEMORY = "192MB"
+_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class Previous:
+    """What was pushed before, as batches of the schema `SNAPSHOT`.
+
+    Attributes:
+        snapshot: after the last push.
+        since: what was sent after the snapshot was written; each id once.
+        forgotten: ids of which nobody knows what Mixpanel has; they count as never pushed.
+    """
+
+    snapshot: Iterable[pa.RecordBatch] = ()
+    since: Iterable[pa.RecordBatch] = ()
+    forgotten: Iterable[pa.RecordBatch] = ()
+
+
+class Changes:
+    """The rows of a query, compared with a snapshot.
+
+    Attributes:
+        rows: of the query.
+        changed: rows that are new, or other than they were.
+        vanished: ids of the snapshot that no row has any more.
+        before: ids of the snapshot.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self.rows = self._number("rows")
+        self.changed = self._number("changed")
+        self.vanished = self._number("vanished")
+        self.before = self._number("previous")
+
+    def unusable_rows(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Rows that can't be told apart, with the reason; they are not among the changed ones."""
+        for reason, where in _UNUSABLE.items():
+            for batch in self._batches(f"SELECT * FROM rows WHERE {where}"):  # noqa: S608
+                yield reason, batch
+
+    def changed_rows(self) -> Iterator[pa.RecordBatch]:
+        """New and changed rows with all their columns and `$id` and `$hash`."""
+        return self._batches('SELECT r.* FROM rows r JOIN changed c ON r."$id" = c.id')
+
+    def vanished_ids(self) -> Iterator[list[str]]:
+        """The ids that no row has any more."""
+        for batch in self._batches("SELECT id FROM vanished"):
+            yield batch.column(0).to_pylist()
+
+    def pushed(self, ids: Iterable[str]) -> None:
+        """Note that what changed or vanished of these ids arrived."""
+        arrived = pa.table({"id": pa.array(ids, pa.string())})
+        with self._connection.cursor() as cursor:
+            cursor.register("arrived", arrived)
+            cursor.execute("INSERT INTO pushed SELECT id FROM arrived").fetchall()
+
+    def snapshot(self) -> Iterator[pa.RecordBatch]:
+        """What Mixpanel has by now, in the schema `SNAPSHOT`: the new hash of what arrived, the old one of the rest."""
+        for batch in self._batches(
+            """
+            SELECT id, hash FROM changed WHERE id IN (SELECT id FROM pushed)
+            UNION ALL
+            SELECT id, hash FROM previous WHERE id NOT IN (SELECT id FROM pushed)
+            """
+        ):
+            yield batch.cast(SNAPSHOT)
+
+    def _number(self, table: str) -> int:
+        (number,) = self._connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0]  # noqa: S608
+        return int(number)
+
+    def _batches(self, sql: str) -> Iterator[pa.RecordBatch]:
+        with self._connection.cursor() as cursor:
+            yield from cursor.sql(sql).to_arrow_reader(_ROWS)
+
+
+@contextmanager
+def compared(
+    rows: pa.RecordBatchReader,
+    id_column: str,
+    columns: Sequence[str],
+    previous: Previous,
+    *,
+    sent_as: str,
+) -> Iterator[Changes]:
+    """Compare rows with what was pushed before.
+
+    Args:
+        rows: of the query; read once.
+        id_column: what tells them apart.
+        columns: those that are sent; a change in another one is none.
+        previous: what was pushed before.
+        sent_as: how they are sent, as a text; when it changes, all rows count as changed.
+    """
+    import duckdb
+
+    with tempfile.TemporaryDirectory(prefix="mixpanel_etl-") as folder:
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": _MEMORY,
+            "threads": 2,
+            "temp_directory": folder,
+            "preserve_insertion_order": False,
+        }
+        with duckdb.connect(str(Path(folder) / "rows.duckdb"), config=settings) as connection:
+            _load(connection, rows, id_column, columns, sent_as)
+            for name in ("snapshot", "since", "forgotten"):
+                batches = pa.RecordBatchReader.from_batches(SNAPSHOT, getattr(previous, name))
+                connection.register("source", batches)
+                connection.execute(f"CREATE TABLE {name} AS SELECT id, hash FROM source").fetchall()  # noqa: S608
+            for statement in _COMPARISON:
+                connection.execute(statement).fetchall()
+            yield Changes(connection)
+
+
+def _load(
+    connection: duckdb.DuckDBPyConnection,
+    rows: pa.RecordBatchReader,
+    id_column: str,
+    columns: Sequence[str],
+    sent_as: str,
+) -> None:
+    sent = ", ".join(f"{_quoted(name)} := {_quoted(name)}" for name in columns)
+    connection.register("source", rows)
+    connection.execute(
+        f"""
+        CREATE TABLE rows AS
+        SELECT *, nullif(trim({_quoted(id_column)}::VARCHAR), '') AS "$id",
+            md5(concat($sent_as, to_json(struct_pack({sent}))::VARCHAR)) AS "$hash"
+        FROM source
+        """,  # noqa: S608
+        {"sent_as": sent_as},
+    ).fetchall()
+
+
+_COMPARISON = (
+    """
+    CREATE TABLE previous AS
+    WITH known AS (SELECT * FROM snapshot WHERE id NOT IN (SELECT id FROM since) UNION ALL SELECT * FROM since)
+    SELECT * FROM known WHERE id NOT IN (SELECT id FROM forgotten)
+    """,
+    'CREATE TABLE twice AS SELECT "$id" AS id FROM rows WHERE "$id" IS NOT NULL GROUP BY 1 HAVING count(*) > 1',
+    """
+    CREATE TABLE changed AS
+    SELECT r."$id" AS id, r."$hash" AS hash FROM rows r LEFT JOIN previous p ON r."$id" = p.id
+    WHERE r."$id" IS NOT NULL AND p.hash IS DISTINCT FROM r."$hash" AND r."$id" NOT IN (SELECT id FROM twice)
+    """,
+    """
+    CREATE TABLE vanished AS
+    SELECT id FROM previous WHERE id NOT IN (SELECT "$id" FROM rows WHERE "$id" IS NOT NULL)
+    """,
+    "CREATE TABLE pushed (id VARCHAR)",
+)
+_UNUSABLE = {
+    "has no id": '"$id" IS NULL',
+    "has an id that another row has, too: make the query return one row for each": '"$id" IN (SELECT id FROM twice)',
+}
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

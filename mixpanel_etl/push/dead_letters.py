@@ -1,0 +1,110 @@
+"""Rows that Mixpanel did not take, or that were refused before: a table in the lake, replaced by each push."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from tempfile import TemporaryFile
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from mixpanel_etl.lake import Partition, Provenance, Table
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("row", pa.string(), nullable=False),
+        pa.field("field", pa.string(), nullable=False),
+        pa.field("message", pa.string(), nullable=False),
+        pa.field("unconfirmed", pa.bool_(), nullable=False),
+        pa.field("batch", pa.int64(), nullable=False),
+        pa.field("refused_at", pa.timestamp("ms", "UTC"), nullable=False),
+    ]
+)
+DESCRIPTIONS = {
+    "id": "Of the row, as the mapping names it.",
+    "row": "The row, as JSON.",
+    "field": "What is at fault, where that is known.",
+    "message": "Why the row was refused, in Mixpanel's words where it used any.",
+    "unconfirmed": "Whether Mixpanel may have taken it all the same: the answer was lost, and to send it again could "
+    "do it twice.",
+    "batch": "Number of the request within the push, from 1; 0 when it was refused before.",
+    "refused_at": "When (UTC).",
+}
+_PART, _LATEST = "part", "latest"
+_HELD = 1_000
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One row, and why it was not taken."""
+
+    id: str | None
+    row: Mapping[str, Any]
+    message: str
+    field: str = ""
+    unconfirmed: bool = False
+    batch: int = 0
+    refused_at: datetime = dataclasses.field(default_factory=lambda: datetime.now(UTC))
+
+    def plain(self) -> dict[str, Any]:
+        """As the table has it."""
+        row = {name: value for name, value in self.row.items() if not name.startswith("$")}
+        known = {name: getattr(self, name) for name in SCHEMA.names}
+        return {**known, "row": msgspec.json.encode(row, enc_hook=str).decode()}
+
+
+def dead_letters(lake: str, push: str) -> Table:
+    """The table of a push: `imports/<push>/part=latest/data.parquet`."""
+    return Table(lake, f"imports/{push}", SCHEMA, column=_PART)
+
+
+class DeadLetters:
+    """The dead letters of one push, kept on a disk until they are published. Use it as a context manager."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.messages: Counter[str] = Counter()
+        self._held: list[dict[str, Any]] = []
+        self._file = TemporaryFile()  # noqa: SIM115 - closed on exit
+        self._writer = pa.ipc.new_stream(self._file, SCHEMA)
+
+    def __enter__(self) -> DeadLetters:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+        self._file.close()
+
+    def add(self, letters: Iterable[DeadLetter]) -> None:
+        for letter in letters:
+            self.count += 1
+            if letter.message in self.messages or len(self.messages) < _HELD:
+                self.messages[letter.message] += 1
+            self._held.append(letter.plain())
+            if len(self._held) == _HELD:
+                self._spill()
+
+    def publish(self, table: Table, provenance: Provenance) -> Partition:
+        """Make them the table's rows, instead of those of the last push."""
+        self._spill()
+        self._writer.close()
+        self._file.seek(0)
+        return table.write(_LATEST, pa.ipc.open_stream(self._file), provenance)
+
+    def _spill(self) -> None:
+        self._writer.write_batch(pa.RecordBatch.from_pylist(self._held, SCHEMA))
+        self._held = []
+
+
+def unconfirmed_letters(table: Table) -> Iterator[DeadLetter]:
+    """Those of the last push of which nobody knows whether they arrived."""
+    import polars as pl
+
+    for known in table.scan([_LATEST]).filter(pl.col("unconfirmed")).drop(_PART).collect().iter_rows(named=True):
+        yield DeadLetter(**{**known, "row": msgspec.json.decode(known["row"])})

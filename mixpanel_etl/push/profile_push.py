@@ -1,0 +1,346 @@
+"""A push of user or group profiles: what changed since the last one is sent, and known to be sent when it arrived.
+
+Most updates may be sent twice: `$set` twice is `$set` once. So a push that is killed is simply run again. `$add`,
+`$append` and `$remove` may not. A row with one of them is noted in the lake before it is sent, and never sent again by
+itself: at most once. One whose answer was lost is a dead letter that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from mixpanel_etl.client import Clock, Mixpanel, MixpanelError
+from mixpanel_etl.client.profile_updates import encoded
+from mixpanel_etl.lake import Provenance, Table
+from mixpanel_etl.push.changes import SNAPSHOT, Changes, Previous, compared
+from mixpanel_etl.push.dead_letters import DeadLetter, DeadLetters, dead_letters, unconfirmed_letters
+from mixpanel_etl.push.errors import PushError
+from mixpanel_etl.push.profile_sender import (
+    IN_FLIGHT,
+    Batch,
+    Delivery,
+    Item,
+    ProfileSender,
+    batches,
+    refused,
+)
+from mixpanel_etl.push.profiles import ProfileMapping, Update
+
+_LATEST = "latest"
+_SENT = pa.schema([*SNAPSHOT, pa.field("row", pa.string(), nullable=False)])
+_CHECKPOINT_SECONDS = 60.0
+_SHOWN = 5
+#: A push that would take away more than this share of all profiles is held back.
+_MOST_VANISHED = 0.5
+
+OnProgress = Callable[["Pushed"], None]
+
+
+@dataclass(frozen=True)
+class ProfilePush:
+    """A push of profiles.
+
+    Attributes:
+        name: of the push; folder of its tables in the lake (`pushes/<name>`, `imports/<name>`).
+        mapping: how rows become updates.
+        lake: path or URI of the lake.
+        in_flight: requests at a time.
+        clock: the time, for tests to replace.
+    """
+
+    name: str
+    mapping: ProfileMapping
+    lake: str
+    in_flight: int = IN_FLIGHT
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def snapshot(self) -> Table:
+        """What Mixpanel has of it: an id and a hash for each row that arrived."""
+        return Table(self.lake, f"pushes/{self.name}", SNAPSHOT, column="snapshot")
+
+    @property
+    def sent(self) -> Table:
+        """Batches of relative updates that were sent after the snapshot was written."""
+        return Table(self.lake, f"pushes/{self.name}/sent", _SENT, column="batch")
+
+    @property
+    def dead_letters(self) -> Table:
+        return dead_letters(self.lake, self.name)
+
+
+@dataclass
+class Pushed:
+    """What a push did, or (of a dry run) would do.
+
+    Attributes:
+        rows: of the query.
+        changed: rows that are new or other than at the last push.
+        vanished: profiles whose row is gone; `cleared` of them were unset or deleted.
+        done: changed rows and vanished profiles that were sent and answered so far.
+        updates: how many updates that took.
+        refused: rows in the dead letters, `unconfirmed` among them.
+        unconfirmed: of which nobody knows whether they arrived.
+        messages: why rows were refused, the most frequent first.
+        first: of a dry run: the first updates, as they would be sent.
+    """
+
+    rows: int = 0
+    changed: int = 0
+    vanished: int = 0
+    cleared: int = 0
+    done: int = 0
+    updates: int = 0
+    refused: int = 0
+    unconfirmed: int = 0
+    messages: dict[str, int] = field(default_factory=dict)
+    first: list[dict[str, Any]] = field(default_factory=list)
+
+
+def push_profiles(
+    mixpanel: Mixpanel,
+    rows: pa.RecordBatchReader,
+    push: ProfilePush,
+    *,
+    run_id: str = "",
+    allow_shrink: bool = False,
+    retry_unconfirmed: bool = False,
+    on_progress: OnProgress = lambda _: None,
+) -> Pushed:
+    """Send what changed since the last push.
+
+    Args:
+        mixpanel: the project.
+        rows: of the query, one for each profile.
+        push: see there.
+        run_id: of the run.
+        allow_shrink: let more than half of the profiles be taken away, because their rows are gone.
+        retry_unconfirmed: send the rows again of which nobody knows whether they arrived.
+        on_progress: told after each batch.
+
+    Raises:
+        PushError: the mapping does not fit the rows, or more than half of them vanished. Nothing was sent.
+        MixpanelError: the push broke off. What arrived until then is known, and not sent again.
+    """
+    mapping = push.mapping.of(rows.schema)
+    return _Run(mixpanel, push, mapping, run_id, on_progress).run(
+        rows, allow_shrink=allow_shrink, retry_unconfirmed=retry_unconfirmed
+    )
+
+
+def preview_profiles(rows: pa.RecordBatchReader, push: ProfilePush) -> Pushed:
+    """What a push would send and refuse, without sending or writing anything.
+
+    Raises:
+        PushError: the mapping does not fit the rows.
+    """
+    mapping = push.mapping.of(rows.schema)
+    previous = Previous(_batches(push.snapshot), _ids(push.sent))
+    with (
+        compared(rows, mapping.id, mapping.columns, previous, sent_as=mapping.text) as changes,
+        DeadLetters() as letters,
+    ):
+        told = _counted(changes, mapping)
+        letters.add(_unusable(changes))
+        for item in _items(changes, mapping):
+            told.updates += len(item.updates)
+            told.first += [shown(update) for update in item.updates[: max(0, _SHOWN - len(told.first))]]
+            reason = refused(item) if item.updates else None
+            letters.add([DeadLetter(item.id, item.row, reason)] if reason else [])
+        told.refused, told.messages = letters.count, dict(letters.messages.most_common())
+    return told
+
+
+class _Run:
+    """One push under way."""
+
+    def __init__(
+        self, mixpanel: Mixpanel, push: ProfilePush, mapping: ProfileMapping, run_id: str, on_progress: OnProgress
+    ) -> None:
+        self._mixpanel, self._push, self._mapping, self._on_progress = mixpanel, push, mapping, on_progress
+        self._started = push.clock.now()
+        self._provenance = Provenance(
+            requested_at=self._started, run_id=run_id, project_id=mixpanel.settings.project_id
+        )
+        self._told = Pushed()
+        self._open: set[int] = set()  # batches that were noted, and of which nobody knows yet whether they arrived
+        self._checkpoint_at = push.clock.monotonic() + _CHECKPOINT_SECONDS
+
+    def run(self, rows: pa.RecordBatchReader, *, allow_shrink: bool, retry_unconfirmed: bool) -> Pushed:
+        push, mapping = self._push, self._mapping
+        unsure = {letter.id: letter for letter in (*unconfirmed_letters(push.dead_letters), *_lost(push.sent))}
+        forgotten = list(unsure) if retry_unconfirmed else []
+        carried = [] if retry_unconfirmed else list(unsure.values())
+        previous = Previous(_batches(push.snapshot), _ids(push.sent), [_as_ids(forgotten)])
+        with (
+            compared(rows, mapping.id, mapping.columns, previous, sent_as=mapping.text) as changes,
+            DeadLetters() as letters,
+        ):
+            self._told = _counted(changes, mapping)
+            _check_vanished(changes, mapping, allow_shrink=allow_shrink)
+            self._keep(changes, carried)
+            letters.add([*carried, *_unusable(changes)])
+            try:
+                self._send(changes, letters, _items(changes, mapping), relative=mapping.relative)
+                if mapping.vanished != "keep":
+                    self._send(changes, letters, _vanished(changes, mapping), relative=False)
+            finally:
+                self._tell(letters)
+                letters.publish(push.dead_letters, self._provenance)
+                self._checkpoint(changes)
+        return self._told
+
+    def _keep(self, changes: Changes, carried: list[DeadLetter]) -> None:
+        """Bring what a killed push left into the tables that the others read."""
+        if not self._push.sent.keys():
+            return
+        with DeadLetters() as letters:
+            letters.add(carried)
+            letters.publish(self._push.dead_letters, self._provenance)
+        self._checkpoint(changes)
+
+    def _send(self, changes: Changes, letters: DeadLetters, items: Iterable[Item], *, relative: bool) -> None:
+        sender = ProfileSender(
+            self._mixpanel, groups=self._mapping.group_key is not None, relative=relative, clock=self._push.clock
+        )
+        found: Iterable[Batch] = batches(items)
+        if relative:
+            found = (self._noted(batch) for batch in found)
+        error: MixpanelError | None = None
+        for delivery in sender.deliver_all(found, self._push.in_flight):
+            if delivery.error:
+                error = error or delivery.error
+                self._open.discard(delivery.batch.number)
+                continue
+            self._arrived(changes, letters, delivery, relative=relative)
+            self._on_progress(self._told)
+            if self._push.clock.monotonic() > self._checkpoint_at:
+                self._checkpoint(changes)
+        if error:
+            raise error
+
+    def _arrived(self, changes: Changes, letters: DeadLetters, delivery: Delivery, *, relative: bool) -> None:
+        again = {letter.id for letter in delivery.letters if not letter.unconfirmed}
+        arrived = [item for item in delivery.batch.items if item.id not in again]
+        changes.pushed(item.id for item in arrived)
+        letters.add(delivery.letters)
+        if relative and not any(letter.unconfirmed for letter in delivery.letters):
+            self._note(delivery.batch.number, arrived, confirmed=True)
+            self._open.discard(delivery.batch.number)
+        self._told.done += len(delivery.batch.items)
+        self._told.unconfirmed += sum(letter.unconfirmed for letter in delivery.letters)
+        self._told.updates += sum(len(item.updates) for item in arrived)
+        self._tell(letters)
+
+    def _noted(self, batch: Batch) -> Batch:
+        self._note(batch.number, batch.items, confirmed=False)
+        self._open.add(batch.number)
+        return batch
+
+    def _note(self, number: int, items: list[Item], *, confirmed: bool) -> None:
+        """Write down what is about to be sent, and later which of it arrived."""
+        rows = [{"id": item.id, "hash": item.row["$hash"], "row": _json(item.row)} for item in items]
+        provenance = Provenance(
+            requested_at=self._push.clock.now(),
+            run_id=self._provenance.run_id,
+            project_id=self._provenance.project_id,
+            request={"confirmed": confirmed},
+        )
+        self._push.sent.write(self._key(number), [pa.RecordBatch.from_pylist(rows, _SENT)], provenance)
+
+    def _key(self, number: int) -> str:
+        return f"{self._started:%Y%m%dT%H%M%S%f}-{number:06d}"
+
+    def _checkpoint(self, changes: Changes) -> None:
+        """Write the snapshot; what was noted on the way is in it."""
+        still = {self._key(number) for number in self._open}
+        noted = [key for key in self._push.sent.keys() if key not in still]  # noqa: SIM118 - no dictionary
+        self._push.snapshot.write(_LATEST, changes.snapshot(), self._provenance)
+        for key in noted:
+            self._push.sent.remove(key)
+        self._checkpoint_at = self._push.clock.monotonic() + _CHECKPOINT_SECONDS
+
+    def _tell(self, letters: DeadLetters) -> None:
+        self._told.refused, self._told.messages = letters.count, dict(letters.messages.most_common())
+
+
+def shown(update: Update) -> dict[str, Any]:
+    """An update as it is sent, without the project's token."""
+    wire = msgspec.json.decode(encoded([update], token="", endpoint="")[0]) if _sendable(update) else {}
+    return {name: value for name, value in wire.items() if name != "$token"} or {"refused": str(update)}
+
+
+def _sendable(update: Update) -> bool:
+    return refused(Item("", {}, [update])) is None
+
+
+def _items(changes: Changes, mapping: ProfileMapping) -> Iterator[Item]:
+    for batch in changes.changed_rows():
+        for row in batch.to_pylist():
+            yield Item(row["$id"], row, mapping.updates(row["$id"], row))
+
+
+def _vanished(changes: Changes, mapping: ProfileMapping) -> Iterator[Item]:
+    for ids in changes.vanished_ids():
+        for name in ids:
+            yield Item(name, {mapping.id: name}, [mapping.vanished_update(name)])
+
+
+def _unusable(changes: Changes) -> Iterator[DeadLetter]:
+    for reason, batch in changes.unusable_rows():
+        for row in batch.to_pylist():
+            yield DeadLetter(row["$id"], row, reason)
+
+
+def _counted(changes: Changes, mapping: ProfileMapping) -> Pushed:
+    cleared = 0 if mapping.vanished == "keep" else changes.vanished
+    return Pushed(changes.rows, changes.changed, changes.vanished, cleared)
+
+
+def _check_vanished(changes: Changes, mapping: ProfileMapping, *, allow_shrink: bool) -> None:
+    if mapping.vanished == "keep" or allow_shrink or changes.vanished <= _MOST_VANISHED * changes.before:
+        return
+    raise PushError(
+        f"{changes.vanished:,} of {changes.before:,} profiles have no row any more, and `vanished: {mapping.vanished}` "
+        "would take them away. Nothing was sent. If the query is right, run again with allow_shrink=true"
+    )
+
+
+def _batches(table: Table) -> Iterator[pa.RecordBatch]:
+    for batch in table.batches(_LATEST):
+        yield batch.cast(SNAPSHOT)
+
+
+def _ids(sent: Table) -> Iterator[pa.RecordBatch]:
+    keys = sent.keys()
+    for key in keys:
+        for batch in sent.batches(key):
+            yield batch.select(SNAPSHOT.names).cast(SNAPSHOT)
+
+
+def _lost(sent: Table) -> Iterator[DeadLetter]:
+    """Rows that were about to be sent when a process ended."""
+    keys = sent.keys()
+    for key in keys:
+        partition = sent.partition(key)
+        if partition and not partition.provenance.get("confirmed"):
+            for batch in sent.batches(key):
+                for known in batch.to_pylist():
+                    yield DeadLetter(known["id"], msgspec.json.decode(known["row"]), _ENDED, unconfirmed=True)
+
+
+_ENDED = "it is not known whether this arrived: the process ended before Mixpanel answered"
+
+
+def _as_ids(ids: Iterable[str | None]) -> pa.RecordBatch:
+    names = [name for name in ids if name is not None]
+    return pa.RecordBatch.from_pylist([{"id": name, "hash": ""} for name in names], SNAPSHOT)
+
+
+def _json(row: Any) -> str:
+    return msgspec.json.encode({name: value for name, value in row.items() if name[0] != "$"}, enc_hook=str).decode()

@@ -1,0 +1,204 @@
+"""Sends updates of profiles in batches, and finds out which rows Mixpanel did not take."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from mixpanel_etl.client import (
+    BadRequest,
+    BudgetExhausted,
+    Clock,
+    ConnectionFailed,
+    DeadlineExceeded,
+    IncompleteResponse,
+    InvalidRequest,
+    Mixpanel,
+    MixpanelError,
+    PayloadTooLarge,
+    RateLimited,
+    RecordsRejected,
+    ReplyError,
+    ServerError,
+)
+from mixpanel_etl.client.profile_updates import MOST_UPDATES, encoded
+from mixpanel_etl.push.dead_letters import DeadLetter
+from mixpanel_etl.push.profiles import Update
+
+IN_FLIGHT = 10
+_TRIES, _LONGEST = 8, 60.0  # of a batch that may not be sent twice, after a 429, which says that nothing was done
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row and its updates, which go into one request."""
+
+    id: str
+    row: Mapping[str, Any]
+    updates: Sequence[Update]
+
+
+@dataclass(frozen=True)
+class Batch:
+    number: int
+    items: list[Item]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of a batch.
+
+    Attributes:
+        letters: of the rows that did not arrive, or may not have.
+        error: why none of it counts as arrived: the push cannot go on.
+    """
+
+    batch: Batch
+    letters: list[DeadLetter]
+    error: MixpanelError | None = None
+
+
+def batches(items: Iterable[Item]) -> Iterator[Batch]:
+    """Items as requests: at most 2,000 updates, a row's never apart."""
+    held: list[Item] = []
+    updates, number = 0, 1
+    for item in items:
+        if updates + len(item.updates) > MOST_UPDATES:
+            yield Batch(number, held)
+            held, updates, number = [], 0, number + 1
+        held.append(item)
+        updates += len(item.updates)
+    if held:
+        yield Batch(number, held)
+
+
+class ProfileSender:
+    """Sends batches of updates.
+
+    Args:
+        mixpanel: the project.
+        groups: they are updates of groups.
+        relative: to send one twice may change a profile twice, so none is sent again unless it certainly was not done.
+        clock: the time, for tests to replace.
+    """
+
+    def __init__(self, mixpanel: Mixpanel, *, groups: bool, relative: bool, clock: Clock) -> None:
+        self._send: Callable[[Any], None] = mixpanel.ingestion.groups if groups else mixpanel.ingestion.engage
+        self._relative = relative
+        self._clock = clock
+
+    def deliver_all(self, found: Iterable[Batch], in_flight: int = IN_FLIGHT) -> Iterator[Delivery]:
+        """Send batches, several at a time, in their order. After the first error none is begun any more."""
+        pending: deque[tuple[Batch, Future[list[DeadLetter]]]] = deque()
+        failed = False
+        with ThreadPoolExecutor(in_flight) as pool:
+            for batch in found:
+                pending.append((batch, pool.submit(self.deliver, batch)))
+                if len(pending) >= in_flight:
+                    delivery = _delivery(*pending.popleft())
+                    failed = delivery.error is not None
+                    yield delivery
+                if failed:
+                    break
+            while pending:
+                yield _delivery(*pending.popleft())
+
+    def deliver(self, batch: Batch) -> list[DeadLetter]:
+        """Send a batch: the letters of the rows that did not arrive, or may not have.
+
+        Raises:
+            MixpanelError: nothing of the batch arrived, or it may all be sent again.
+        """
+        letters: list[DeadLetter] = []
+        items = [item for item in batch.items if item.updates]
+        if items:
+            self._deliver(items, batch.number, letters)
+        return letters
+
+    def _deliver(self, items: list[Item], number: int, letters: list[DeadLetter]) -> None:
+        try:
+            self._sent([update for item in items for update in item.updates])
+        except InvalidRequest:
+            good = list(_checked(items, letters))
+            if len(good) == len(items):
+                raise
+            if good:
+                self._deliver(good, number, letters)
+        except PayloadTooLarge as error:
+            if len(items) == 1:
+                letters.append(_letter(items[0], error.fact, number))
+                return
+            middle = len(items) // 2
+            self._deliver(items[:middle], number, letters)
+            self._deliver(items[middle:], number, letters)
+        except RecordsRejected as error:
+            letters.extend(_rejected(items, error, number))
+        except (BadRequest, ReplyError) as error:
+            # Without a word on single records: "one good update is enough for a yes" (api-facts 15, C9).
+            letters.extend(_letter(item, error.fact, number, unconfirmed=self._relative) for item in items)
+        except MixpanelError as error:
+            if not (self._relative and _may_have_arrived(error)):
+                raise
+            message = f"it is not known whether this arrived ({error.fact})"
+            letters.extend(_letter(item, message, number, unconfirmed=True) for item in items)
+
+    def _sent(self, updates: list[Update]) -> None:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return self._send(updates)
+            except RateLimited as error:
+                # The client itself sends nothing twice that is relative.
+                if not self._relative or attempt == _TRIES:
+                    raise
+                self._clock.sleep(error.retry_after or min(2.0**attempt, _LONGEST))
+        return None
+
+
+def _delivery(batch: Batch, future: Future[list[DeadLetter]]) -> Delivery:
+    try:
+        return Delivery(batch, future.result())
+    except MixpanelError as error:
+        return Delivery(batch, [], error)
+
+
+def refused(item: Item) -> str | None:
+    """Why an item cannot be sent, as far as we can tell ourselves; None if it can."""
+    try:
+        encoded(item.updates, token="", endpoint="")
+    except InvalidRequest as error:
+        return error.message.partition(": ")[2] or error.message
+    return None
+
+
+def _checked(items: list[Item], letters: list[DeadLetter]) -> Iterator[Item]:
+    for item in items:
+        reason = refused(item)
+        if reason is None:
+            yield item
+        else:
+            letters.append(_letter(item, reason, 0))
+
+
+def _rejected(items: list[Item], error: RecordsRejected, number: int) -> Iterator[DeadLetter]:
+    owners = [item for item in items for _ in item.updates]
+    told: set[str] = set()
+    for record in error.failed_records:
+        item = owners[record.index]
+        if item.id not in told:
+            told.add(item.id)
+            yield _letter(item, record.message, number, field=record.field)
+
+
+def _letter(item: Item, message: str, number: int, *, field: str = "", unconfirmed: bool = False) -> DeadLetter:
+    return DeadLetter(item.id, item.row, message, field=field, unconfirmed=unconfirmed, batch=number)
+
+
+def _may_have_arrived(error: MixpanelError) -> bool:
+    if isinstance(error, ConnectionFailed):
+        return error.sent
+    if isinstance(error, BudgetExhausted):
+        return False
+    return isinstance(error, ServerError | IncompleteResponse | DeadlineExceeded)
