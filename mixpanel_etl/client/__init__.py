@@ -37,7 +37,7 @@ from mixpanel_etl.client.gunzip import gunzip
 from mixpanel_etl.client.mixpanel import Mixpanel
 from mixpanel_etl.client.profile_updates import GroupUpdate, UserUpdate
 from mixpanel_etl.client.response import Response
-from mixpanel_etl.client.transport import Timeouts
+from mixpanel_etl.client.transport import RawReply, Timeouts
 from mixpanel_etl.client.waiting import Clock, Wait
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "PermissionDenied",
     "PlanError",
     "RateLimited",
+    "RawReply",
     "RecordsRejected",
     "ReplyError",
     "Response",

@@ -20,7 +20,7 @@ from mixpanel_etl.client.pipelines import Pipelines
 from mixpanel_etl.client.query import Query
 from mixpanel_etl.client.response import Response
 from mixpanel_etl.client.service_accounts import ServiceAccounts
-from mixpanel_etl.client.transport import Timeouts, Transport
+from mixpanel_etl.client.transport import RawReply, Timeouts, Transport
 from mixpanel_etl.client.waiting import Clock, OnWait, Waiter
 from mixpanel_etl.client.warehouse import Warehouse
 from mixpanel_etl.settings import Settings
@@ -111,6 +111,18 @@ class Mixpanel:
             MixpanelError: one of the kinds in `client.errors`.
         """
         return app.me(self.transport)
+
+    def replies(self) -> AbstractContextManager[list[RawReply]]:
+        """The replies within the block as they came, for whoever keeps them: the last one is the last to be asked.
+
+        Example:
+            .. code-block:: python
+
+                with mixpanel.replies() as replies:
+                    counts = mixpanel.query.segmentation("sign up", first, last)
+                keep(replies[-1].body)
+        """
+        return self.transport.replies()
 
     def budget(self, name: str) -> Usage:
         """What all processes of this deployment have used of a budget (`export`, `query`), and what is left."""

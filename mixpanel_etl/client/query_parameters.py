@@ -18,7 +18,7 @@ RetentionType = Literal["birth", "compounded"]
 
 MOST_VALUES = 10_000  # values of a property that one query returns
 LONGEST = timedelta(days=90)  # of a funnel's window, and of an interval of retention
-_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month": 30 * 86400}
+SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month": 30 * 86400}
 
 
 def event_window(event: str, from_date: date, to_date: date, endpoint: str) -> dict[str, str]:
@@ -91,7 +91,7 @@ def window_length(length: int | None, length_unit: LengthUnit | None, endpoint: 
     if length is None or length_unit is None:
         raise InvalidRequest("only one of length and length_unit", endpoint=endpoint, advice="Give both or none.")
     sent = {**whole(endpoint, length=length), **choices(endpoint, length_unit=(length_unit, LengthUnit))}
-    if length * _SECONDS[length_unit] > LONGEST.total_seconds():
+    if length * SECONDS[length_unit] > LONGEST.total_seconds():
         raise InvalidRequest(
             f"length is {length} {length_unit}s", endpoint=endpoint, advice=f"Give at most {LONGEST.days} days."
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date, datetime
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
@@ -39,6 +40,18 @@ class Timeouts(NamedTuple):
 
     connect: float = 10.0
     read: float = 300.0
+
+
+class RawReply(NamedTuple):
+    """A reply as it came: byte for byte, without its compression."""
+
+    endpoint: str
+    requested_at: datetime
+    body: bytes
+
+
+# A context variable, so that threads that share a client do not hear each other's replies.
+_heard: ContextVar[list[RawReply] | None] = ContextVar("heard", default=None)
 
 
 class Transport:
@@ -98,6 +111,16 @@ class Transport:
                 advice=f"Set {self.settings.variable(name)}.",
             )
         return value
+
+    @contextmanager
+    def replies(self) -> Iterator[list[RawReply]]:
+        """The replies that are read as a whole within the block, in this thread; refused requests have none."""
+        heard: list[RawReply] = []
+        token = _heard.set(heard)
+        try:
+            yield heard
+        finally:
+            _heard.reset(token)
 
     @contextmanager
     def stream(self, request: Request) -> Iterator[Response]:
@@ -208,7 +231,10 @@ class Transport:
             if self._waiter.clock.monotonic() > deadline_at + SHORTEST_TIMEOUT:
                 raise DeadlineExceeded(f"after {len(body)} bytes of the reply", endpoint=response.endpoint)
         response.close()
-        return bytes(body)
+        whole = bytes(body)
+        if (heard := _heard.get()) is not None:
+            heard.append(RawReply(response.endpoint, response.requested_at, whole))
+        return whole
 
 
 def _session(settings: Settings) -> requests.Session:

@@ -23,7 +23,7 @@ ROOT = Path(".demo")
 @contextmanager
 def demo_project(root: Path) -> Iterator[tuple[Sandbox, date, date]]:
     """A sandbox with 250 days of events, and an environment in which the package uses it and `root`."""
-    from mixpanel_etl.sandbox import Sandbox
+    from mixpanel_etl.sandbox import Funnel, Insight, Sandbox
 
     last = datetime.now(UTC).date() - timedelta(days=1)
     first = last - timedelta(days=_DAYS - 1)
@@ -37,6 +37,9 @@ def demo_project(root: Path) -> Iterator[tuple[Sandbox, date, date]]:
     with Console().status(f"generating {_EVENTS:,} events, {first} to {last}"):
         sandbox = Sandbox().start()
         sandbox.generate(_EVENTS, first, last)
+    # What people would have saved in Mixpanel's UI: the reports of `demo/defs/reports` ask for them.
+    sandbox.save(Funnel(7509, "Purchases", ["page view", "add to cart", "checkout"], length=7))
+    sandbox.save(Insight(42, "Sales", ["checkout"], on='properties["currency"]', last_days=90))
     os.environ |= {
         **sandbox.environment(),
         "MIXPANEL_LAKE": str(root / "lake"),

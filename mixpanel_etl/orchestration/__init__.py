@@ -5,5 +5,8 @@
 
 from mixpanel_etl.orchestration.definitions import export_definitions as export_definitions
 from mixpanel_etl.orchestration.export import Export as Export
+from mixpanel_etl.orchestration.report_definitions import report_definitions as report_definitions
+from mixpanel_etl.orchestration.reports import NamedReport as NamedReport
+from mixpanel_etl.orchestration.reports import Reports as Reports
 from mixpanel_etl.orchestration.resource import MixpanelResource as MixpanelResource
 from mixpanel_etl.orchestration.warehouse import WarehouseResource as WarehouseResource

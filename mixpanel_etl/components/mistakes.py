@@ -1,0 +1,57 @@
+"""Mistakes in YAML, told with file and line as Dagster tells its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import dagster as dg
+from dagster.components.resolved.errors import ResolutionException
+
+
+class Mistake(NamedTuple):
+    """What is wrong at one place.
+
+    Attributes:
+        path: to the value, from where `context` is.
+        message: what is wrong, and what to write instead.
+        context: of the list's entry, or whatever `path` begins at.
+    """
+
+    path: Sequence[str | int]
+    message: str
+    context: dg.ResolutionContext
+
+    def __str__(self) -> str:
+        context = self.context
+        if context.source_position_tree is None:
+            return self.message
+        path = [*context.path, *self.path]
+        tree = context.source_position_tree
+        for number, part in enumerate(path):
+            # A bare `on` is a boolean to YAML 1.1.
+            path[number] = True if part == "on" and True in tree.children else part
+            tree = tree.children.get(path[number], tree)
+        source = context.source_position_tree.source_error(path, self.message, value_error=False)
+        return f"{source.file_name}:{source.start_line_no}: {self.message}\n{source.snippet}"
+
+
+def refuse(mistakes: Sequence[Mistake]) -> NoReturn:
+    """Stop loading.
+
+    Raises:
+        ResolutionException: with all mistakes; Dagster shows it as it is.
+    """
+    raise ResolutionException("\n".join(map(str, mistakes)))
+
+
+def rendered(context: dg.ResolutionContext, value: Any) -> Any:
+    """A value with its templates filled in, and every other text as it was written.
+
+    Dagster's own way takes each text for a template, whose result `10` is a number: an event may be called so.
+    """
+    if isinstance(value, Mapping):
+        return {name: rendered(context.at_path(name), inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [rendered(context.at_path(number), inner) for number, inner in enumerate(value)]
+    return context.resolve_value(value) if isinstance(value, str) and "{{" in value else value

@@ -1,0 +1,167 @@
+"""Reports as assets: one query for all partitions of a run, one materialization for each."""
+
+# Dagster reads the annotations of assets, so they must be types, not strings.
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.lake import Table
+from mixpanel_etl.orchestration.metadata import declared_table, preview, published, queries
+from mixpanel_etl.orchestration.pictures import picture
+from mixpanel_etl.orchestration.recording import Metadata, recorded
+from mixpanel_etl.orchestration.resource import MixpanelResource
+from mixpanel_etl.pull.reports import RangeReport, Report, Snapshot, Taken, pull_range, pull_snapshot, report_table
+
+
+@dataclass(frozen=True)
+class NamedReport:
+    """A report that becomes an asset.
+
+    Attributes:
+        name: last part of the asset's key, and folder of its table: letters, digits and underscores.
+        report: what to ask Mixpanel.
+        attributes: of the asset's `dg.AssetSpec`: owners, tags, description, group_name ...
+    """
+
+    name: str
+    report: Report
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Reports of one Mixpanel project, as Dagster assets.
+
+    Attributes:
+        reports: their names differ.
+        mixpanel: the project.
+        name: what their jobs and schedules are called: `<name>_daily`, for example.
+        key_prefix: of the assets' keys.
+        folder: of the lake; each report has a table in it.
+        lake: path or URI of the lake; by default the project's setting.
+        start_date: the first day; by default the project's setting.
+        refresh_at: cron expression of the schedules, in project time.
+    """
+
+    reports: Sequence[NamedReport]
+    mixpanel: MixpanelResource = field(default_factory=MixpanelResource)
+    name: str = "mixpanel__reports"
+    key_prefix: Sequence[str] = ("mixpanel", "reports")
+    folder: str = "reports"
+    lake: str | None = None
+    start_date: date | None = None
+    refresh_at: str = "0 4 * * *"
+
+    def key(self, report: NamedReport) -> dg.AssetKey:
+        return dg.AssetKey([*self.key_prefix, report.name])
+
+    def table(self, report: NamedReport) -> Table:
+        return report_table(self.lake or self.mixpanel.settings().lake, f"{self.folder}/{report.name}", report.report)
+
+    def partitions(self, report: Report) -> dg.TimeWindowPartitionsDefinition:
+        """Days, weeks (from Monday) or months that are over in project time; of a snapshot days with today."""
+        settings = self.mixpanel.settings()
+        start, zone = str(self.start_date or settings.start_date), settings.timezone
+        if not isinstance(report, RangeReport):
+            return dg.DailyPartitionsDefinition(start, timezone=zone, end_offset=1)
+        if report.partition_unit == "week":
+            return dg.WeeklyPartitionsDefinition(start, timezone=zone, day_offset=1)
+        if report.partition_unit == "month":
+            return dg.MonthlyPartitionsDefinition(start, timezone=zone)
+        return dg.DailyPartitionsDefinition(start, timezone=zone)
+
+
+def report_asset(reports: Reports, named: NamedReport) -> dg.AssetsDefinition:
+    """The asset of one report.
+
+    Each partition of a run is recorded as one materialization, and the run costs one query.
+    """
+    key, report, table = reports.key(named), named.report, reports.table(named)
+    spec = dg.AssetSpec(key, description=type(report).__doc__, group_name="mixpanel")
+    spec = spec.replace_attributes(**named.attributes).replace_attributes(partitions_def=reports.partitions(report))
+
+    @dg.multi_asset(
+        specs=[
+            spec.merge_attributes(
+                kinds={"mixpanel", "parquet"},
+                metadata={
+                    **declared_table(table.uri, table.schema, report.descriptions),
+                    "mixpanel_etl/report": dg.MetadataValue.json(
+                        {"kind": report.kind, **report.model_dump(exclude_none=True)}
+                    ),
+                },
+            )
+        ],
+        name=key.to_python_identifier(),
+        backfill_policy=dg.BackfillPolicy.multi_run(report.most_partitions),
+        pool=reports.mixpanel.pool("query"),
+    )
+    def materialized(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        with recorded(context, key) as done, reports.mixpanel.client(context.log) as mixpanel:
+            if isinstance(report, RangeReport):
+                _take_range(context, mixpanel, report, table, done)
+            elif isinstance(report, Snapshot):
+                _take_snapshot(context, mixpanel, report, table, done)
+        return dg.MaterializeResult()
+
+    return materialized
+
+
+def _take_range(
+    context: dg.AssetExecutionContext, mixpanel: Mixpanel, report: RangeReport, table: Table, done: dict[str, Metadata]
+) -> None:
+    keys = list(context.partition_keys)
+    taken: list[Taken] = []
+    for one in pull_range(mixpanel, report, table, keys, run_id=_run_id(context)):
+        taken.append(one)
+        done[one.partition.key] = _metadata(one)
+    spent = queries(mixpanel)
+    for key in keys:
+        done[key] |= spent
+    # One picture of the whole run, where it is seen first: on each partition it would fill Dagster's storage.
+    done[keys[-1]] |= picture(report, [(one.partition.key, one.rows) for one in taken], context.log)
+    context.log.info(f"{sum(one.partition.rows for one in taken):,} rows in {len(keys)} partitions of {table.uri}")
+
+
+def _take_snapshot(
+    context: dg.AssetExecutionContext, mixpanel: Mixpanel, report: Snapshot, table: Table, done: dict[str, Metadata]
+) -> None:
+    today = str(mixpanel.transport.today())
+    past = [key for key in context.partition_keys if key != today]
+    if today in context.partition_keys:
+        taken = pull_snapshot(mixpanel, report, table, today, run_id=_run_id(context))
+        done[today] = _metadata(taken) | queries(mixpanel) | picture(report, [(today, taken.rows)], context.log)
+    # A day that was taken stays as it is: running it again finds the same.
+    there = {key: partition for key in past if (partition := table.partition(key))}
+    done |= {key: published(partition) for key, partition in there.items()}
+    lost = [key for key in past if key not in there]
+    if lost:
+        days = lost[0] if len(lost) == 1 else f"{len(lost)} days from {lost[0]} to {lost[-1]}"
+        raise dg.Failure(
+            f"Mixpanel answers {report.kind} for the present only: {days} can no longer be taken, and today's "
+            f"numbers are not written under another day. Materialize {today}, or turn on the schedule, which takes "
+            "each day as it comes.",
+            allow_retries=False,
+        )
+
+
+def _metadata(taken: Taken) -> Metadata:
+    return {
+        **published(taken.partition),
+        "mixpanel_etl/preview": preview(taken.rows),
+        **_computed_at(taken),
+    }
+
+
+def _computed_at(taken: Taken) -> Metadata:
+    if not taken.rows:
+        return {}
+    return {"mixpanel_etl/computed_at": dg.MetadataValue.timestamp(taken.rows["computed_at"][0].as_py())}
+
+
+def _run_id(context: dg.AssetExecutionContext) -> str:
+    return context.run.root_run_id or context.run.run_id

@@ -1,0 +1,46 @@
+"""Units of project time, and the partitions that they belong to. Weeks begin on Monday, as Mixpanel's do."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Literal, NamedTuple
+
+PartitionUnit = Literal["day", "week", "month"]
+
+
+class Days(NamedTuple):
+    """The first and the last day of a query, both included."""
+
+    first: date
+    last: date
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}..{self.last}"
+
+
+def start_of(day: date, unit: PartitionUnit) -> date:
+    """The first day of the unit in which a day lies."""
+    if unit == "week":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if unit == "month" else day
+
+
+def end_of(day: date, unit: PartitionUnit) -> date:
+    """The last day of the unit in which a day lies."""
+    if unit == "week":
+        return start_of(day, unit) + timedelta(days=6)
+    if unit == "month":
+        return start_of(start_of(day, unit) + timedelta(days=31), unit) - timedelta(days=1)
+    return day
+
+
+def moment_of(label: str, zone: tzinfo) -> datetime:
+    """The UTC moment at which a unit begins that Mixpanel labels `2026-01-31` or `2026-01-31 13:00:00`.
+
+    When clocks are set back two hours share a label: it stands for the first of them.
+
+    Raises:
+        ValueError: the label is no date.
+    """
+    moment = datetime.fromisoformat(label)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)

@@ -1,0 +1,147 @@
+"""Events over time, and which there are, with what properties. Specification 5.4; api-facts 3.4."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import tzinfo
+from typing import Annotated
+
+import pyarrow as pa
+from pydantic import Field
+
+from mixpanel_etl.client.query import MOST_NAMES, Query
+from mixpanel_etl.client.query_parameters import Counting
+from mixpanel_etl.client.query_replies import EventCounts, Segmentation
+from mixpanel_etl.client.query_replies import TopEvents as TopEventsReply
+from mixpanel_etl.pull.reports.calendar import Days, moment_of
+from mixpanel_etl.pull.reports.report import (
+    EVENT,
+    MEASURE,
+    TIME,
+    VALUE,
+    Column,
+    Count,
+    Counted,
+    Fact,
+    Name,
+    Snapshot,
+)
+
+_PROPERTY = Column("property", pa.string(), "Name of the property.")
+_COUNTING = "What is counted: `general` events, `unique` users, `average` events per user."
+
+
+class Events(Counted):
+    """How often several events happened, or how many users did them, over time."""
+
+    kind = "events"
+    columns = (TIME, EVENT, MEASURE, VALUE)
+
+    events: Annotated[list[Name], Field(min_length=1)] = Field(description="Names of the events.")
+
+    def ask(self, query: Query, days: Days) -> EventCounts:
+        return query.events(self.events, *days, unit=self.unit, type=self.type)
+
+    def facts(self, reply: EventCounts, zone: tzinfo) -> Iterator[Fact]:
+        for event, counts in reply.values.items():
+            for label, value in counts.items():
+                yield Fact(label, (moment_of(label, zone), event, self.type, value))
+
+
+class EventProperties(Counted):
+    """How often an event had each value of one property, over time."""
+
+    kind = "event_properties"
+    columns = (TIME, EVENT, _PROPERTY, Column("segment", pa.string(), "Value of the property."), MEASURE, VALUE)
+
+    event: Name = Field(description="Name of the event.")
+    property: Name = Field(description="Name of the property.")
+    values: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        default=None, description="Which values; the most common ones by default."
+    )
+    limit: Count | None = Field(default=None, description="Most values (Mixpanel's default: 255).")
+
+    def ask(self, query: Query, days: Days) -> Segmentation:
+        return query.event_properties(
+            self.event, self.property, *days, type=self.type, unit=self.unit, values=self.values, limit=self.limit
+        )
+
+    def facts(self, reply: Segmentation, zone: tzinfo) -> Iterator[Fact]:
+        for name, counts in reply.values.items():
+            for label, value in counts.items():
+                yield Fact(label, (moment_of(label, zone), self.event, self.property, name, self.type, value))
+
+
+class TopEvents(Snapshot):
+    """Today's most common events so far, and how they changed since yesterday."""
+
+    kind = "top_events"
+    columns = (
+        EVENT,
+        MEASURE,
+        VALUE,
+        Column("percent_change", pa.float64(), "Change since yesterday, as Mixpanel gives it."),
+    )
+
+    type: Counting = Field(default="general", description=_COUNTING)
+    limit: Count | None = Field(default=None, description="Most events (Mixpanel's default: 100).")
+
+    def ask(self, query: Query) -> TopEventsReply:
+        return query.top_events(self.type, self.limit)
+
+    def facts(self, reply: TopEventsReply, zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
+        for event in reply.events:
+            yield Fact(None, (event.event, self.type, event.amount, event.percent_change))
+
+
+class EventNames(Snapshot):
+    """The names of the most common events of the last 31 days."""
+
+    kind = "event_names"
+    columns = (EVENT,)
+
+    type: Counting = Field(default="general", description="What makes an event common: events, users, their ratio.")
+    limit: Annotated[int, Field(ge=1, le=MOST_NAMES)] = Field(default=MOST_NAMES, description="Most names.")
+
+    def ask(self, query: Query) -> Sequence[str]:
+        return query.event_names(self.type, self.limit)
+
+    def facts(self, reply: Sequence[str], zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
+        return (Fact(None, (name,)) for name in reply)
+
+
+class TopProperties(Snapshot):
+    """The most common properties of an event, and how many events have each."""
+
+    kind = "top_properties"
+    columns = (
+        EVENT,
+        _PROPERTY,
+        Column("count", pa.float64(), "Events that have it (a share in percent, from an older Mixpanel)."),
+    )
+
+    event: Name = Field(description="Name of the event.")
+    limit: Count = Field(default=255, description="Most properties. (Mixpanel's own default is ten.)")
+
+    def ask(self, query: Query) -> Mapping[str, float]:
+        return query.top_properties(self.event, self.limit)
+
+    def facts(self, reply: Mapping[str, float], zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
+        return (Fact(None, (self.event, name, count)) for name, count in reply.items())
+
+
+class PropertyValues(Snapshot):
+    """The most common values of a property of an event."""
+
+    kind = "property_values"
+    columns = (EVENT, _PROPERTY, Column("value", pa.string(), "Value of the property, as text."))
+
+    event: Name = Field(description="Name of the event.")
+    property: Name = Field(description="Name of the property.")
+    limit: Count | None = Field(default=None, description="Most values (Mixpanel's default: 255).")
+
+    def ask(self, query: Query) -> Sequence[str]:
+        return query.property_values(self.event, self.property, self.limit)
+
+    def facts(self, reply: Sequence[str], zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
+        return (Fact(None, (self.event, self.property, value)) for value in reply)

@@ -1,0 +1,114 @@
+"""Funnels, by the day on which users entered them. Specification 5.2; api-facts 3.2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta, tzinfo
+from typing import Annotated
+
+import pyarrow as pa
+from pydantic import Field
+
+from mixpanel_etl.client.query import Query
+from mixpanel_etl.client.query_parameters import LONGEST, MOST_VALUES, SECONDS, Interval, LengthUnit
+from mixpanel_etl.client.query_replies import Funnel as Reply
+from mixpanel_etl.client.query_replies import FunnelStep
+from mixpanel_etl.pull.reports.calendar import Days
+from mixpanel_etl.pull.reports.report import SEGMENT, Column, Count, Expression, Fact, RangeReport, units_in
+
+#: What Mixpanel gives a new funnel, and what a report assumes that leaves `length` to the saved funnel.
+USUAL_LENGTH = timedelta(days=14)
+
+
+class Funnel(RangeReport):
+    """How many users took each step of a saved funnel, by the day (week, month) on which they entered it.
+
+    A partition changes until the funnel's `length` has passed since its last day, because completions count for the
+    day of entry. The table has one row a step; with `on`, one for each value too.
+    """
+
+    kind = "funnel"
+    picture = "bars"
+    columns = (
+        SEGMENT,
+        Column("step", pa.int32(), "Number of the step, from 0."),
+        Column("event", pa.string(), "Event of the step."),
+        Column("label", pa.string(), "What the step is called in the funnel; null where Mixpanel does not say."),
+        Column("count", pa.int64(), "Users who reached the step."),
+        Column("step_conv_ratio", pa.float64(), "Share of those who reached the step before."),
+        Column("overall_conv_ratio", pa.float64(), "Share of those who entered."),
+        Column("avg_time", pa.float64(), "Average seconds since the step before; null in the first step."),
+        Column("avg_time_from_start", pa.float64(), "Average seconds since entering."),
+    )
+
+    funnel_id: Count = Field(description="Number of the saved funnel; it is in the funnel's URL.")
+    unit: Interval = Field(default="day", description="Of the entries: day, week or month.")
+    length: Count | None = Field(
+        default=None, description="How long users have to complete it, up to 90 days; as saved by default."
+    )
+    length_unit: LengthUnit = Field(default="day", description="Of `length`: second to month.")
+    on: Expression | None = Field(default=None, description="Expression to segment by.")
+    where: Expression | None = Field(default=None, description="Expression that the events satisfy.")
+    limit: Annotated[int, Field(ge=1, le=MOST_VALUES)] | None = Field(
+        default=None, description="Most values of `on` (Mixpanel's default: 255; at most 10,000)."
+    )
+
+    def contradictions(self) -> Iterator[str]:
+        if self.limit and not self.on:
+            yield "limit is given without `on`, whose values it limits: give `on`, or no limit"
+        if self.length is None and "length_unit" in self.model_fields_set:
+            yield "length_unit is given without length: give both, or none"
+        if self._window() > LONGEST:
+            yield f"length is {self.length} {self.length_unit}s: give at most {LONGEST.days} days"
+
+    def _window(self) -> timedelta:
+        return USUAL_LENGTH if self.length is None else timedelta(seconds=self.length * SECONDS[self.length_unit])
+
+    def _changing(self) -> int:
+        # One more: who enters in a partition's last hour has the whole length from there.
+        return units_in(self._window(), self.partition_unit) + 1
+
+    def ask(self, query: Query, days: Days) -> Reply:
+        return query.funnels(
+            self.funnel_id,
+            *days,
+            length=self.length,
+            length_unit=None if self.length is None else self.length_unit,
+            unit=self.unit,
+            on=self.on,
+            where=self.where,
+            limit=self.limit,
+        )
+
+    def facts(self, reply: Reply, zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
+        for label, day in reply.data.items():
+            yield from _steps(label, None, day.steps)
+            for segment, steps in day.segments.items():
+                yield from _steps(label, segment, steps)
+
+
+def _steps(label: str, segment: str | None, steps: Sequence[FunnelStep]) -> Iterator[Fact]:
+    before = entered = steps[0].count if steps else 0
+    for number, step in enumerate(steps):
+        yield Fact(
+            label,
+            (
+                segment,
+                number,
+                step.event or step.goal,
+                step.step_label,
+                step.count,
+                _ratio(step.step_conv_ratio, step.count, before),
+                _ratio(step.overall_conv_ratio, step.count, entered),
+                step.avg_time if number else None,
+                step.avg_time_from_start,
+            ),
+        )
+        before = step.count
+
+
+def _ratio(said: float | None, part: int, whole: int) -> float | None:
+    """As Mixpanel says, or computed where it only counts (the older shape)."""
+    if said is not None:
+        return said
+    return part / whole if whole else None

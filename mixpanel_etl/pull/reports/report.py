@@ -1,0 +1,176 @@
+"""What a kind of report is: checked parameters, one query, a documented table."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta, tzinfo
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+
+import pyarrow as pa
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from mixpanel_etl.client.query import Query
+from mixpanel_etl.client.query_parameters import Counting, Unit
+from mixpanel_etl.expressions import parse
+from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit
+
+MOMENT = pa.timestamp("ms", tz="UTC")
+#: Days in which events still arrive (api-facts 1.3.6): what a schedule asks for again when a report says nothing.
+LATE_DAYS = 5
+#: Partitions of one run, and so of one query: a year of days, or a hundred days of hours.
+MOST_PARTITIONS = 366
+MOST_FINE_PARTITIONS = 100
+
+
+def _parsed(text: str) -> str:
+    parse(text)
+    return text
+
+
+Name = Annotated[str, Field(min_length=1)]
+Expression = Annotated[str, AfterValidator(_parsed)]
+Count = Annotated[int, Field(ge=1)]
+Picture = Literal["line", "bars", "heat map"]
+
+
+class Column(NamedTuple):
+    """A column of a report's table."""
+
+    name: str
+    type: pa.DataType
+    description: str
+
+
+class Fact(NamedTuple):
+    """One row. `label` is the unit of time to which it belongs, as Mixpanel writes it; None in snapshots."""
+
+    label: str | None
+    values: tuple[Any, ...]
+
+
+COMPUTED_AT = Column(
+    "computed_at", MOMENT, "When Mixpanel computed it; when it was asked for, where Mixpanel is silent."
+)
+TIME = Column("time", MOMENT, "Where the unit of time begins (in the project's zone), as a UTC moment.")
+EVENT = Column("event", pa.string(), "Name of the event.")
+SEGMENT = Column("segment", pa.string(), "Value of `on`; null for all together.")
+MEASURE = Column(
+    "measure", pa.string(), "What `value` is: general (events), unique (users), average (events per user)."
+)
+VALUE = Column("value", pa.float64(), "The number.")
+
+
+class Report(BaseModel, ABC):
+    """Parameters of one report, checked. Its subclasses are the kinds, and their docstrings document them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    kind: ClassVar[str]
+    #: How a picture shows its table, if one helps.
+    picture: ClassVar[Picture | None] = None
+    #: Columns of the kind's table, without `computed_at`.
+    columns: ClassVar[Sequence[Column]]
+
+    @model_validator(mode="after")
+    def _without_contradictions(self) -> Self:
+        problems = list(self.contradictions())
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def contradictions(self) -> Iterator[str]:
+        """Sentences about parameters that do not go together, each with what to give instead."""
+        yield from ()
+
+    def table_columns(self) -> Sequence[Column]:
+        """All columns of this report's table, beside the partition's `date`."""
+        return [*self.columns, COMPUTED_AT]
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([(column.name, column.type) for column in self.table_columns()])
+
+    @property
+    def descriptions(self) -> dict[str, str]:
+        return {column.name: column.description for column in self.table_columns()}
+
+    @property
+    def most_partitions(self) -> int:
+        """Of one run, and so of one query."""
+        return MOST_FINE_PARTITIONS if getattr(self, "unit", "day") in ("minute", "hour") else MOST_PARTITIONS
+
+    @abstractmethod
+    def facts(self, reply: Any, zone: tzinfo) -> Iterator[Fact]:
+        """The rows of what `ask` returned.
+
+        Args:
+            reply: the client's.
+            zone: of the project.
+        """
+
+
+class RangeReport(Report):
+    """A report over days: its partitions are days, weeks or months, and one query answers for many of them."""
+
+    #: Whether the labels of facts are the first days of whole units, as Mixpanel's own are; else any day of them.
+    labels_are_units: ClassVar[bool] = True
+
+    look_back: Count | None = Field(
+        default=None, description="How many of the last partitions the schedule asks for again."
+    )
+
+    @property
+    def partition_unit(self) -> PartitionUnit:
+        units: dict[str, PartitionUnit] = {"week": "week", "month": "month"}
+        return units.get(getattr(self, "unit", "day"), "day")
+
+    def partitions_to_refresh(self) -> int:
+        """`look_back`, or what the kind thinks can still change."""
+        return self.look_back or self._changing()
+
+    def _changing(self) -> int:
+        return LATE_DAYS if self.partition_unit == "day" else 2
+
+    @abstractmethod
+    def ask(self, query: Query, days: Days) -> Any:
+        """One query for all days."""
+
+
+class Snapshot(Report):
+    """A report of the moment: its partitions are the days on which it was taken."""
+
+    @abstractmethod
+    def ask(self, query: Query) -> Any:
+        """One query."""
+
+
+class Counted(RangeReport):
+    """What reports share that count over time."""
+
+    picture = "line"
+
+    unit: Unit = Field(default="day", description="Of the time series: minute, hour, day, week or month.")
+    type: Counting = Field(
+        default="general",
+        description="`general` counts events, `unique` users (not by hour or minute), `average` events per user.",
+    )
+
+    def contradictions(self) -> Iterator[str]:
+        if self.type == "unique" and self.unit in ("minute", "hour"):
+            yield f"type is 'unique' and unit is {self.unit!r}: count users by day, week or month"
+
+
+def units_in(days: timedelta, unit: PartitionUnit) -> int:
+    """How many partitions that many days reach over, the begun one included."""
+    length = {"day": 1, "week": 7, "month": 28}[unit]
+    return -(-days // timedelta(days=length))
+
+
+def is_date(label: str) -> bool:
+    """Whether a label begins with a date."""
+    try:
+        date.fromisoformat(label[:10])
+    except ValueError:
+        return False
+    return True

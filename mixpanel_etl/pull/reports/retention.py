@@ -1,0 +1,121 @@
+"""Who comes back, and how often. Specification 5.3; api-facts 3.3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import tzinfo
+
+import pyarrow as pa
+from pydantic import Field
+
+from mixpanel_etl.client.query import Query
+from mixpanel_etl.client.query_parameters import Interval, NumericUnit, RetentionType
+from mixpanel_etl.client.query_replies import Addiction as AddictionReply
+from mixpanel_etl.client.query_replies import RetentionCohort
+from mixpanel_etl.pull.reports.calendar import Days
+from mixpanel_etl.pull.reports.report import SEGMENT, Column, Count, Expression, Fact, Name, RangeReport
+
+
+class Retention(RangeReport):
+    """Of the users who began on a day (week, month): how many came back in each interval after it.
+
+    Partitions are cohorts, and intervals are as long as they are: days, weeks or months. A cohort changes until its
+    last interval has passed.
+    """
+
+    kind = "retention"
+    picture = "heat map"
+    columns = (
+        SEGMENT._replace(description="Value of `on` for the returns; null for all together."),
+        Column("interval", pa.int32(), "Number of the interval since the user's own beginning, from 0."),
+        Column("count", pa.int64(), "Users who came back in it."),
+        Column("first", pa.int64(), "Users who began: the size of the cohort."),
+        Column("share", pa.float64(), "`count` of `first`, from 0 to 1; null in an empty cohort."),
+    )
+
+    born_event: Name | None = Field(default=None, description="What makes a user begin; required unless compounded.")
+    event: Name | None = Field(default=None, description="What counts as coming back; any event by default.")
+    retention_type: RetentionType = Field(
+        default="birth", description="`birth` for the first time, `compounded` for every time."
+    )
+    born_where: Expression | None = Field(default=None, description="Which events make a user begin.")
+    where: Expression | None = Field(default=None, description="Which events count as coming back.")
+    unit: Interval = Field(default="day", description="Of cohorts and intervals: day, week or month.")
+    interval_count: Count = Field(default=1, description="Intervals after the one in which users began.")
+    unbounded_retention: bool | None = Field(
+        default=None, description="Count in an interval whoever came back in it or later."
+    )
+    on: Expression | None = Field(default=None, description="Expression to segment the returns by.")
+    limit: Count | None = Field(default=None, description="Most values of `on` (Mixpanel's default: 255).")
+
+    def contradictions(self) -> Iterator[str]:
+        if self.retention_type == "birth" and not self.born_event:
+            yield "born_event is missing: give it, or `retention_type: compounded`, which needs none"
+        if self.retention_type == "compounded" and (self.born_event or self.born_where):
+            yield "born_event and born_where are for retention_type 'birth': leave them out"
+        if self.limit and not self.on:
+            yield "limit is given without `on`, whose values it limits: give `on`, or no limit"
+
+    def _changing(self) -> int:
+        # Interval 0 too has its whole length from each user's own beginning, be it the last minute of the partition.
+        return self.interval_count + 2
+
+    def ask(self, query: Query, days: Days) -> Mapping[str, RetentionCohort]:
+        return query.retention(
+            *days,
+            born_event=self.born_event,
+            event=self.event,
+            retention_type=self.retention_type,
+            born_where=self.born_where,
+            where=self.where,
+            interval_count=self.interval_count,
+            unit=self.unit,
+            unbounded_retention=self.unbounded_retention,
+            on=self.on,
+            limit=self.limit,
+        )
+
+    def facts(self, reply: Mapping[str, RetentionCohort], zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
+        for label, cohort in reply.items():
+            for segment, part in ((None, cohort), *cohort.segments.items()):
+                first = part.first if part.first is not None else cohort.first
+                for interval, count in enumerate(part.counts):
+                    yield Fact(label, (segment, interval, count, first, count / first if first else None))
+
+
+class Addiction(RangeReport):
+    """How often users came: in at least how many hours or days of each day, week or month they were active."""
+
+    kind = "addiction"
+    picture = "heat map"
+    columns = (
+        SEGMENT,
+        Column("at_least", pa.int32(), "Number of hours or days (`addiction_unit`), from 1."),
+        Column("count", pa.int64(), "Users who were active in at least so many of them."),
+    )
+
+    unit: Interval = Field(default="day", description="Day, week or month.")
+    addiction_unit: NumericUnit = Field(default="hour", description="Its parts: hour or day.")
+    event: Name | None = Field(default=None, description="What counts as being active; any event by default.")
+    where: Expression | None = Field(default=None, description="Which events count.")
+    on: Expression | None = Field(default=None, description="Expression to segment by.")
+    limit: Count | None = Field(default=None, description="Most values of `on` (Mixpanel's default: 255).")
+
+    def contradictions(self) -> Iterator[str]:
+        if self.limit and not self.on:
+            yield "limit is given without `on`, whose values it limits: give `on`, or no limit"
+
+    def ask(self, query: Query, days: Days) -> AddictionReply:
+        return query.retention_addiction(
+            *days, self.unit, self.addiction_unit, event=self.event, where=self.where, on=self.on, limit=self.limit
+        )
+
+    def facts(self, reply: AddictionReply, zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
+        for label, found in reply.data.items():
+            rows = found if isinstance(found, dict) else {_OVERALL: found}
+            for segment, counts in rows.items():
+                for number, count in enumerate(counts, start=1):
+                    yield Fact(label, (None if segment == _OVERALL else segment, number, count))
+
+
+_OVERALL = "$overall"  # what Mixpanel calls all segments together
