@@ -10,6 +10,7 @@ from mixpanel_etl.cli.dev import dev
 from mixpanel_etl.cli.doctor import doctor
 from mixpanel_etl.cli.export import export
 from mixpanel_etl.cli.sandbox import sandbox
+from mixpanel_etl.cli.sql import sql
 from mixpanel_etl.cli.warehouse_imports import warehouse_imports
 
 app = typer.Typer(
@@ -19,5 +20,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,  # locals hold credentials
 )
-for command in (export, backfill, doctor, sandbox, demo, dev, warehouse_imports):
+for command in (export, backfill, doctor, sql, sandbox, demo, dev, warehouse_imports):
     app.command()(command)

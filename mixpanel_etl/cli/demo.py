@@ -62,8 +62,8 @@ def _report(settings: Settings, first: date, last: date, seconds: float, exports
 
 
 _NEXT = """\
-Query it: the same in DuckDB, Polars, Spark or Athena, as files partitioned by `date`. With DuckDB from .venv:
+Query it: the same in DuckDB, Polars, Spark or Athena, as files partitioned by `date`. With DuckDB:
 
-  .venv/bin/python -c 'import duckdb; print(duckdb.sql(open("sql/lake/events_by_day.sql").read()))'
+  .venv/bin/mixpanel-etl sql --lake .demo/lake "FROM segmentation('checkout', current_date - 7, current_date - 1)"
 
 Look at it: `make dev`, then http://localhost:3000/assets/mixpanel/events"""

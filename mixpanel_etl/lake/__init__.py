@@ -22,6 +22,7 @@ from mixpanel_etl.lake.ingest import ingest as ingest
 from mixpanel_etl.lake.partitions import Partition as Partition
 from mixpanel_etl.lake.partitions import Table as Table
 from mixpanel_etl.lake.provenance import Provenance as Provenance
+from mixpanel_etl.lake.sql import connect as connect
 from mixpanel_etl.lake.storage import Storage as Storage
 from mixpanel_etl.lake.table import EventsTable as EventsTable
 from mixpanel_etl.lake.window import Window as Window
