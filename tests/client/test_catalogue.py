@@ -25,7 +25,15 @@ NAMES = [operation.name for operation in OPERATIONS]
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 # Public methods that are no operation of their own.
 OTHERS = {
-    *("budget", "close", "spent", "feature_flags.evaluate_locally", "gdpr.download", "pipelines.status_summary"),
+    *(
+        "budget",
+        "close",
+        "replies",
+        "spent",
+        "feature_flags.evaluate_locally",
+        "gdpr.download",
+        "pipelines.status_summary",
+    ),
 }
 
 
