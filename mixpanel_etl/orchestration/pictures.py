@@ -6,6 +6,7 @@ import base64
 import io
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import tzinfo
 from logging import Logger
 from typing import TYPE_CHECKING, Any
 
@@ -16,34 +17,38 @@ from mixpanel_etl.pull.reports import Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
 _LINES = 8
 _COHORTS = 60
+_NUMBERED = 200  # cells of a heat map that have room for their numbers
 _SIZE = (8.0, 3.6)  # inches
 _DPI = 80
+_COLORS = 256  # of a palette: full colour costs twice the bytes in Dagster's storage
 
 Partitions = Sequence[tuple[str, pa.Table]]
 
 
-def picture(report: Report, partitions: Partitions, log: Logger | None = None) -> dict[str, Any]:
+def picture(report: Report, partitions: Partitions, zone: tzinfo, log: Logger | None = None) -> dict[str, Any]:
     """A picture of some partitions as metadata; none when the kind has none, there are no rows, or no matplotlib.
 
     Args:
         report: decides which kind of picture helps.
         partitions: their keys and rows, in order.
+        zone: of the project, in which times are shown.
         log: told when the extra is missing.
     """
     if report.picture is None or not any(len(rows) for _, rows in partitions):
         return {}
-    png = png_of(report, partitions, log)
+    png = png_of(report, partitions, zone, log)
     if png is None:
         return {}
     text = base64.b64encode(png).decode()
     return {"mixpanel_etl/picture": dg.MetadataValue.md(f"![{report.kind}](data:image/png;base64,{text})")}
 
 
-def png_of(report: Report, partitions: Partitions, log: Logger | None = None) -> bytes | None:
+def png_of(report: Report, partitions: Partitions, zone: tzinfo, log: Logger | None = None) -> bytes | None:
     """The picture itself; None without matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -53,17 +58,32 @@ def png_of(report: Report, partitions: Partitions, log: Logger | None = None) ->
             log.info("no picture: pip install 'mixpanel_etl[pictures]' for one")
         return None
     figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    draw = {"line": _lines, "bars": _bars, "heat map": _heat_map}[report.picture or "line"]
-    draw(figure, axes, partitions)
+    axes.tick_params(labelsize=9)
+    if report.picture == "bars":
+        _bars(axes, partitions)
+    elif report.picture == "heat map":
+        _heat_map(figure, axes, partitions)
+    else:
+        _lines(axes, partitions, zone)
+    return _png(canvas)
+
+
+def _png(canvas: FigureCanvasAgg) -> bytes:
+    from PIL import Image  # comes with matplotlib
+
+    canvas.draw()  # type: ignore[no-untyped-call]
     target = io.BytesIO()
-    figure.savefig(target, format="png", metadata={"Software": None})
+    image = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    image.convert("RGB").quantize(_COLORS).save(target, "PNG", optimize=True)
     return target.getvalue()
 
 
-def _lines(figure: Figure, axes: Axes, partitions: Partitions) -> None:  # noqa: ARG001
+def _lines(axes: Axes, partitions: Partitions, zone: tzinfo) -> None:
     """One line a segment (or event, or metric), the largest ones."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     series: dict[str, dict[Any, float]] = defaultdict(lambda: defaultdict(float))
     for _, rows in partitions:
         for row in rows.to_pylist():
@@ -73,7 +93,11 @@ def _lines(figure: Figure, axes: Axes, partitions: Partitions) -> None:  # noqa:
     moments = sorted({moment for name in largest for moment in series[name]})
     for name in largest:
         axes.plot(moments, [series[name].get(moment, 0.0) for moment in moments], label=_short(name), linewidth=1.5)
-    axes.set_ylim(bottom=0)
+    locator = AutoDateLocator(tz=zone)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))  # type: ignore[no-untyped-call]
+    axes.yaxis.set_major_formatter("{x:,.10g}")
+    axes.set_ylim(bottom=min((0.0, *(value for name in largest for value in series[name].values()))))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     if len(series) > len(largest):
@@ -82,7 +106,7 @@ def _lines(figure: Figure, axes: Axes, partitions: Partitions) -> None:  # noqa:
         axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
-def _bars(figure: Figure, axes: Axes, partitions: Partitions) -> None:  # noqa: ARG001
+def _bars(axes: Axes, partitions: Partitions) -> None:
     """Users at each step, all partitions together, with the share of those who entered."""
     names: dict[int, str] = {}
     counts: dict[int, int] = defaultdict(int)
@@ -97,6 +121,7 @@ def _bars(figure: Figure, axes: Axes, partitions: Partitions) -> None:  # noqa: 
     shares = [f"{counts[step]:,}\n{counts[step] / entered:.1%}" if entered else "0" for step in steps]
     axes.bar_label(bars, labels=shares, fontsize=9)
     axes.set_xticks(range(len(steps)), [_short(names[step]) for step in steps], fontsize=9)
+    axes.yaxis.set_major_formatter("{x:,.10g}")
     axes.margins(y=0.2)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(f"entered {partitions[0][0]} to {partitions[-1][0]}", fontsize=9, loc="left")
@@ -112,6 +137,12 @@ def _heat_map(figure: Figure, axes: Axes, partitions: Partitions) -> None:
     every = max(1, len(shown) // 12)
     axes.set_yticks(range(0, len(shown), every), [key for key, _ in shown][::every], fontsize=8)
     axes.set_xticks(range(width) if width <= 15 else range(0, width, max(1, width // 12)))
+    if len(shown) * width <= _NUMBERED:
+        dark = max((share for shares in table for share in shares), default=0.0) / 2
+        for row, shares in enumerate(table):
+            for column, share in enumerate(shares):
+                color = "white" if share > dark else "black"
+                axes.text(column, row, f"{share:.0%}", ha="center", va="center", fontsize=7, color=color)
     bar = figure.colorbar(image, ax=axes, format=lambda value, _: f"{value:.0%}")
     bar.ax.tick_params(labelsize=8)
     if len(partitions) > len(shown):

@@ -1,7 +1,7 @@
 """Reports as assets: one query for all partitions of a run, one materialization for each."""
 
 # Dagster reads the annotations of assets, so they must be types, not strings.
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -14,6 +14,7 @@ from mixpanel_etl.orchestration.metadata import declared_table, preview, publish
 from mixpanel_etl.orchestration.pictures import picture
 from mixpanel_etl.orchestration.recording import Metadata, recorded
 from mixpanel_etl.orchestration.resource import MixpanelResource
+from mixpanel_etl.orchestration.snapshots import snapshot_day, snapshot_partitions
 from mixpanel_etl.pull.reports import RangeReport, Report, Snapshot, Taken, pull_range, pull_snapshot, report_table
 
 
@@ -28,7 +29,7 @@ class NamedReport:
     """
 
     name: str
-    report: Report
+    report: RangeReport | Snapshot
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -64,10 +65,10 @@ class Reports:
 
     def partitions(self, report: Report) -> dg.TimeWindowPartitionsDefinition:
         """Days, weeks (from Monday) or months that are over in project time; of a snapshot days with today."""
+        if not isinstance(report, RangeReport):
+            return snapshot_partitions(self.mixpanel, self.start_date)
         settings = self.mixpanel.settings()
         start, zone = str(self.start_date or settings.start_date), settings.timezone
-        if not isinstance(report, RangeReport):
-            return dg.DailyPartitionsDefinition(start, timezone=zone, end_offset=1)
         if report.partition_unit == "week":
             return dg.WeeklyPartitionsDefinition(start, timezone=zone, day_offset=1)
         if report.partition_unit == "month":
@@ -102,51 +103,31 @@ def report_asset(reports: Reports, named: NamedReport) -> dg.AssetsDefinition:
     )
     def materialized(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         with recorded(context, key) as done, reports.mixpanel.client(context.log) as mixpanel:
-            if isinstance(report, RangeReport):
-                _take_range(context, mixpanel, report, table, done)
-            elif isinstance(report, Snapshot):
-                _take_snapshot(context, mixpanel, report, table, done)
+            taken: list[Taken] = []
+            for one in _pull(context, reports, named, mixpanel):
+                taken.append(one)
+                done[one.partition.key] = _metadata(one)
+            spent = queries(mixpanel)
+            for one in taken:
+                done[one.partition.key] |= spent
+            # One picture of the whole run, where it is seen first: on each partition it would fill Dagster's storage.
+            shown = [(one.partition.key, one.rows) for one in taken]
+            done[shown[-1][0]] |= picture(report, shown, mixpanel.settings.zone, context.log)
+            context.log.info(f"{sum(len(rows) for _, rows in shown):,} rows in {len(shown)} partitions of {table.uri}")
         return dg.MaterializeResult()
 
     return materialized
 
 
-def _take_range(
-    context: dg.AssetExecutionContext, mixpanel: Mixpanel, report: RangeReport, table: Table, done: dict[str, Metadata]
-) -> None:
-    keys = list(context.partition_keys)
-    taken: list[Taken] = []
-    for one in pull_range(mixpanel, report, table, keys, run_id=_run_id(context)):
-        taken.append(one)
-        done[one.partition.key] = _metadata(one)
-    spent = queries(mixpanel)
-    for key in keys:
-        done[key] |= spent
-    # One picture of the whole run, where it is seen first: on each partition it would fill Dagster's storage.
-    done[keys[-1]] |= picture(report, [(one.partition.key, one.rows) for one in taken], context.log)
-    context.log.info(f"{sum(one.partition.rows for one in taken):,} rows in {len(keys)} partitions of {table.uri}")
-
-
-def _take_snapshot(
-    context: dg.AssetExecutionContext, mixpanel: Mixpanel, report: Snapshot, table: Table, done: dict[str, Metadata]
-) -> None:
-    today = str(mixpanel.transport.today())
-    past = [key for key in context.partition_keys if key != today]
-    if today in context.partition_keys:
-        taken = pull_snapshot(mixpanel, report, table, today, run_id=_run_id(context))
-        done[today] = _metadata(taken) | queries(mixpanel) | picture(report, [(today, taken.rows)], context.log)
-    # A day that was taken stays as it is: running it again finds the same.
-    there = {key: partition for key in past if (partition := table.partition(key))}
-    done |= {key: published(partition) for key, partition in there.items()}
-    lost = [key for key in past if key not in there]
-    if lost:
-        days = lost[0] if len(lost) == 1 else f"{len(lost)} days from {lost[0]} to {lost[-1]}"
-        raise dg.Failure(
-            f"Mixpanel answers {report.kind} for the present only: {days} can no longer be taken, and today's "
-            f"numbers are not written under another day. Materialize {today}, or turn on the schedule, which takes "
-            "each day as it comes.",
-            allow_retries=False,
-        )
+def _pull(
+    context: dg.AssetExecutionContext, reports: Reports, named: NamedReport, mixpanel: Mixpanel
+) -> Iterator[Taken]:
+    report, table = named.report, reports.table(named)
+    run_id = context.run.root_run_id or context.run.run_id
+    if isinstance(report, RangeReport):
+        yield from pull_range(mixpanel, report, table, context.partition_keys, run_id=run_id)
+    else:
+        yield pull_snapshot(mixpanel, report, table, snapshot_day(context, reports.partitions(report)), run_id=run_id)
 
 
 def _metadata(taken: Taken) -> Metadata:
@@ -161,7 +142,3 @@ def _computed_at(taken: Taken) -> Metadata:
     if not taken.rows:
         return {}
     return {"mixpanel_etl/computed_at": dg.MetadataValue.timestamp(taken.rows["computed_at"][0].as_py())}
-
-
-def _run_id(context: dg.AssetExecutionContext) -> str:
-    return context.run.root_run_id or context.run.run_id

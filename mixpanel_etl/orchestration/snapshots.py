@@ -24,7 +24,7 @@ def snapshot_partitions(mixpanel: MixpanelResource, start_date: date | None = No
     )
 
 
-def snapshot_day(context: dg.AssetExecutionContext, partitions: dg.DailyPartitionsDefinition) -> str:
+def snapshot_day(context: dg.AssetExecutionContext, partitions: dg.TimeWindowPartitionsDefinition) -> str:
     """The partition that a run takes its snapshot for: today.
 
     Raises:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from logging import Logger
 from typing import Any
 
 import dagster as dg
@@ -12,9 +15,10 @@ import polars as pl
 import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from mixpanel_etl.orchestration import NamedReport, Reports, report_definitions
+from mixpanel_etl.client import Clock, Mixpanel
+from mixpanel_etl.orchestration import MixpanelResource, NamedReport, Reports, report_definitions
 from mixpanel_etl.pull.reports import KINDS, RangeReport, report_of
-from mixpanel_etl.sandbox import Funnel, Insight, Sandbox
+from mixpanel_etl.sandbox import Fault, Funnel, Insight, Sandbox
 
 from ..conftest import FIRST
 
@@ -55,6 +59,19 @@ RANGES = [kind for kind in KINDS if issubclass(KINDS[kind], RangeReport)]
 SNAPSHOTS = [kind for kind in KINDS if kind not in RANGES]
 
 
+class Hasty(MixpanelResource):
+    """A project whose hours pass in a moment."""
+
+    def client(self, log: Logger | None = None, *, deadline: float = 3_600.0) -> Mixpanel:
+        passed = [0.0]
+
+        def sleep(seconds: float) -> None:
+            passed[0] += seconds
+
+        clock = Clock(sleep=sleep, monotonic=lambda: passed[0])
+        return Mixpanel(self.settings(), clock=clock, deadline=deadline)
+
+
 class Desk:
     """Reports of a project, and runs of them."""
 
@@ -64,7 +81,7 @@ class Desk:
             NamedReport(name, report_of(given.pop("kind", name), given))
             for name, given in ((name, dict(given)) for name, given in reports.items())
         ]
-        self.reports = Reports(named)
+        self.reports = Reports(named, mixpanel=Hasty())
         self.definitions = report_definitions(self.reports)
 
     def run(self, *names: str, first: date | str, last: date | str | None = None) -> dg.ExecuteInProcessResult:
@@ -171,17 +188,12 @@ def test_a_snapshot_of_today_costs_one_query(shop: Sandbox, desk: Callable[..., 
     assert event.metadata["mixpanel_etl/queries_spent"].value == 1
 
 
-@pytest.mark.parametrize("kind", SNAPSHOTS)
-def test_a_backfill_of_snapshots_takes_today_and_says_that_the_past_is_over(
-    shop: Sandbox, desk: Callable[..., Desk], kind: str
-) -> None:
-    reports = desk(**{kind: EVERY[kind]})
-    result = reports.run(kind, first=TODAY - timedelta(days=89), last=TODAY)
+def test_a_backfill_of_snapshots_says_that_the_past_is_over(shop: Sandbox, desk: Callable[..., Desk]) -> None:
+    reports = desk(top_events={})
+    result = reports.run("top_events", first=TODAY - timedelta(days=89), last=TODAY)
     assert not result.success
-    assert len(shop.requests) == 1
-    assert reports.recorded(kind) == {str(TODAY)}
-    assert "89 days" in failure(result, kind)
-    assert str(TODAY) in failure(result, kind)
+    assert not shop.requests
+    assert str(TODAY) in failure(result, "top_events")
 
 
 def failure(result: dg.ExecuteInProcessResult, name: str) -> str:
@@ -189,3 +201,92 @@ def failure(result: dg.ExecuteInProcessResult, name: str) -> str:
     data = event.step_failure_data.user_failure_data
     assert data is not None
     return data.description or ""
+
+
+def test_one_report_that_fails_leaves_the_others_alone(shop: Sandbox, desk: Callable[..., Desk]) -> None:
+    reports = desk(insights={"bookmark_id": 4711}, top_events={}, event_names={})
+    result = reports.run("insights", "top_events", "event_names", first=TODAY)
+    assert not result.success
+    assert "bookmark_id 4711" in failure(result, "insights")
+    assert "[42]" in failure(result, "insights")  # which there are
+    assert (reports.recorded("insights"), reports.recorded("top_events")) == (set(), {str(TODAY)})
+    assert reports.recorded("event_names") == {str(TODAY)}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault("/segmentation", "payment_required"), "PlanError"),
+        (Fault("/segmentation", "error_in_200"), "error"),
+        (Fault("/segmentation", "truncated", after=100), "no JSON"),
+        (Fault("/segmentation", "rate_limited", count=None, retry_after="seconds", seconds=600), "RateLimited"),
+        (Fault("/segmentation", "server_error", status=504, count=None), "504"),
+        (Fault("/segmentation", "reset", count=None), "ConnectionFailed"),
+    ],
+    ids=["not in the plan", "an error that says 200", "cut off", "429 for an hour", "time-out", "no connection"],
+)
+def test_a_query_that_fails_records_nothing_and_keeps_what_was_there(
+    shop: Sandbox, desk: Callable[..., Desk], fault: Fault, said: str
+) -> None:
+    reports = desk(segmentation={"event": "checkout"})
+    assert reports.run("segmentation", first=FIRST, last=LAST).success
+    before = reports.rows("segmentation")
+    shop.add_fault(fault)
+    result = reports.run("segmentation", first=FIRST, last=LAST)
+    assert not result.success
+    assert said in failure(result, "segmentation")
+    assert not result.asset_materializations_for_node("mixpanel__reports__segmentation")
+    assert reports.rows("segmentation").equals(before)
+
+
+def test_the_schedule_asks_again_for_what_can_still_change_and_reports_alike_share_a_run(
+    shop: Sandbox, desk: Callable[..., Desk]
+) -> None:
+    reports = desk(
+        funnel={"funnel_id": 7509, "length": 7},
+        segmentation={"event": "checkout"},
+        events={"events": ["page view"]},
+        retention={"born_event": "sign up", "interval_count": 3, "look_back": 2},
+        buyers={"kind": "segmentation", "event": "checkout", "unit": "month"},
+    )
+    schedule = reports.definitions.resolve_schedule_def("mixpanel__reports_daily")
+    context = dg.build_schedule_context(
+        instance=reports.instance, scheduled_execution_time=datetime(2026, 3, 20, 4, tzinfo=UTC)
+    )
+    requests = schedule.evaluate_tick(context).run_requests or []
+    asked = {
+        tuple(sorted(key.path[-1] for key in request.asset_selection or [])): (
+            request.tags[ASSET_PARTITION_RANGE_START_TAG],
+            request.tags[ASSET_PARTITION_RANGE_END_TAG],
+        )
+        for request in requests
+    }
+    assert asked == {
+        ("funnel",): ("2026-03-12", "2026-03-19"),  # its length, and the day in which it began
+        ("events", "segmentation"): ("2026-03-15", "2026-03-19"),
+        ("retention",): ("2026-03-18", "2026-03-19"),
+    }
+    monthly = reports.definitions.resolve_schedule_def("mixpanel__reports_monthly")
+    (request,) = monthly.evaluate_tick(context).run_requests or []
+    assert request.tags[ASSET_PARTITION_RANGE_END_TAG] == "2026-02-01"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].picture])
+def test_the_last_partition_of_a_run_has_a_small_picture_of_all(
+    shop: Sandbox, desk: Callable[..., Desk], kind: str
+) -> None:
+    reports = desk(**{kind: EVERY[kind]})
+    days = (str(FIRST), str(LAST)) if kind in RANGES else (str(TODAY), None)
+    result = reports.run(kind, first=days[0], last=days[1])
+    pictures = {
+        event.partition: event.metadata["mixpanel_etl/picture"].value
+        for event in result.asset_materializations_for_node(f"mixpanel__reports__{kind}")
+        if "mixpanel_etl/picture" in event.metadata
+    }
+    assert list(pictures) == [days[1] or days[0]]
+    markdown = str(next(iter(pictures.values())))
+    match = re.fullmatch(r"!\[\w+\]\(data:image/png;base64,([^)]+)\)", markdown)
+    assert match
+    picture = base64.b64decode(match[1])
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 60_000

@@ -19,7 +19,7 @@ from mixpanel_etl.pull.reports.events import (
 from mixpanel_etl.pull.reports.funnels import Funnel
 from mixpanel_etl.pull.reports.jql import Jql, JqlByDate
 from mixpanel_etl.pull.reports.people import ActivityStream
-from mixpanel_etl.pull.reports.report import Report
+from mixpanel_etl.pull.reports.report import RangeReport, Report, Snapshot
 from mixpanel_etl.pull.reports.retention import Addiction, Retention
 from mixpanel_etl.pull.reports.saved import Insights
 from mixpanel_etl.pull.reports.segmentation import (
@@ -29,7 +29,7 @@ from mixpanel_etl.pull.reports.segmentation import (
     SegmentationSum,
 )
 
-KINDS: Mapping[str, type[Report]] = {
+KINDS: Mapping[str, type[RangeReport] | type[Snapshot]] = {
     kind.kind: kind
     for kind in (
         Segmentation,
@@ -68,7 +68,7 @@ class InvalidReport(ValueError):
         self.problems = problems
 
 
-def report_of(kind: str, parameters: Mapping[str, Any]) -> Report:
+def report_of(kind: str, parameters: Mapping[str, Any]) -> RangeReport | Snapshot:
     """A report of a kind.
 
     Args:
