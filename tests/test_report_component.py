@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import dagster as dg
 import pytest
 from dagster.components.testing import create_defs_folder_sandbox
 
 from mixpanel_etl import MixpanelReports
+from mixpanel_etl.pull.reports import KINDS
 from mixpanel_etl.sandbox import Sandbox
 
 Load = Callable[..., dg.Definitions]
@@ -98,3 +100,13 @@ def _told(error: BaseException | None) -> str:
         told += f"{error}\n"
         error = error.__cause__ or error.__context__
     return told
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_on_reports_names_every_parameter_and_column_of_a_kind(kind: str) -> None:
+    page = Path(__file__).parents[1] / "docs" / "reports.md"
+    (line,) = [line for line in page.read_text().splitlines() if line.startswith(f"| `{kind}` |")]
+    _, _, _, parameters, columns, _ = (cell.strip() for cell in line.split("|"))
+    given = {name.strip("*") for name in parameters.split(", ") if name}
+    assert given == set(KINDS[kind].model_fields) - {"look_back"}
+    assert columns.split(", ") == [column.name for column in KINDS[kind].columns]
