@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mixpanel_etl.components import MixpanelExport as MixpanelExport
+    from mixpanel_etl.components import MixpanelGdpr as MixpanelGdpr
     from mixpanel_etl.components import MixpanelReports as MixpanelReports
     from mixpanel_etl.components import MixpanelWarehouseSync as MixpanelWarehouseSync
 
-_COMPONENTS = ("MixpanelExport", "MixpanelReports", "MixpanelWarehouseSync")
-__all__ = ["MixpanelExport", "MixpanelReports", "MixpanelWarehouseSync"]
+_COMPONENTS = ("MixpanelExport", "MixpanelGdpr", "MixpanelReports", "MixpanelWarehouseSync")
+__all__ = ["MixpanelExport", "MixpanelGdpr", "MixpanelReports", "MixpanelWarehouseSync"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from mixpanel_etl.client import MixpanelError
+from mixpanel_etl.gdpr.errors import GdprError
 from mixpanel_etl.lake import LakeError
 from mixpanel_etl.orchestration.backfill import BackfillError
 from mixpanel_etl.settings import SettingsError
@@ -37,7 +38,7 @@ def told_plainly() -> Iterator[None]:
     """What the user can mend is said in a sentence, with exit code 1."""
     try:
         yield
-    except (MixpanelError, LakeError, SettingsError, BackfillError, OSError) as error:
+    except (MixpanelError, GdprError, LakeError, SettingsError, BackfillError, OSError) as error:
         errors.print(f"[bold red]{type(error).__name__}[/]: ", end="")
         errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None

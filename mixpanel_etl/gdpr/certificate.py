@@ -1,0 +1,188 @@
+"""The certificate of a request: what was done, when, with which proof. It names no person: hashes stand for ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from mixpanel_etl.gdpr.erasure import Erasure
+from mixpanel_etl.gdpr.ledger import Entry, Job
+from mixpanel_etl.gdpr.progress import Progress
+from mixpanel_etl.lake.partitions import put
+from mixpanel_etl.lake.storage import Storage
+
+FOLDER = "gdpr/certificates"
+_HASHING = "BLAKE2b, 128 bits, keyed with the secret of the lake (`_suppression/salt`)"
+
+
+def erasure_record(erasure: Erasure, requests: int, now: datetime, suppressed_until: datetime) -> dict[str, Any]:
+    """What an erasure did, for the ledger and the certificate.
+
+    Args:
+        erasure: of the people of all these requests together.
+        requests: how many these are.
+        now: aware.
+        suppressed_until: until when their rows are left out of exports.
+    """
+    tables = {name: asdict(table) for name, table in erasure.tables.items()}
+    changed = ("files_rewritten", "rows_removed", "values_blanked", "files_rewritten_before", "rows_removed_before")
+    return {
+        "recorded_at": now.isoformat(),
+        "started_at": erasure.started_at.isoformat(),
+        "ended_at": erasure.ended_at.isoformat(),
+        "requests": requests,
+        "suppressed_until": suppressed_until.isoformat(),
+        "files_scanned": sum(table.files_scanned for table in erasure.tables.values()),
+        "remaining": erasure.remaining,
+        "tables": {name: table for name, table in tables.items() if any(table[key] for key in changed)},
+    }
+
+
+def certificate(one: Progress, earlier_jobs: Iterable[Job] = ()) -> dict[str, Any]:
+    """All that can be said of a completed request.
+
+    Args:
+        one: without personal ids, see `Entry.forgotten`.
+        earlier_jobs: jobs that it was part of, and that did not count in the end.
+    """
+    entry, request = one.entry, one.entry.request
+    found = msgspec.to_builtins(entry.expansion) if entry.expansion else {}
+    told: dict[str, Any] = {
+        "request_id": request.request_id,
+        "kind": request.kind,
+        "compliance_type": request.compliance,
+        "requested_at": request.requested_at,
+        "received_at": entry.received_at,
+        "expanded_at": entry.expanded_at,
+        "completed_at": entry.completed_at,
+        "deadline": one.deadline,
+        "in_time": entry.completed_at is not None and entry.completed_at <= one.deadline,
+        "ids": {**found, "hashes": list(entry.hashes), "hashed_with": _HASHING},
+        "mixpanel_jobs": [_job(job) for job in one.jobs],
+        "earlier_mixpanel_jobs": [_job(job) for job in earlier_jobs],
+    }
+    if request.kind == "deletion":
+        told["lake_erasures"] = list(entry.erasures)
+        told["final_scan"] = "found nothing" if not entry.erasures[-1]["remaining"] else "found rows"
+    elif entry.delivery:
+        told["disclosure_type"] = request.disclosure
+        told["delivery"] = entry.delivery
+    plain: dict[str, Any] = msgspec.to_builtins(told)
+    return plain
+
+
+def write(store: Storage, told: dict[str, Any]) -> tuple[str, str]:
+    """Put a certificate into the lake, as JSON and as Markdown: the two addresses."""
+    base = f"{FOLDER}/{quote(told['request_id'], safe='')}"
+    put(store, f"{base}.json", msgspec.json.format(msgspec.json.encode(told)))
+    put(store, f"{base}.md", as_markdown(told).encode())
+    return addresses(store, told["request_id"])
+
+
+def addresses(store: Storage, request_id: str) -> tuple[str, str]:
+    """Where the JSON and the Markdown of a certificate are."""
+    base = f"{FOLDER}/{quote(request_id, safe='')}"
+    return store.uri(f"{base}.json"), store.uri(f"{base}.md")
+
+
+def as_markdown(told: dict[str, Any]) -> str:
+    """A certificate as somebody reads it."""
+    return "\n".join(_lines(told)) + "\n"
+
+
+def certified(entry: Entry, jobs: Iterable[Job]) -> dict[str, Any]:
+    """The certificate of a request, given all jobs of the ledger."""
+    theirs = [job for job in jobs if entry.request_id in job.request_ids]
+    counted = tuple(job for job in theirs if job.job_id not in entry.left_jobs)
+    return certificate(Progress(entry, counted), [job for job in theirs if job.job_id in entry.left_jobs])
+
+
+def _job(job: Job) -> dict[str, Any]:
+    names = ("job_id", "tracking_id", "status", "intended_at", "created_at", "ended_at", "polls", "adopted")
+    return {name: getattr(job, name) for name in names} | {"ids": job.id_count, "requests": len(job.request_ids)}
+
+
+def _lines(told: dict[str, Any]) -> Iterator[str]:
+    ids = told["ids"]
+    late = "in time" if told["in_time"] else "**after the deadline**"
+    yield f"# {told['kind'].title()} under {told['compliance_type']}: request {told['request_id']}"
+    yield ""
+    yield f"Requested {_when(told['requested_at'])}, completed {_when(told['completed_at'])}: {late} "
+    yield f"(deadline {_when(told['deadline'])})."
+    yield ""
+    yield "## Whom it is about"
+    yield ""
+    yield f"{ids['asked']} ids were named and {ids['found_by_lookup']} found by lookup; {ids['total']} ids belong to "
+    yield f"the same people (expanded {_when(told['expanded_at'])}). They are given as hashes: {ids['hashed_with']}."
+    yield ""
+    yield from (f"- `{one}`" for one in ids["hashes"])
+    yield ""
+    yield from _table(
+        "Mixpanel",
+        ["Job", "Tracking id", "Status", "Created", "Ended", "Ids", "Requests"],
+        (
+            [
+                job["job_id"],
+                job["tracking_id"],
+                job["status"],
+                _when(job["created_at"]),
+                _when(job["ended_at"]),
+                job["ids"],
+                job["requests"],
+            ]
+            for job in [*told["earlier_mixpanel_jobs"], *told["mixpanel_jobs"]]
+        ),
+    )
+    for erasure in told.get("lake_erasures", []):
+        yield from _erasure(erasure)
+    if "delivery" in told:
+        yield from _delivery(told["delivery"])
+
+
+def _erasure(erasure: dict[str, Any]) -> Iterator[str]:
+    yield from _table(
+        f"The lake, {_when(erasure['recorded_at'])}",
+        ["Table", "Files", "Rewritten", "Rows removed", "Values blanked"],
+        (
+            [
+                name,
+                table["files_scanned"],
+                table["files_rewritten"] + table["files_rewritten_before"],
+                table["rows_removed"] + table["rows_removed_before"],
+                table["values_blanked"],
+            ]
+            for name, table in erasure["tables"].items()
+        ),
+    )
+    yield f"Erased together with the people of {erasure['requests'] - 1} other requests. The final scan read all "
+    yield f"{erasure['files_scanned']} files and found {erasure['remaining'] or 'nothing'}. Their rows are left out of "
+    yield f"exports until {_when(erasure['suppressed_until'])}."
+    yield ""
+    for name, table in erasure["tables"].items():
+        yield from (f"- {name}: `{file}`" for file in table["files"])
+    yield ""
+
+
+def _delivery(delivery: dict[str, Any]) -> Iterator[str]:
+    rows = ([f"`{name}`", size] for name, size in delivery["files"].items())
+    yield from _table(f"Delivered {_when(delivery['delivered_at'])}", ["File", "Bytes"], rows)
+    yield f"To `{delivery['uri']}`, from where it is removed after {_when(delivery['expires_at'])}."
+    yield ""
+
+
+def _table(title: str, names: list[str], rows: Iterable[list[Any]]) -> Iterator[str]:
+    yield f"## {title}"
+    yield ""
+    yield f"| {' | '.join(names)} |"
+    yield f"|{'---|' * len(names)}"
+    yield from (f"| {' | '.join(map(str, row))} |" for row in rows)
+    yield ""
+
+
+def _when(moment: str | None) -> str:
+    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC" if moment else "never"

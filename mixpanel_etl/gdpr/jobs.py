@@ -1,0 +1,228 @@
+"""Mixpanel jobs: many requests in few of them, each created once. Source: specification 9; api-facts 7.
+
+Before a job is asked for, the intent is in the ledger; afterwards, its tracking id. Mixpanel can't be asked which jobs
+there are: an intent without a tracking id means that nobody knows whether the job exists, and a person decides.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from mixpanel_etl.client import ConnectionFailed, MixpanelError, RateLimited
+from mixpanel_etl.client.errors import IncompleteResponse, ReplyError, ServerError
+from mixpanel_etl.client.gdpr import MOST_DELETIONS, MOST_RETRIEVALS, Gdpr
+from mixpanel_etl.gdpr.errors import GdprError, without
+from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger, Pause
+from mixpanel_etl.gdpr.progress import Progress, open_requests, progress_of
+from mixpanel_etl.gdpr.requests import Kind
+
+Now = Callable[[], datetime]
+
+MOST: dict[Kind, int] = {"deletion": MOST_DELETIONS, "retrieval": MOST_RETRIEVALS}
+_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=10), timedelta(hours=6)
+
+
+class NotCreated(GdprError):
+    """Mixpanel refused a job: it was certainly not created, and is asked for again after a while.
+
+    Attributes:
+        passes: whether it does by itself: a rate limit, the maximum of outstanding scans, no connection.
+    """
+
+    passes: bool = False
+
+
+class MaybeCreated(GdprError):
+    """The answer to the creation of a job is missing: it may exist or not."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Requests for one job. `part`: of the ids of its only request, when these are too many for one job."""
+
+    kind: Kind
+    compliance: str
+    disclosure: str
+    entries: tuple[Entry, ...]
+    part: tuple[int, int] | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        """Each id once."""
+        found = list(dict.fromkeys(one for entry in self.entries for one in entry.ids))
+        return found if self.part is None else found[slice(*self.part)]
+
+
+def pack(entries: Iterable[Entry], *, together: bool = True) -> Iterator[Pack]:
+    """Requests in as few jobs as their limits allow: 1,999 ids for deletions, 2,000 for retrievals (api-facts 7).
+
+    Args:
+        entries: with expanded ids.
+        together: put several retrievals into one job; its archive is taken apart by distinct id.
+    """
+    groups: dict[tuple[Any, ...], list[Entry]] = {}
+    for entry in entries:
+        request = entry.request
+        key: tuple[Any, ...] = (request.kind, request.compliance, request.disclosure)
+        if request.kind == "retrieval" and not (together and request.disclosure == "Data"):
+            key += (entry.request_id,)  # what it brings names nobody, and so can't be taken apart
+        groups.setdefault(key, []).append(entry)
+    for (kind, compliance, disclosure, *_), group in groups.items():
+        for part, packed in _fill(group, MOST[kind]):
+            yield Pack(kind, compliance, disclosure, packed, part)
+
+
+def _fill(entries: Sequence[Entry], most: int) -> Iterator[tuple[tuple[int, int] | None, tuple[Entry, ...]]]:
+    packed: list[Entry] = []
+    ids: set[str] = set()
+    for entry in entries:
+        if len(entry.ids) > most:
+            yield from (((n, n + most), (entry,)) for n in range(0, len(entry.ids), most))
+            continue
+        if len(ids.union(entry.ids)) > most:
+            yield None, tuple(packed)
+            packed, ids = [], set()
+        packed.append(entry)
+        ids.update(entry.ids)
+    if packed:
+        yield None, tuple(packed)
+
+
+def submit(
+    ledger: Ledger, gdpr: Gdpr, request_ids: Iterable[str], now: Now, *, together: bool = True
+) -> tuple[list[Job], list[Exception]]:
+    """Create the jobs of those requests that are ready for one; calling it again creates none a second time.
+
+    Args:
+        ledger: of the lake.
+        gdpr: of the client.
+        request_ids: which requests; those that are not ready are passed over.
+        now: the aware present.
+        together: see `pack`.
+
+    Returns:
+        The jobs that were created, and a `NotCreated` or `MaybeCreated` for each that was not, or may not have been.
+    """
+    wanted = set(request_ids)
+    progress = open_requests(ledger)
+    ready = [one.entry for one in submittable(ledger, progress, now()) if one.entry.request_id in wanted]
+    created, errors = list[Job](), list[Exception]()
+    for packed in pack(ready, together=together):
+        if _paused_until(ledger, packed.kind, now()):
+            continue
+        with ledger.locked():
+            still = _still_ready(ledger, packed, now())
+            if still is not None:
+                try:
+                    created.append(create(ledger, gdpr, still, _intent(ledger, still, now()), now))
+                except (NotCreated, MaybeCreated) as error:
+                    errors.append(error)
+    return created, errors
+
+
+def submittable(ledger: Ledger, progress: Sequence[Progress], now: datetime) -> list[Progress]:
+    """The requests that can go to Mixpanel now: no job yet, held long enough, no pause, no retrieval to wait for."""
+    ready = [one for one in progress if one.due(now) == "jobs"]
+    ready = [one for one in ready if not _paused_until(ledger, one.entry.request.kind, now)]
+    # Who asks for their data and for its deletion wants the data first.
+    retrieved = {
+        one: other.entry.request.requested_at
+        for other in sorted(progress, key=lambda other: other.entry.request.requested_at, reverse=True)
+        if other.entry.request.kind == "retrieval"
+        for one in other.entry.ids
+    }
+    return [one for one in ready if one.entry.request.kind == "retrieval" or not _waits(one, retrieved)]
+
+
+def _waits(deletion: Progress, retrieved: Mapping[str, datetime]) -> bool:
+    asked = deletion.entry.request.requested_at
+    return any(one in retrieved and retrieved[one] <= asked for one in deletion.entry.ids)
+
+
+def _paused_until(ledger: Ledger, kind: Kind, now: datetime) -> datetime | None:
+    pause = ledger.pause(kind)
+    return pause.until if pause and now < pause.until else None
+
+
+def _still_ready(ledger: Ledger, packed: Pack, now: datetime) -> Pack | None:
+    """The pack without what was cancelled, or got a job, since it was planned."""
+    jobs = ledger.jobs()
+    fresh = progress_of((ledger.fresh(entry) for entry in packed.entries), jobs)
+    if packed.part:
+        taken = {job.part for job in fresh[0].jobs}
+        alive = not fresh[0].entry.is_closed and not fresh[0].entry.cancelling_at
+        return packed if alive and packed.part not in taken else None
+    entries = tuple(one.entry for one in fresh if one.state(now) == "ready" and not one.entry.cancelling_at)
+    return Pack(packed.kind, packed.compliance, packed.disclosure, entries) if entries else None
+
+
+def _intent(ledger: Ledger, packed: Pack, now: datetime) -> Job:
+    return ledger.save_job(
+        Job(
+            job_id=f"{packed.kind}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+            kind=packed.kind,
+            compliance=packed.compliance,
+            disclosure=packed.disclosure,
+            request_ids=tuple(entry.request_id for entry in packed.entries),
+            id_count=len(packed.ids),
+            part=packed.part,
+            intended_at=now,
+        )
+    )
+
+
+def create(ledger: Ledger, gdpr: Gdpr, packed: Pack, job: Job, now: Now) -> Job:
+    """Ask for a job whose intent is in the ledger. Hold the ledger's lock.
+
+    Raises:
+        NotCreated: Mixpanel refused it.
+        MaybeCreated: the answer is missing.
+    """
+    ids = packed.ids
+    problem: Exception
+    try:
+        if packed.kind == "deletion":
+            tracking_id = gdpr.create_deletion(ids, packed.compliance)  # type: ignore[arg-type]
+        else:
+            disclosure: Any = packed.disclosure if packed.compliance == "CCPA" else None
+            tracking_id = gdpr.create_retrieval(ids, packed.compliance, disclosure)  # type: ignore[arg-type]
+    except MixpanelError as error:
+        reason = without(str(error), ids)
+        if _may_have_arrived(error):
+            ledger.save_job(job.but(problem=reason))
+            problem = MaybeCreated(
+                f"Nobody knows whether job {job.job_id} was created: {reason} Ask Mixpanel (Data & Privacy > "
+                f"{packed.kind.title()} Requests lists them), then `mixpanel-etl gdpr adopt {job.job_id} TRACKING_ID`, "
+                f"or `mixpanel-etl gdpr resend {job.job_id}` if it is not there"
+            )
+        else:
+            ledger.drop_job(job)
+            problem = _paused(ledger, packed.kind, error, reason, now())
+    else:
+        ledger.set_pause(packed.kind, None)
+        return ledger.save_job(
+            job.but(tracking_id=tracking_id, created_at=now(), status="PENDING", next_poll_at=now(), problem="")
+        )
+    raise problem
+
+
+def _may_have_arrived(error: MixpanelError) -> bool:
+    if isinstance(error, ConnectionFailed):
+        return error.sent
+    return isinstance(error, ServerError | IncompleteResponse | ReplyError)
+
+
+def _paused(ledger: Ledger, kind: Kind, error: MixpanelError, reason: str, now: datetime) -> NotCreated:
+    before = ledger.pause(kind)
+    tries = before.tries + 1 if before else 1
+    pause = min(_FIRST_PAUSE * 2 ** min(tries - 1, 20), _LONGEST_PAUSE)
+    if isinstance(error, RateLimited) and kind == "retrieval":
+        reason += " It may also be that retrievals under way read five years of data: that passes when they end."
+    ledger.set_pause(kind, Pause(until=now + pause, tries=tries, reason=reason))
+    refused = NotCreated(f"No {kind} was created, the next try is after {now + pause:%Y-%m-%d %H:%M} UTC: {reason}")
+    refused.passes = isinstance(error, RateLimited | ConnectionFailed)
+    return refused

@@ -1,0 +1,300 @@
+"""The ledger: what is known of every request and every Mixpanel job, as one small file each in the lake.
+
+`gdpr/ledger/open/<request>~<fingerprint>.json` until a request is over, `closed/` from then on; `jobs/<job>.json`. A
+file appears whole or not at all, and together they say all there is: nothing else has to be believed after a crash.
+Open requests hold personal ids, closed ones their hashes. Let nobody read this folder who may not see the lake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from mixpanel_etl.gdpr.errors import GdprError
+from mixpanel_etl.gdpr.files import LEDGER
+from mixpanel_etl.gdpr.hashing import hashed
+from mixpanel_etl.gdpr.requests import Kind, Request
+from mixpanel_etl.lake.partitions import put
+from mixpanel_etl.lake.storage import Storage, storage
+from mixpanel_etl.lake.suppression import hasher
+
+#: A process that has asked for a job has its answer, or has failed, after this time.
+LONGEST_CREATION = timedelta(minutes=10)
+_FINGERPRINT = 12
+_READERS = 16  # files of a bucket are far away
+_T = TypeVar("_T")
+
+
+class LedgerError(GdprError):
+    """What was asked for contradicts the ledger; the message says what to do."""
+
+
+class Expansion(msgspec.Struct, frozen=True, kw_only=True):
+    """How many ids belong to the people of a request, and where they were seen; no id itself.
+
+    Attributes:
+        asked: distinct ids that the request names.
+        found_by_lookup: distinct ids of the profiles that its lookups found.
+        total: all ids of these people.
+        seen_in: rows of the lake that name one, by table and column.
+        shared: ids that lead to other people as well, and were not followed.
+    """
+
+    asked: int
+    found_by_lookup: int
+    total: int
+    seen_in: dict[str, int] = {}
+    shared: int = 0
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the data of a retrieval are, and until when."""
+
+    uri: str
+    files: dict[str, int]
+    bytes: int
+    delivered_at: datetime
+    expires_at: datetime
+    removed_at: datetime | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A request, and how far it is.
+
+    Attributes:
+        request: as it was read; without its ids and lookups from the moment at which they are no longer needed.
+        ids: all ids of its people, likewise.
+        hashes: of those ids, when the ids themselves are gone (see `hashing.hashed`).
+        hold_until: nothing irreversible happens before.
+        cancelling_at: somebody is cancelling it: no new job is created for it.
+        left_jobs: jobs that it was part of, and that don't count any more.
+        outcome: what its jobs ended in, once somebody was told.
+        erasures: each a record of what was removed from the lake.
+    """
+
+    request: Request
+    fingerprint: str
+    received_at: datetime
+    ids: tuple[str, ...] = ()
+    hashes: tuple[str, ...] = ()
+    expansion: Expansion | None = None
+    expanded_at: datetime | None = None
+    hold_until: datetime | None = None
+    cancelling_at: datetime | None = None
+    cancelled_at: datetime | None = None
+    rejected: str = ""
+    left_jobs: tuple[str, ...] = ()
+    outcome: str = ""
+    erasures: tuple[dict[str, Any], ...] = ()
+    delivery: Delivery | None = None
+    completed_at: datetime | None = None
+
+    @property
+    def request_id(self) -> str:
+        return self.request.request_id
+
+    @property
+    def is_closed(self) -> bool:
+        return bool(self.completed_at or self.cancelled_at or self.rejected)
+
+    def but(self, **changes: Any) -> Entry:
+        """The same with some fields changed."""
+        return msgspec.structs.replace(self, **changes)
+
+    def forgotten(self, lake: str) -> Entry:
+        """The same without any personal id: hashes stand in their place."""
+        ids = self.ids or self.request.ids
+        hash_of = hasher(storage(lake))
+        return self.but(
+            request=msgspec.structs.replace(self.request, ids=(), lookups=()),
+            ids=(),
+            hashes=self.hashes or tuple(map(hash_of, ids)),
+        )
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A Mixpanel job, from the intent to create it until its end.
+
+    Attributes:
+        job_id: ours; `tracking_id` is Mixpanel's. A job without one was being created when its process ended.
+        part: of the ids of its only request, when these are too many for one job: the first and the last but one.
+        status: as Mixpanel said last.
+        problem: why it could not be asked for, the last time.
+        adopted: somebody gave its tracking id by hand.
+        told: the alert that was given last, so that it is given once.
+    """
+
+    job_id: str
+    kind: Kind
+    compliance: str
+    disclosure: str
+    request_ids: tuple[str, ...]
+    id_count: int
+    part: tuple[int, int] | None = None
+    intended_at: datetime
+    tracking_id: str = ""
+    created_at: datetime | None = None
+    status: str = ""
+    polled_at: datetime | None = None
+    next_poll_at: datetime | None = None
+    polls: int = 0
+    problem: str = ""
+    ended_at: datetime | None = None
+    adopted: bool = False
+    told: str = ""
+
+    def is_unclear(self, now: datetime) -> bool:
+        """Whether nobody knows if it exists, and nobody is asking for it at the moment."""
+        return not self.tracking_id and (bool(self.problem) or now - self.intended_at > LONGEST_CREATION)
+
+    def but(self, **changes: Any) -> Job:
+        """The same with some fields changed."""
+        return msgspec.structs.replace(self, **changes)
+
+
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """No new job of a kind before `until`: Mixpanel refused the last one, which was not created."""
+
+    until: datetime
+    tries: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The ledger of a lake."""
+
+    lake: str
+    storage: Storage = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "storage", storage(self.lake))
+
+    def fingerprint(self, content: str) -> str:
+        """Tells one content from another, and nothing about it to whoever lacks the lake's salt."""
+        return hashed(self.lake, content)[:_FINGERPRINT]
+
+    def known(self) -> dict[str, str]:
+        """The fingerprint of every request that was ever taken in."""
+        return {request_id: fingerprint for _, request_id, fingerprint in self._names()}
+
+    def entries(self) -> list[Entry]:
+        """The requests that are not over, in the order in which they came."""
+        over, names = set[str](), []
+        for name, request_id, _ in self._names():  # the closed ones come first
+            if name.startswith(f"{LEDGER}/closed/"):
+                over.add(request_id)
+            elif request_id in over:  # closed by a process that was killed before it could remove this
+                self.storage.remove(name)
+            else:
+                names.append(name)
+        return sorted(self._read_all(names, Entry), key=lambda entry: (entry.received_at, entry.request_id))
+
+    def closed(self) -> list[Entry]:
+        """The requests that are over."""
+        return self._read_all((name for name, _, _ in self._names() if name.startswith(f"{LEDGER}/closed/")), Entry)
+
+    def entry(self, request_id: str) -> Entry:
+        """One request.
+
+        Raises:
+            LedgerError: it was never taken in.
+        """
+        for name, found, _ in self._names():  # closed before open: a crash can leave both
+            if found == request_id and (entry := self._read(name, Entry)):
+                return entry
+        raise LedgerError(f"request {request_id!r} is not in the ledger; `mixpanel-etl gdpr status` lists them")
+
+    def fresh(self, entry: Entry) -> Entry:
+        """A request as it is in the ledger now."""
+        name = _name(entry)
+        found = (self._read(f"{LEDGER}/{folder}/{name}", Entry) for folder in ("closed", "open"))
+        return next(filter(None, found), entry)
+
+    def save(self, entry: Entry) -> Entry:
+        """Write a request down; an open one is gone once it is closed."""
+        name = _name(entry)
+        put(self.storage, f"{LEDGER}/{'closed' if entry.is_closed else 'open'}/{name}", msgspec.json.encode(entry))
+        if entry.is_closed:
+            self.storage.remove(f"{LEDGER}/open/{name}")
+        return entry
+
+    def change(self, entry: Entry, change: Callable[[Entry], Entry]) -> Entry:
+        """Read, change and write a request while nobody else does; one that is over stays as it is."""
+        with self.locked():
+            current = self.fresh(entry)
+            changed = current if current.is_closed else change(current)
+            return current if changed == current else self.save(changed)
+
+    def jobs(self) -> list[Job]:
+        """Every job, oldest first."""
+        names = self.storage.names(f"{LEDGER}/jobs", ".json")
+        return sorted(self._read_all(names, Job), key=lambda job: (job.intended_at, job.job_id))
+
+    def job(self, job_id: str) -> Job:
+        """One job.
+
+        Raises:
+            LedgerError: there is none.
+        """
+        job = self._read(_job_name(job_id), Job)
+        if job is None:
+            raise LedgerError(f"job {job_id!r} is not in the ledger; `mixpanel-etl gdpr status` lists them")
+        return job
+
+    def save_job(self, job: Job) -> Job:
+        """Write a job down."""
+        put(self.storage, _job_name(job.job_id), msgspec.json.encode(job))
+        return job
+
+    def drop_job(self, job: Job) -> None:
+        """Forget a job that was certainly never created."""
+        self.storage.remove(_job_name(job.job_id))
+
+    def pause(self, kind: Kind) -> Pause | None:
+        """Why and until when no job of a kind is created."""
+        return self._read(f"{LEDGER}/pauses/{kind}.json", Pause)
+
+    def set_pause(self, kind: Kind, pause: Pause | None) -> None:
+        """Create no jobs of a kind for a while, or do so again."""
+        name = f"{LEDGER}/pauses/{kind}.json"
+        if pause is None:
+            self.storage.remove(name)
+        else:
+            put(self.storage, name, msgspec.json.encode(pause))
+
+    def locked(self) -> AbstractContextManager[None]:
+        """A context in which no other process of this machine changes the ledger (on S3: Dagster's pool sees to it)."""
+        return self.storage.exclusive(f"{LEDGER}/lock/ledger")
+
+    def _names(self) -> Iterator[tuple[str, str, str]]:
+        for folder in ("closed", "open"):
+            for name in self.storage.names(f"{LEDGER}/{folder}", ".json"):
+                request, _, fingerprint = name.rpartition("/")[2].removesuffix(".json").rpartition("~")
+                yield name, unquote(request), fingerprint
+
+    def _read_all(self, names: Iterable[str], kind: type[_T]) -> list[_T]:
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="ledger") as pool:
+            return [found for found in pool.map(lambda name: self._read(name, kind), names) if found is not None]
+
+    def _read(self, name: str, kind: type[_T]) -> _T | None:
+        try:
+            with self.storage.open(name) as handle:
+                return msgspec.json.decode(handle.read(), type=kind)
+        except FileNotFoundError:
+            return None
+
+
+def _name(entry: Entry) -> str:
+    return f"{quote(entry.request_id, safe='')}~{entry.fingerprint}.json"
+
+
+def _job_name(job_id: str) -> str:
+    return f"{LEDGER}/jobs/{quote(job_id, safe='')}.json"

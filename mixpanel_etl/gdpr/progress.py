@@ -1,0 +1,135 @@
+"""How far requests are, and which step is due: worked out of the ledger alone, so that no crash or restart loses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
+
+State = Literal[
+    "received",
+    "held",
+    "ready",
+    "unclear",
+    "waiting",
+    "ended",
+    "failed",
+    "completed",
+    "cancelled",
+    "rejected",
+]
+#: What is done for a request, one after the other: a deletion has erasures, a retrieval has deliveries.
+Step = Literal["requests", "jobs", "outcomes", "erasures", "deliveries", "certificates"]
+#: When the lake is erased: once Mixpanel has deleted, or before as well.
+Erase = Literal["after_success", "at_once"]
+
+DEADLINES = {"GDPR": timedelta(days=30), "CCPA": timedelta(days=45)}
+RUNNING = frozenset(("PENDING", "STAGING", "STARTED"))
+ENDED = frozenset(("SUCCESS", "FAILURE", "REVOKED"))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A request with the jobs that count for it."""
+
+    entry: Entry
+    jobs: tuple[Job, ...]
+
+    @property
+    def deadline(self) -> datetime:
+        """By when the law wants it done: 30 days (GDPR) or 45 (CCPA) from the request."""
+        return self.entry.request.requested_at + DEADLINES[self.entry.request.compliance]
+
+    def state(self, now: datetime) -> State:
+        """In one word.
+
+        `received`: its ids are not expanded yet; `held`: it waits out its hold; `ready`: for a Mixpanel job; `unclear`:
+        nobody knows whether its job was created; `waiting`: for Mixpanel; `ended`: well, and the rest is to be done;
+        `failed`: in FAILURE or REVOKED; then `completed`, `cancelled` or `rejected`.
+        """
+        entry = self.entry
+        closed: dict[State, object] = {
+            "rejected": entry.rejected,
+            "cancelled": entry.cancelled_at,
+            "completed": entry.completed_at,
+        }
+        for state, is_so in closed.items():
+            if is_so:
+                return state
+        if entry.expanded_at is None:
+            return "received"
+        if not self._covered:
+            return "held" if entry.hold_until and now < entry.hold_until else "ready"
+        return self._of_jobs()
+
+    def due(self, now: datetime, erase: Erase = "after_success") -> Step | None:
+        """The step that can be done now; None while it waits for Mixpanel, for its hold, or for a person."""
+        state, entry = self.state(now), self.entry
+        if state == "received":
+            return "requests"
+        if state in ("ended", "failed") and not entry.outcome:
+            return "outcomes"
+        if entry.request.kind == "deletion" and self._wants_erasure(state, erase):
+            return "erasures"
+        if state == "ready":
+            return None if entry.cancelling_at else "jobs"
+        if state != "ended":
+            return None
+        return "deliveries" if entry.request.kind == "retrieval" and entry.delivery is None else "certificates"
+
+    def has_passed(self, step: Step) -> bool:
+        """Whether the ledger says that a step is done."""
+        entry = self.entry
+        return {
+            "requests": entry.expanded_at is not None,
+            "jobs": self._covered and all(job.tracking_id for job in self.jobs),
+            "outcomes": bool(entry.outcome),
+            "erasures": bool(entry.erasures),
+            "deliveries": entry.delivery is not None,
+            "certificates": entry.completed_at is not None,
+        }[step]
+
+    @property
+    def _covered(self) -> bool:
+        """Whether its jobs hold all of its ids: more than fit into one job are in several."""
+        parts = {job.part for job in self.jobs}
+        return None in parts or sum(end - start for start, end in filter(None, parts)) >= len(self.entry.ids) > 0
+
+    def _of_jobs(self) -> State:
+        if any(not job.tracking_id for job in self.jobs):
+            return "unclear"
+        if any(job.ended_at is None for job in self.jobs):
+            return "waiting"
+        return "ended" if all(job.status == "SUCCESS" for job in self.jobs) else "failed"
+
+    def _wants_erasure(self, state: State, erase: Erase) -> bool:
+        """Once all jobs have ended in SUCCESS; with `at_once` also as soon as they are created."""
+        if state == "ended":
+            ended = max(job.ended_at for job in self.jobs if job.ended_at)
+            return not any(datetime.fromisoformat(record["recorded_at"]) >= ended for record in self.entry.erasures)
+        return erase == "at_once" and state == "waiting" and not self.entry.erasures
+
+
+def progress_of(entries: Iterable[Entry], jobs: Sequence[Job]) -> list[Progress]:
+    """Each request with its jobs, those that it has left not counted."""
+    of_request: dict[str, list[Job]] = {}
+    for job in jobs:
+        for request_id in job.request_ids:
+            of_request.setdefault(request_id, []).append(job)
+    return [
+        Progress(
+            entry,
+            tuple(job for job in of_request.get(entry.request_id, ()) if job.job_id not in entry.left_jobs),
+        )
+        for entry in entries
+    ]
+
+
+def open_requests(ledger: Ledger, request_ids: Iterable[str] | None = None) -> list[Progress]:
+    """The requests that are not over: all, or those of some ids."""
+    wanted = None if request_ids is None else set(request_ids)
+    entries = ledger.entries()
+    return progress_of((one for one in entries if wanted is None or one.request_id in wanted), ledger.jobs())

@@ -1,0 +1,200 @@
+"""Requests of data subjects as somebody wrote them down: read, checked, or refused with a reason.
+
+Source: specification 9; api-facts 7.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal, NamedTuple, cast, get_args
+
+import msgspec
+
+from mixpanel_etl.client.gdpr import ComplianceType, DisclosureType
+
+Kind = Literal["deletion", "retrieval"]
+Row = Mapping[str, Any]
+
+COLUMNS = ("request_id", "kind", "distinct_ids", "lookup", "compliance_type", "disclosure_type", "requested_at")
+_KINDS: dict[str, Kind] = {
+    "deletion": "deletion",
+    "delete": "deletion",
+    "erasure": "deletion",
+    "retrieval": "retrieval",
+    "access": "retrieval",
+}
+# What can name a Dagster partition and a file, and is no e-mail address.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_:#/-]|\.(?!\.)){0,63}")
+_MOST_YEARS = 5
+_SHORTEST_ID = 3  # a shorter one is in many a number
+_TOLERANCE = timedelta(days=1)  # of clocks, and of dates that are ahead of UTC
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What one person asks for.
+
+    Attributes:
+        ids: distinct ids, as they were given.
+        lookups: values of the profile property by which more ids are found, such as e-mail addresses.
+        disclosure: for retrievals under CCPA.
+        requested_at: aware; the deadline counts from it.
+    """
+
+    request_id: str
+    kind: Kind
+    ids: tuple[str, ...] = ()
+    lookups: tuple[str, ...] = ()
+    compliance: ComplianceType = "GDPR"
+    disclosure: DisclosureType = "Data"
+    requested_at: datetime
+
+    @property
+    def content(self) -> str:
+        """Everything about it as text: two requests of one id must agree in it."""
+        fields = (self.kind, sorted(self.ids), sorted(self.lookups), self.compliance, self.disclosure)
+        return json.dumps([*fields, self.requested_at.isoformat()])
+
+
+class Refusal(NamedTuple):
+    """A request that can't be carried out. The reason names no personal id.
+
+    Attributes:
+        content: what was asked, to tell one refusal from another.
+    """
+
+    request_id: str
+    kind: str
+    reason: str
+    content: str
+
+
+def read_requests(rows: Iterable[Row], now: datetime, protected: Collection[str] = ()) -> Iterator[Request | Refusal]:
+    """Requests out of rows, in the order in which they appear.
+
+    Args:
+        rows: with the columns of `COLUMNS` in any case. `distinct_ids` and `lookup` hold one value, a list, or a JSON
+            list; several rows with the same `request_id` are one request.
+        now: aware; a request may be at most five years old.
+        protected: ids about which nobody may ask.
+    """
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for number, row in enumerate(rows, 1):
+        plain = {str(name).strip().lower(): value for name, value in row.items()}
+        name = _text(plain.get("request_id"))
+        grouped.setdefault(name or f"\0row {number}", []).append(plain)
+    for name, group in grouped.items():
+        try:
+            yield _request(name, group, now, frozenset(protected))
+        except _Bad as error:
+            content = json.dumps(group, default=str, sort_keys=True)
+            known = name if _REQUEST_ID.fullmatch(name) and not _names_them(name, group) else ""
+            kind = _KINDS.get(_text(group[0].get("kind")).lower(), "")
+            yield Refusal(known, kind, str(error), content)
+
+
+class _Bad(Exception):
+    """The reason of a refusal."""
+
+
+def _request(name: str, rows: Sequence[dict[str, Any]], now: datetime, protected: frozenset[str]) -> Request:
+    if name.startswith("\0"):
+        raise _Bad(f"{name[1:]} has no request_id: give each request a number of its own")
+    if not _REQUEST_ID.fullmatch(name):
+        raise _Bad(
+            "its request_id can't name a partition: use up to 64 letters, digits and _ . : # / - beginning with one of "
+            "the first two"
+        )
+    if _names_them(name, rows):
+        raise _Bad("its request_id contains an id of the person, and would outlive the request: give it a number")
+    ids, lookups = _all(rows, "distinct_ids"), _all(rows, "lookup")
+    if not ids and not lookups:
+        raise _Bad("it has neither distinct_ids nor a lookup: say whom it is about")
+    if protected.intersection(ids):
+        raise _Bad("one of its ids is on the list of protected ids, which belong to no single person")
+    kind = _same(rows, "kind").lower()
+    if kind not in _KINDS:
+        raise _Bad(f"its kind is {kind!r}: write `deletion` or `retrieval` (or `access`)")
+    return Request(
+        request_id=name,
+        kind=_KINDS[kind],
+        ids=ids,
+        lookups=lookups,
+        compliance=cast(ComplianceType, _choice(rows, "compliance_type", get_args(ComplianceType), str.upper)),
+        disclosure=cast(DisclosureType, _choice(rows, "disclosure_type", get_args(DisclosureType), str.capitalize)),
+        requested_at=_moment(rows, now),
+    )
+
+
+def _all(rows: Sequence[dict[str, Any]], column: str) -> tuple[str, ...]:
+    """The values of a column in all rows, each once."""
+    return tuple(dict.fromkeys(value for row in rows for value in _values(row.get(column), column)))
+
+
+def _values(cell: Any, column: str) -> Iterator[str]:
+    if isinstance(cell, str) and cell.lstrip().startswith("["):
+        try:
+            cell = json.loads(cell)
+        except ValueError:
+            raise _Bad(f"its {column} begins like a JSON list and is none") from None
+    for value in cell if isinstance(cell, list | tuple) else [cell]:
+        if isinstance(value, dict | list):
+            raise _Bad(f"its {column} holds something that is no text: write a list of texts")
+        if text := _text(value):
+            yield text
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def _same(rows: Sequence[dict[str, Any]], column: str) -> str:
+    found = sorted({_text(row.get(column)) for row in rows})
+    if len(found) > 1:
+        raise _Bad(f"its rows differ in {column}: one request has one")
+    return found[0]
+
+
+def _choice(rows: Sequence[dict[str, Any]], column: str, choices: tuple[str, ...], form: Any) -> str:
+    value = form(_same(rows, column)) or choices[0]
+    if value not in choices:
+        raise _Bad(f"its {column} is none of {', '.join(choices)}")
+    return str(value)
+
+
+def _moment(rows: Sequence[dict[str, Any]], now: datetime) -> datetime:
+    _same(rows, "requested_at")
+    value = rows[0].get("requested_at")
+    moment = _aware(value)
+    if moment is None:
+        raise _Bad("its requested_at is no date: write 2026-01-31 or 2026-01-31T12:00:00+01:00")
+    if moment > now + _TOLERANCE:
+        raise _Bad(f"it was requested in the future ({moment:%Y-%m-%d})")
+    if moment < now - timedelta(days=_MOST_YEARS * 365.25):
+        raise _Bad(f"it was requested more than {_MOST_YEARS} years ago ({moment:%Y-%m-%d})")
+    return moment
+
+
+def _aware(value: Any) -> datetime | None:
+    """A moment, UTC where no offset is given."""
+    try:
+        found = value if isinstance(value, date) else datetime.fromisoformat(_text(value))
+    except ValueError:
+        return None
+    if not isinstance(found, datetime):
+        found = datetime(found.year, found.month, found.day, tzinfo=UTC)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def names_a_person(name: str, ids: Iterable[str]) -> bool:
+    """Whether the name of a request, which outlives it, contains one of some ids."""
+    return any(len(one) >= _SHORTEST_ID and one.lower() in name.lower() for one in ids)
+
+
+def _names_them(name: str, rows: Sequence[dict[str, Any]]) -> bool:
+    try:
+        return names_a_person(name, [one for column in ("distinct_ids", "lookup") for one in _all(rows, column)])
+    except _Bad:
+        return name.lower() in json.dumps([[row.get("distinct_ids"), row.get("lookup")] for row in rows]).lower()

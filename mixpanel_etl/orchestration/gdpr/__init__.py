@@ -1,0 +1,20 @@
+"""Requests of data subjects as Dagster assets. `gdpr_definitions` is the way in."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from mixpanel_etl.orchestration.gdpr.assets import step_assets
+from mixpanel_etl.orchestration.gdpr.checks import daily_schedule, gdpr_checks, overview_asset
+from mixpanel_etl.orchestration.gdpr.sensors import intake_sensor, progress_sensor
+from mixpanel_etl.orchestration.gdpr.settings import Gdpr as Gdpr
+
+
+def gdpr_definitions(gdpr: Gdpr) -> dg.Definitions:
+    """The assets of all steps, the sensors that start them, the checks, and the daily look at deadlines."""
+    return dg.Definitions(
+        assets=[*step_assets(gdpr), overview_asset(gdpr)],
+        asset_checks=gdpr_checks(gdpr),
+        sensors=[intake_sensor(gdpr), progress_sensor(gdpr)],
+        schedules=[daily_schedule(gdpr)],
+    )

@@ -1,0 +1,153 @@
+"""The assets of a request: request, Mixpanel job, outcome, lake erasure or delivery, certificate.
+
+Each is a step that the sensor starts when it is due. What is due is in the ledger, never in Dagster: a run that is
+started twice, or for a request that is further already, changes nothing, and records again what is true.
+"""
+
+# Dagster reads the annotations of assets, so they must be types, not strings.
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from typing import get_args
+
+import dagster as dg
+
+from mixpanel_etl.client import MixpanelError
+from mixpanel_etl.gdpr.delivery import deliver
+from mixpanel_etl.gdpr.errors import GdprError, without
+from mixpanel_etl.gdpr.expansion import expand_requests, look_up
+from mixpanel_etl.gdpr.fulfilment import certify, close, erase_from_lake
+from mixpanel_etl.gdpr.jobs import NotCreated, submit
+from mixpanel_etl.gdpr.ledger import Entry, Ledger
+from mixpanel_etl.gdpr.progress import Progress, Step, open_requests
+from mixpanel_etl.orchestration.gdpr.metadata import step_metadata
+from mixpanel_etl.orchestration.gdpr.settings import Gdpr
+from mixpanel_etl.orchestration.recording import told_plainly
+
+#: Does a step for the requests of some ids, as far as it is due; yields those for which it is done, to be recorded.
+Work = Callable[[Gdpr, dg.AssetExecutionContext, Ledger, Sequence[str]], Iterator[Progress]]
+
+
+def step_assets(gdpr: Gdpr) -> list[dg.AssetsDefinition]:
+    """An asset for each step, partitioned by request."""
+    works: dict[Step, tuple[Work, list[Step], str]] = {
+        "requests": (_expand, [], "A person's request, and how many ids belong to this person (counts and hashes)."),
+        "jobs": (_submit, ["requests"], "The Mixpanel job that carries the request out, together with others."),
+        "outcomes": (_note_outcome, ["jobs"], "What Mixpanel's job has ended in."),
+        "erasures": (_erase, ["outcomes"], "The person's rows removed from every file of the lake."),
+        "deliveries": (_deliver, ["outcomes"], "The person's data, in the place where they are handed out."),
+        "certificates": (_certify, ["erasures", "deliveries"], "The proof: JSON and Markdown, without personal data."),
+    }
+    return [_asset(gdpr, step, *works[step]) for step in get_args(Step)]
+
+
+def _asset(gdpr: Gdpr, step: Step, work: Work, deps: Sequence[Step], description: str) -> dg.AssetsDefinition:
+    spec = dg.AssetSpec(
+        gdpr.key(step),
+        deps=[gdpr.key(dep) for dep in deps],
+        description=description,
+        partitions_def=gdpr.partitions,
+        group_name=gdpr.group_name,
+        kinds={"mixpanel"},
+        skippable=True,  # what is not due is not recorded
+    )
+
+    @dg.multi_asset(
+        specs=[spec],
+        name=spec.key.to_python_identifier(),
+        pool=gdpr.pool,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def gdpr_step(context: dg.AssetExecutionContext) -> Iterator[dg.AssetMaterialization]:
+        ledger = gdpr.ledger()
+        with told_plainly():
+            for one in work(gdpr, context, ledger, list(context.partition_keys)):
+                metadata = step_metadata(ledger, one, step, gdpr.now())
+                yield dg.AssetMaterialization(spec.key, partition=one.entry.request_id, metadata=metadata)
+
+    return gdpr_step
+
+
+def _expand(gdpr: Gdpr, context: dg.AssetExecutionContext, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
+    def found(values: Collection[str]) -> dict[str, tuple[str, ...]]:
+        try:
+            return look_up(
+                ledger.lake, gdpr.profiles_table, gdpr.lookup_property, values, lambda: gdpr.client(context.log)
+            )
+        except MixpanelError as error:
+            problem = f"{len(values)} lookups could not be sent to Mixpanel: {without(str(error), values)}"
+        raise GdprError(problem)  # out here: the original names persons
+
+    entries = expand_requests(ledger, keys, found, gdpr.now(), hold=gdpr.hold, protected=frozenset(gdpr.protected))
+    for entry in entries:
+        if entry.rejected:
+            context.log.warning(f"request {entry.request_id} is rejected: {entry.rejected}")
+        yield Progress(entry, ())
+
+
+def _submit(gdpr: Gdpr, context: dg.AssetExecutionContext, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
+    with gdpr.client(context.log) as mixpanel:
+        jobs, errors = submit(ledger, mixpanel.gdpr, keys, gdpr.now, together=gdpr.pack_retrievals)
+    for job in jobs:
+        context.log.info(f"{job.kind} {job.tracking_id}: {len(job.request_ids)} requests, {job.id_count} ids")
+    yield from _passed(ledger, "jobs", keys)
+    for error in errors:
+        context.log.warning(str(error))
+    _raise_first([error for error in errors if not (isinstance(error, NotCreated) and error.passes)])
+
+
+def _note_outcome(
+    gdpr: Gdpr,
+    context: dg.AssetExecutionContext,  # noqa: ARG001
+    ledger: Ledger,
+    keys: Sequence[str],
+) -> Iterator[Progress]:
+    for one in _due(gdpr, ledger, "outcomes", keys):
+        outcome = "SUCCESS" if one.state(gdpr.now()) == "ended" else "FAILURE"
+        ledger.change(one.entry, partial(Entry.but, outcome=outcome))
+    yield from _passed(ledger, "outcomes", keys)
+
+
+def _erase(gdpr: Gdpr, context: dg.AssetExecutionContext, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
+    for entry in erase_from_lake(ledger, _due(gdpr, ledger, "erasures", keys), gdpr.now())[:1]:
+        rows = sum(table["rows_removed"] for table in entry.erasures[-1]["tables"].values())
+        context.log.info(f"{rows:,} rows removed from the lake; the final scan found nothing")
+    yield from _passed(ledger, "erasures", keys)
+
+
+def _deliver(gdpr: Gdpr, context: dg.AssetExecutionContext, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
+    due, errors = _due(gdpr, ledger, "deliveries", keys), list[Exception]()
+    if due and gdpr.destination is None:
+        raise GdprError("retrieved data have no destination: set `deliver_to` to a place for personal data")
+    if due and gdpr.destination:
+        with gdpr.client(context.log) as mixpanel:
+            _, errors = deliver(ledger, mixpanel.gdpr, due, gdpr.destination, gdpr.now())
+    yield from _passed(ledger, "deliveries", keys)
+    ids = {one for each in due for one in each.entry.ids}
+    _raise_first([GdprError(without(str(error), ids)) for error in errors])
+
+
+def _certify(
+    gdpr: Gdpr,
+    context: dg.AssetExecutionContext,  # noqa: ARG001
+    ledger: Ledger,
+    keys: Sequence[str],
+) -> Iterator[Progress]:
+    jobs = ledger.jobs()
+    for one in _due(gdpr, ledger, "certificates", keys):
+        done = certify(ledger, one, jobs, gdpr.now())
+        yield Progress(done, one.jobs)
+        close(ledger, done)  # when Dagster has recorded it: what is closed is not started again
+
+
+def _due(gdpr: Gdpr, ledger: Ledger, step: Step, keys: Collection[str]) -> list[Progress]:
+    return [one for one in open_requests(ledger, keys) if one.due(gdpr.now(), gdpr.erase) == step]
+
+
+def _passed(ledger: Ledger, step: Step, keys: Collection[str]) -> Iterator[Progress]:
+    return (one for one in open_requests(ledger, keys) if one.has_passed(step))
+
+
+def _raise_first(errors: Sequence[Exception]) -> None:
+    if errors:
+        more = f" ({len(errors) - 1} more like it)" if len(errors) > 1 else ""
+        raise GdprError(f"{errors[0]}{more}")

@@ -1,0 +1,177 @@
+"""The sensors: one takes requests in, one polls Mixpanel and starts whatever is due."""
+
+# Dagster reads the annotations of sensors, so they must be types, not strings.
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import get_args
+
+import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from mixpanel_etl.gdpr.intake import Taken, take_from_folder, take_in
+from mixpanel_etl.gdpr.jobs import submittable
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.polling import poll, trouble
+from mixpanel_etl.gdpr.progress import Progress, Step, open_requests
+from mixpanel_etl.orchestration.gdpr.checks import jobs_are_well
+from mixpanel_etl.orchestration.gdpr.settings import Gdpr
+from mixpanel_etl.warehouse import WarehouseError
+
+STEP_TAG = "mixpanel_etl/gdpr_step"
+
+_TICK_SECONDS = 20.0  # of the 60 that Dagster gives a tick
+_POLL_DEADLINE = 10.0
+_INTERVAL = 60
+_LONGEST_WAIT = timedelta(hours=6)  # after failures
+
+
+def intake_sensor(gdpr: Gdpr) -> dg.SensorDefinition:
+    """Reads the query and the folder, and makes a partition of each new request."""
+
+    @dg.sensor(
+        name=f"{gdpr.name}_intake",
+        minimum_interval_seconds=gdpr.intake_minutes * 60,
+        target=dg.AssetSelection.assets(gdpr.key("requests")),
+        description="Takes requests in, from the query and the folder: a partition for each.",
+    )
+    def intake(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        ledger, stop_at = gdpr.ledger(), time.monotonic() + _TICK_SECONDS
+        taken = list(_take_in(gdpr, ledger, lambda: time.monotonic() > stop_at))
+        events = []
+        for request_id, reason in (pair for one in taken for pair in one.newly_rejected):
+            context.log.warning(f"request {request_id or '(without an id)'} is rejected: {reason}")
+            metadata = {"mixpanel_etl/request_id": request_id, "mixpanel_etl/rejected": reason}
+            events.append(dg.AssetObservation(gdpr.key("requests"), description=reason, metadata=metadata))
+        # Of all that are open, so that a tick that was killed leaves none without.
+        present = set(context.instance.get_dynamic_partitions(gdpr.partitions.name or ""))
+        new = [entry.request_id for entry in ledger.entries() if entry.request_id not in present]
+        if new:
+            context.log.info(f"{len(new)} requests are new")
+        return dg.SensorResult(
+            dynamic_partitions_requests=[gdpr.partitions.build_add_request(new)] if new else [], asset_events=events
+        )
+
+    return intake
+
+
+def _take_in(gdpr: Gdpr, ledger: Ledger, enough: Callable[[], bool]) -> Iterator[Taken]:
+    protected = frozenset(gdpr.protected)
+    if gdpr.query:
+        failed = False
+        try:
+            with gdpr.warehouse.warehouse().query(gdpr.query) as batches:
+                rows = batches.read_all().to_pylist()
+        except WarehouseError:
+            failed = True
+        if failed:  # out here: what the warehouse said may name persons, and Dagster would keep it
+            raise dg.DagsterError("the warehouse refuses the query for requests; run its SQL file there to see why")
+        yield take_in(ledger, rows, "query", gdpr.now(), protected=protected, enough=enough)
+    if gdpr.folder:
+        for _, taken in take_from_folder(ledger, gdpr.folder, gdpr.now(), protected=protected, enough=enough):
+            yield taken
+
+
+def progress_sensor(gdpr: Gdpr) -> dg.SensorDefinition:
+    """Asks Mixpanel about open jobs, alerts what needs a person, and starts the steps that are due."""
+
+    @dg.sensor(
+        name=f"{gdpr.name}_progress",
+        minimum_interval_seconds=_INTERVAL,
+        target=dg.AssetSelection.assets(*(gdpr.key(step) for step in get_args(Step))),
+        description="Polls Mixpanel's jobs (after minutes, then hours, for weeks), and starts the steps that are due.",
+    )
+    def progress(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        ledger = gdpr.ledger()
+        _poll(gdpr, context, ledger)
+        _alert(gdpr, ledger)
+        check = jobs_are_well(gdpr, ledger)
+        said = f"{check.passed} {check.description}"
+        return dg.SensorResult(
+            run_requests=list(_runs(gdpr, context.instance, ledger)),
+            asset_events=[] if said == context.cursor else [check],
+            cursor=said,
+        )
+
+    return progress
+
+
+def _poll(gdpr: Gdpr, context: dg.SensorEvaluationContext, ledger: Ledger) -> None:
+    stop_at = time.monotonic() + _TICK_SECONDS
+    before = {job.job_id: job.status for job in ledger.jobs() if job.ended_at is None}
+    if not before:
+        return
+    with gdpr.client(deadline=_POLL_DEADLINE) as mixpanel:
+        for job in poll(ledger, mixpanel.gdpr, gdpr.now, lambda: time.monotonic() > stop_at):
+            if job.problem:
+                context.log.warning(f"{job.kind} {job.tracking_id}: {job.problem}; asked again {job.next_poll_at}")
+            elif job.status != before.get(job.job_id):
+                context.log.info(f"{job.kind} {job.tracking_id} is {job.status}")
+
+
+def _alert(gdpr: Gdpr, ledger: Ledger) -> None:
+    """Each trouble once: what was told is written down afterwards, so that a crash rather tells it twice."""
+    for job in ledger.jobs():
+        text = trouble(job, gdpr.now(), timedelta(days=gdpr.late_days))
+        kind = f"{job.status} {bool(job.tracking_id)}" if text else ""
+        if kind and kind != job.told:
+            gdpr.on_alert(text)
+            with ledger.locked():
+                ledger.save_job(ledger.job(job.job_id).but(told=kind))
+
+
+def _runs(gdpr: Gdpr, instance: dg.DagsterInstance, ledger: Ledger) -> Iterator[dg.RunRequest]:
+    """A run for each step that is due: over all requests from the first to the last one, and for those that need it."""
+    everybody = open_requests(ledger)
+    if not everybody:
+        return
+    order = {key: number for number, key in enumerate(instance.get_dynamic_partitions(gdpr.partitions.name or ""))}
+    for step in get_args(Step):
+        ids = {one.entry.request_id for one in _due(gdpr, instance, ledger, step, everybody)}
+        due = sorted(ids & order.keys(), key=order.__getitem__)
+        if due and not _must_wait(gdpr, instance, step):
+            yield dg.RunRequest(
+                asset_selection=[gdpr.key(step)],
+                tags={
+                    ASSET_PARTITION_RANGE_START_TAG: due[0],
+                    ASSET_PARTITION_RANGE_END_TAG: due[-1],
+                    STEP_TAG: f"{gdpr.name}/{step}",
+                },
+            )
+
+
+def _due(
+    gdpr: Gdpr, instance: dg.DagsterInstance, ledger: Ledger, step: Step, everybody: Sequence[Progress]
+) -> Iterable[Progress]:
+    if step == "jobs":
+        # What was found of a person is shown before anything is done that can't be undone.
+        shown = _recorded(gdpr, instance, "requests")
+        due = [one for one in submittable(ledger, everybody, gdpr.now()) if one.entry.request_id in shown]
+    else:
+        due = [one for one in everybody if one.due(gdpr.now(), gdpr.erase) == step]
+    passed = [one for one in everybody if one.has_passed(step)]
+    if not passed:
+        return due
+    recorded = _recorded(gdpr, instance, step)  # a run may have been killed before it said what it had done
+    return [*due, *(one for one in passed if one.entry.request_id not in recorded)]
+
+
+def _recorded(gdpr: Gdpr, instance: dg.DagsterInstance, step: Step) -> set[str]:
+    return instance.get_materialized_partitions(gdpr.key(step))
+
+
+def _must_wait(gdpr: Gdpr, instance: dg.DagsterInstance, step: Step) -> bool:
+    """While a run of the step is under way, and for a while after runs that failed: minutes, then hours."""
+    filters = dg.RunsFilter(tags={STEP_TAG: f"{gdpr.name}/{step}"})
+    failures = 0
+    for record in instance.get_run_records(filters, limit=10):
+        run = record.dagster_run
+        if not run.is_finished:
+            return True
+        if run.is_success:
+            break
+        failures += 1
+        if failures == 1:
+            last = record.end_time or record.create_timestamp.timestamp()
+    wait = min(timedelta(minutes=2**failures), _LONGEST_WAIT)
+    return bool(failures) and datetime.now(UTC) - datetime.fromtimestamp(last, UTC) < wait
