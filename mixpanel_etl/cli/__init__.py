@@ -9,6 +9,7 @@ from mixpanel_etl.cli.demo import demo
 from mixpanel_etl.cli.dev import dev
 from mixpanel_etl.cli.doctor import doctor
 from mixpanel_etl.cli.export import export
+from mixpanel_etl.cli.external_tables import external_tables_command
 from mixpanel_etl.cli.sandbox import sandbox
 from mixpanel_etl.cli.sql import sql
 from mixpanel_etl.cli.warehouse_imports import warehouse_imports
@@ -22,3 +23,4 @@ app = typer.Typer(
 )
 for command in (export, backfill, doctor, sql, sandbox, demo, dev, warehouse_imports):
     app.command()(command)
+app.command("external-tables")(external_tables_command)

@@ -18,6 +18,7 @@ from mixpanel_etl.lake.errors import MalformedLine as MalformedLine
 from mixpanel_etl.lake.errors import OutsideWindow as OutsideWindow
 from mixpanel_etl.lake.errors import TerminatedEarly as TerminatedEarly
 from mixpanel_etl.lake.errors import UnreadableFile as UnreadableFile
+from mixpanel_etl.lake.external import external_tables as external_tables
 from mixpanel_etl.lake.ingest import ingest as ingest
 from mixpanel_etl.lake.partitions import Partition as Partition
 from mixpanel_etl.lake.partitions import Table as Table

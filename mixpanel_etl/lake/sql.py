@@ -43,7 +43,7 @@ def connect(lake: str, *, timezone: str = "UTC", created_before_2023: bool = Fal
     import duckdb
 
     store = storage(lake)
-    found = _tables(store)
+    found = folders(store)
     connection = duckdb.connect()
     if isinstance(store, S3):
         # DuckDB's own extension would have to be downloaded, and would take its credentials from elsewhere.
@@ -65,8 +65,8 @@ def sql_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "sql"
 
 
-class _Table(NamedTuple):
-    """A table as the lake's folders show it."""
+class Folder(NamedTuple):
+    """A table as the lake's folders show it: `<folder>/<column>=<key>/`, one file in each."""
 
     folder: str
     column: str
@@ -77,16 +77,17 @@ class _Table(NamedTuple):
         return "DATE" if self.column == "date" and all(map(_is_date, self.keys)) else "VARCHAR"
 
 
-def _tables(store: Storage) -> list[_Table]:
+def folders(store: Storage) -> list[Folder]:
+    """The tables of a lake, by name."""
     keys: dict[tuple[str, str], set[str]] = defaultdict(set)
     for name in store.names("", ".parquet"):
         match = _FILE.fullmatch(name)
         if match and not _HIDDEN.search(name):
             keys[match["folder"], match["column"]].add(match["key"])
-    return [_Table(folder, column, found) for (folder, column), found in sorted(keys.items())]
+    return [Folder(folder, column, found) for (folder, column), found in sorted(keys.items())]
 
 
-def _create_views(connection: duckdb.DuckDBPyConnection, store: Storage, tables: Collection[_Table]) -> None:
+def _create_views(connection: duckdb.DuckDBPyConnection, store: Storage, tables: Collection[Folder]) -> None:
     reserved = {name for (name,) in connection.execute("SELECT keyword_name FROM duckdb_keywords()").fetchall()}
     root = store.uri("").rstrip("/")
     connection.execute("CREATE SCHEMA lake")
