@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Literal
 
 import dagster as dg
@@ -20,7 +21,7 @@ class BackfillError(ValueError):
 
 
 class Backfill:
-    """The days of one partitioned asset that are to be materialized.
+    """The partitions of one asset that are to be materialized: days, or weeks and months by their first day.
 
     Args:
         definitions: of the project.
@@ -28,7 +29,7 @@ class Backfill:
         instance: of Dagster.
 
     Raises:
-        BackfillError: there is no such asset, or it has no daily partitions.
+        BackfillError: there is no such asset, or its partitions are no days, weeks or months.
     """
 
     def __init__(self, definitions: dg.Definitions, asset: str, instance: dg.DagsterInstance) -> None:
@@ -40,12 +41,12 @@ class Backfill:
             known = sorted(key.to_user_string() for key in self._graph.materializable_asset_keys)
             raise BackfillError(f"--asset {asset}: there is no such asset; there are {', '.join(known)}")
         partitions = self._graph.get(self._key).partitions_def
-        if not isinstance(partitions, dg.DailyPartitionsDefinition):
-            raise BackfillError(f"--asset {asset} has no daily partitions")
+        if not isinstance(partitions, dg.TimeWindowPartitionsDefinition) or partitions.fmt != "%Y-%m-%d":
+            raise BackfillError(f"--asset {asset} has no partitions of days, weeks or months")
         self._partitions = partitions
 
     def days(self, first: str, last: str, which: Which = "all") -> list[str]:
-        """The partitions between two days (YYYY-MM-DD, both included) that are to be done.
+        """The partitions that begin between two days (YYYY-MM-DD, both included) and are to be done.
 
         Args:
             first: first day.
@@ -53,24 +54,31 @@ class Backfill:
             which: all of them, those not materialized so far, or those of them that failed.
 
         Raises:
-            BackfillError: a day is no partition.
+            BackfillError: a day is no partition, or no week or month begins between them.
         """
         keys = self._partitions.get_partition_keys()
-        known = set(keys)
-        for name, day in (("--from", first), ("--to", last)):
-            if day not in known:
+        daily = isinstance(self._partitions, dg.DailyPartitionsDefinition)
+        wanted = [key for key in keys if first <= key <= last]
+        if not daily and not wanted:
+            reach = f"; there are {keys[0]} to {keys[-1]}" if keys else ""
+            raise BackfillError(f"--from {first} --to {last}: no partition begins there{reach}")
+        for name, day in (("--from", first), ("--to", last)) if daily else ():
+            if day not in keys:
                 raise BackfillError(
                     f"{name} {day} is no partition: the asset has {keys[0]} to {keys[-1]}"
                     if keys
                     else f"{name} {day} is no partition: no day is over since the start date"
                 )
-        wanted = [key for key in keys if first <= key <= last]
         if which == "all":
             return wanted
         status = self._instance.get_status_by_partition(self._key, wanted, self._partitions) or {}
         if which == "failed":
             return [key for key in wanted if status.get(key) == AssetPartitionStatus.FAILED]
         return [key for key in wanted if status.get(key) != AssetPartitionStatus.MATERIALIZED]
+
+    def last_day(self, key: str) -> date:
+        """The last day of a partition."""
+        return (self._partitions.time_window_for_partition_key(key).end - timedelta(days=1)).date()
 
     def ranges(self, days: Sequence[str]) -> list[list[str]]:
         """The days as contiguous ranges, each no longer than the asset's backfill policy allows in one run."""

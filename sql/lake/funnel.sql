@@ -2,7 +2,8 @@
 --   FROM funnel(['page view', 'add to cart', 'checkout'], '2026-01-01', '2026-01-31', "length" := INTERVAL 7 DAYS);
 -- steps: names of events, or conditions on a row of `events`: [event_name = 'sign up' AND ..., ...]. unit: day, week, month.
 -- A user enters once in each unit of time (with `on` also once for each value at step 1), with the first event of step 1
--- there; each further step is the first of its kind after the one before, beyond to_date, too. Every date has all steps.
+-- there; each further step is the first of its kind after the one before, beyond to_date, too.
+-- Every date has all steps; the `segment` of all users together is NULL, as in the lake's reports.
 CREATE OR REPLACE MACRO funnel(
     steps, from_date, to_date, "length" := INTERVAL 14 DAYS, unit := 'day', "where" := true, "on" := '$none'
 ) AS TABLE
@@ -76,7 +77,7 @@ grid AS (
 )
 SELECT
     grid.date,
-    grid.segment,
+    nullif(grid.segment, '$overall') AS segment,
     grid.step,
     coalesce(users, 0) AS count,
     round_even(seconds, 0)::BIGINT AS avg_time,
@@ -92,4 +93,4 @@ SELECT
 FROM grid
 LEFT JOIN reached USING (date, segment, step)
 WINDOW steps_of_date AS (PARTITION BY grid.date, grid.segment ORDER BY grid.step)
-ORDER BY grid.date, grid.segment, grid.step;
+ORDER BY grid.date, segment NULLS FIRST, grid.step;

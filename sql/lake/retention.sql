@@ -3,7 +3,8 @@
 -- retention_type: birth (each user begins once, with the first born_event in the dates) or compounded (with the first
 -- `event` of every date). Without `event` anything is a return. unit: day, week, month; interval: how many of them.
 -- Interval k is what lies k to k + 1 intervals after the user's own first event (a day is 24 hours, a month 30 days),
--- beyond to_date, too. `on` is of the returning event. Every date has all intervals.
+-- beyond to_date, too. `on` is of the returning event. Every date has all intervals; the
+-- `segment` of all users together is NULL, as in the lake's reports.
 CREATE OR REPLACE MACRO retention(
     from_date, to_date, born_event := NULL, event := NULL, retention_type := 'birth', unit := 'day', "interval" := 1,
     interval_count := 1, unbounded := false, born_where := true, "where" := true, "on" := '$none'
@@ -82,7 +83,12 @@ grid AS (
     (SELECT '$overall' AS segment UNION SELECT segment FROM by_segment),
     (SELECT unnest(range(interval_count + 1)) AS number)
 )
-SELECT grid.date, grid.segment, grid.number AS "interval", coalesce(users, 0) AS count, grid.first
+SELECT
+    grid.date,
+    nullif(grid.segment, '$overall') AS segment,
+    grid.number AS "interval",
+    coalesce(users, 0) AS count,
+    grid.first
 FROM grid
 LEFT JOIN retained USING (date, segment, number)
-ORDER BY ALL;
+ORDER BY grid.date, segment NULLS FIRST, grid.number;

@@ -17,6 +17,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from mixpanel_etl.client import Clock, Mixpanel
 from mixpanel_etl.orchestration import MixpanelResource, NamedReport, Reports, report_definitions
+from mixpanel_etl.orchestration.backfill import Backfill, BackfillError
 from mixpanel_etl.pull.reports import KINDS, RangeReport, report_of
 from mixpanel_etl.sandbox import Fault, Funnel, Insight, Sandbox
 
@@ -290,3 +291,18 @@ def test_the_last_partition_of_a_run_has_a_small_picture_of_all(
     picture = base64.b64decode(match[1])
     assert picture.startswith(b"\x89PNG")
     assert len(picture) < 60_000
+
+
+def test_the_command_line_backfills_weeks_and_months_by_their_first_day(
+    shop: Sandbox, desk: Callable[..., Desk]
+) -> None:
+    reports = desk(buyers={"kind": "segmentation", "event": "checkout", "unit": "week"})
+    plan = Backfill(reports.definitions, "mixpanel/reports/buyers", reports.instance)
+    weeks = plan.days("2026-01-06", "2026-01-31")
+    assert weeks == ["2026-01-12", "2026-01-19", "2026-01-26"]
+    assert plan.ranges(weeks) == [weeks]
+    assert plan.last_day(weeks[-1]) == date(2026, 2, 1)
+    assert plan.run(weeks).success
+    assert len(shop.requests) == 1
+    with pytest.raises(BackfillError, match="no partition begins there"):
+        plan.days("2026-01-06", "2026-01-08")

@@ -116,9 +116,9 @@ def test_a_funnel_has_a_row_for_each_step_of_those_who_entered_on_a_day(
     found = rows(client, tmp_path, "funnel", funnel_id=7)
     steps = [(day, step, event, count, share) for day, _, step, event, _, count, _, share, *_ in found]
     assert [one for one in steps if one[0] == "2026-03-02"] == [
-        ("2026-03-02", 0, "sign up", 2, 1),
-        ("2026-03-02", 1, "view", 2, 1),
-        ("2026-03-02", 2, "buy", 1, 0.5),
+        ("2026-03-02", 1, "sign up", 2, 1),
+        ("2026-03-02", 2, "view", 2, 1),
+        ("2026-03-02", 3, "buy", 1, 0.5),
     ]
 
 

@@ -37,6 +37,9 @@ PERIODS: list[Interval] = ["day", "week", "month"]
 LENGTHS: list[tuple[int, LengthUnit]] = [(1, "day"), (3, "hour"), (1, "second"), (14, "day")]
 SIZES: list[tuple[Interval, int]] = [("day", 1), ("day", 2), ("week", 1), ("month", 1)]
 ALL = 10_000
+#: By date and segment (None: all together): the numbers of each step; the size, and the returns of each interval.
+Steps = dict[tuple[str, str | None], list[tuple[Any, ...]]]
+Cohorts = dict[tuple[str, str | None], tuple[int | None, list[int]]]
 
 # Days in which clocks change, at midnight even, or by half an hour; and a project that stores project time.
 SCENES = {
@@ -121,13 +124,13 @@ def test_a_funnel_has_the_users_times_and_ratios_of_every_step(scene: Scene, fun
             )
             window = f"""INTERVAL {length} {unit}, unit := '{period}'"""
             rows = scene.ask(f"""funnel({CONDITIONS[funnel]}, $first, $last, "length" := {window})""")
-            assert steps_of(rows) == {(day, "$overall"): numbers(data.steps) for day, data in reply.data.items()}
+            assert steps_of(rows) == {(day, None): numbers(data.steps) for day, data in reply.data.items()}
 
 
 def test_a_funnel_breaks_down_by_the_values_at_its_first_step(scene: Scene) -> None:
     reply = scene.client.query.funnels(7, scene.first, scene.last, on='properties["colour"]', limit=ALL)
     rows = scene.ask(f"""funnel({CONDITIONS[7]}, $first, $last, "on" := property(properties, 'colour'))""")
-    expected = {(day, "$overall"): numbers(data.steps) for day, data in reply.data.items()}
+    expected: Steps = {(day, None): numbers(data.steps) for day, data in reply.data.items()}
     for day, data in reply.data.items():
         expected |= {(day, name): numbers(steps) for name, steps in data.segments.items()}
     assert steps_of(rows) == expected
@@ -154,7 +157,7 @@ def test_retention_has_the_users_of_every_interval(scene: Scene, kind: Retention
                 f"""retention($first, $last, born_event := 'open', event := {returning}, retention_type := '{kind}',
                 unit := '{unit}', "interval" := {size}, interval_count := 3, unbounded := {unbounded})"""
             )
-            assert cohorts_of(rows) == {(day, "$overall"): counted(cohort) for day, cohort in reply.items()}
+            assert cohorts_of(rows) == {(day, None): counted(cohort) for day, cohort in reply.items()}
 
 
 def test_retention_breaks_down_by_the_values_of_the_returning_event(scene: Scene) -> None:
@@ -172,13 +175,13 @@ def test_retention_breaks_down_by_the_values_of_the_returning_event(scene: Scene
     rows = scene.ask("""retention($first, $last, born_event := 'open', event := 'look', interval_count := 2,
         born_where := property(properties, '$odd/~name') ->> '$' = 'x',
         "where" := property(properties, '$odd/~name') ->> '$' = 'y', "on" := property(properties, 'colour'))""")
-    expected = {(day, "$overall"): counted(cohort) for day, cohort in reply.items()}
+    expected: Cohorts = {(day, None): counted(cohort) for day, cohort in reply.items()}
     for day, cohort in reply.items():
         expected |= {(day, name): counted(part) for name, part in cohort.segments.items()}
     assert cohorts_of(rows) == expected
 
 
-def flat(values: dict[str, dict[str, float]]) -> dict[tuple[str, str], float]:
+def flat(values: dict[str, dict[str, float]]) -> dict[tuple[str, str | None], float]:
     return {(day, name): count for name, days in values.items() for day, count in days.items()}
 
 
@@ -189,8 +192,8 @@ def numbers(steps: Iterable[Step]) -> list[tuple[Any, ...]]:
     ]
 
 
-def steps_of(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
-    found: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+def steps_of(rows: Iterable[tuple[Any, ...]]) -> Steps:
+    found: Steps = {}
     for when, segment, _, *values in rows:
         found.setdefault((str(when), segment), []).append(tuple(values))
     return found
@@ -200,8 +203,8 @@ def counted(cohort: RetentionCohort) -> tuple[int | None, list[int]]:
     return cohort.first, cohort.counts
 
 
-def cohorts_of(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], tuple[int, list[int]]]:
-    found: dict[tuple[str, str], tuple[int, list[int]]] = {}
+def cohorts_of(rows: Iterable[tuple[Any, ...]]) -> Cohorts:
+    found: Cohorts = {}
     for when, segment, _, count, first in rows:
         found.setdefault((str(when), segment), (first, []))[1].append(count)
     return found

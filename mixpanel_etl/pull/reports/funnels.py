@@ -31,7 +31,7 @@ class Funnel(RangeReport):
     picture = "bars"
     columns = (
         SEGMENT,
-        Column("step", pa.int32(), "Number of the step, from 0."),
+        Column("step", pa.int32(), "Number of the step, from 1."),
         Column("event", pa.string(), "Event of the step."),
         Column("label", pa.string(), "What the step is called in the funnel; null where Mixpanel does not say."),
         Column("count", pa.int64(), "Users who reached the step."),
@@ -89,7 +89,7 @@ class Funnel(RangeReport):
 
 def _steps(label: str, segment: str | None, steps: Sequence[FunnelStep]) -> Iterator[Fact]:
     before = entered = steps[0].count if steps else 0
-    for number, step in enumerate(steps):
+    for number, step in enumerate(steps, start=1):
         yield Fact(
             label,
             (
@@ -100,7 +100,7 @@ def _steps(label: str, segment: str | None, steps: Sequence[FunnelStep]) -> Iter
                 step.count,
                 _ratio(step.step_conv_ratio, step.count, before),
                 _ratio(step.overall_conv_ratio, step.count, entered),
-                step.avg_time if number else None,
+                step.avg_time if number > 1 else None,
                 step.avg_time_from_start,
             ),
         )
