@@ -9,22 +9,28 @@ from mixpanel_etl.client.errors import ReplyError
 from mixpanel_etl.client.query_replies import ProfilePage
 from mixpanel_etl.client.replies import typed
 
-PAGE_SIZE = 1000
 
-
-def pages(ask: Callable[[dict[str, str]], Any], form: Mapping[str, str], endpoint: str) -> Iterator[ProfilePage]:
+def pages(
+    ask: Callable[[dict[str, str]], Any],
+    form: Mapping[str, str],
+    endpoint: str,
+    session_id: str | None = None,
+    number: int = 0,
+) -> Iterator[ProfilePage]:
     """Every page of one query, until one is shorter than a page.
 
     Args:
         ask: sends a form and returns the decoded reply.
         form: the query, which stays the same for all pages.
         endpoint: for errors.
+        session_id: of earlier pages, when these go on with them.
+        number: of the first page to ask for, from 0.
     """
-    page = _page(ask(dict(form)), endpoint)
-    number = 0
+    begin = {} if session_id is None else {"session_id": session_id, "page": str(number)}
+    page = _page(ask({**form, **begin}), endpoint)
     while True:
         yield page
-        if len(page.results) < (page.page_size or PAGE_SIZE) or not page.results:
+        if page.is_last or not page.results:
             return
         if not page.session_id:
             # Others stop here, and lose what follows.

@@ -10,10 +10,11 @@ from mixpanel_etl.client import parameters
 from mixpanel_etl.client import query_replies as replies
 from mixpanel_etl.client.encoding import as_text
 from mixpanel_etl.client.errors import InvalidRequest
+from mixpanel_etl.client.json_items import items
 from mixpanel_etl.client.parameters import given
-from mixpanel_etl.client.profile_pages import PAGE_SIZE, pages
+from mixpanel_etl.client.profile_pages import pages
 from mixpanel_etl.client.query_parameters import Counting, Unit, choices, counting, event_window, flag, text, whole
-from mixpanel_etl.client.query_replies import EventCounts
+from mixpanel_etl.client.query_replies import PAGE_SIZE, EventCounts
 from mixpanel_etl.client.query_reports import Reports
 from mixpanel_etl.client.replies import plain, typed
 
@@ -151,8 +152,13 @@ class Query(Reports):
         behaviors: Sequence[Mapping[str, Any]] | None = None,
         as_of_timestamp: datetime | None = None,
         page_size: int | None = None,
+        session_id: str | None = None,
+        page: int = 0,
     ) -> Iterator[replies.ProfilePage]:
         """Profiles of users, or of groups, page by page. Each page is one request of the hour's 60.
+
+        To go on after an interruption, ask the same question with the `session_id` of the last page that arrived, and
+        the number of the next. How long Mixpanel keeps a session is not documented; `BadRequest` when it is gone.
 
         Args:
             where: which profiles.
@@ -165,6 +171,8 @@ class Query(Reports):
             behaviors: selectors of events that users did.
             as_of_timestamp: the moment at which `behaviors` are seen; now when left out, so that all pages agree.
             page_size: at most 1,000, which is the default; only the specification has it.
+            session_id: of the pages before; a new query when left out.
+            page: the first page to ask for, from 0; over 0 only with a `session_id`.
         """
         endpoint = self._endpoint("engage")
         if behaviors is not None and filter_by_cohort is not None:
@@ -173,6 +181,13 @@ class Query(Reports):
             raise InvalidRequest("as_of_timestamp without behaviors", endpoint=endpoint, advice="Leave it out.")
         if include_all_users is not None and filter_by_cohort is None:
             raise InvalidRequest("include_all_users without a cohort", endpoint=endpoint, advice="Leave it out.")
+        if (session_id is None) != (page == 0):
+            raise InvalidRequest(
+                f"session_id {session_id!r} with page {page!r}",
+                endpoint=endpoint,
+                advice="Page 0 begins a session; any other page needs the session_id that came with page 0.",
+            )
+        goes_on = {} if session_id is None else text(endpoint, session_id=session_id) | whole(endpoint, page=page)
         seen_at = parameters.aware("as_of_timestamp", as_of_timestamp or self._transport.now(), endpoint)
         ids = None if distinct_ids is None else parameters.texts("distinct_ids", distinct_ids, endpoint)
         names = (
@@ -194,7 +209,7 @@ class Query(Reports):
                 as_of_timestamp=None if behaviors is None else str(int(seen_at.timestamp())),
             ),
         }
-        return pages(lambda sent: self._get("engage", form=sent), form, endpoint)
+        return pages(lambda sent: self._get("engage", form=sent), form, endpoint, goes_on.get("session_id"), page)
 
     def list_cohorts(self) -> list[replies.Cohort]:
         """The project's saved cohorts."""
@@ -225,9 +240,26 @@ class Query(Reports):
             script: JavaScript with a function `main`.
             params: values that the script finds in its global `params`.
         """
-        endpoint = self._endpoint("jql")
-        form = {
-            **text(endpoint, script=script),
+        return self._get("jql", form=self._script(script, params))
+
+    def jql_items(self, script: str, params: Mapping[str, Any] | None = None) -> Iterator[Any]:
+        """The items that a script's `main()` returns, one after the other: the reply is never held as a whole.
+
+        Args:
+            script: as of `jql`.
+            params: as of `jql`.
+
+        Raises:
+            IncompleteResponse: the reply ended early, when the items before have been handed out already.
+        """
+        operation = self._operation("jql")
+        with self._transport.stream(
+            self._request("jql", query=self._view(), form=self._script(script, params))
+        ) as body:
+            yield from items(body, operation.endpoint, self._transport.scrubber())
+
+    def _script(self, script: str, params: Mapping[str, Any] | None) -> dict[str, str]:
+        return {
+            **text(self._endpoint("jql"), script=script),
             **given(params=None if params is None else as_text(dict(params))),
         }
-        return self._get("jql", form=form)

@@ -181,6 +181,9 @@ class Profile(Reply, frozen=True, kw_only=True):
     properties: dict[str, Any] = msgspec.field(name="$properties", default_factory=dict)
 
 
+PAGE_SIZE = 1000
+
+
 class ProfilePage(Reply, frozen=True, kw_only=True):
     """A page of profiles. Mixpanel's own documents disagree on what `total` counts: nothing here depends on it."""
 
@@ -190,6 +193,11 @@ class ProfilePage(Reply, frozen=True, kw_only=True):
     session_id: str | None = None
     total: int | None = None
     status: str | None = None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no page follows: it is shorter than a page, whatever `total` says."""
+        return len(self.results) < (self.page_size or PAGE_SIZE)
 
 
 def unwrapped(reply: Any) -> Any:

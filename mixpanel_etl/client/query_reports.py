@@ -283,5 +283,8 @@ class Reports(Group):
 
     def _get(self, name: str, query: Mapping[str, str] | None = None, **parts: Any) -> Any:
         """Ask, in the data view of the settings if they name one."""
+        return self._call(name, query={**(query or {}), **self._view()}, **parts)
+
+    def _view(self) -> dict[str, str]:
         view = self._transport.settings.workspace_id
-        return self._call(name, query={**(query or {}), **({"workspace_id": str(view)} if view else {})}, **parts)
+        return {"workspace_id": str(view)} if view else {}

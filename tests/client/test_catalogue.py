@@ -33,6 +33,7 @@ OTHERS = {
         "feature_flags.evaluate_locally",
         "gdpr.download",
         "pipelines.status_summary",
+        "query.jql_items",
     ),
 }
 

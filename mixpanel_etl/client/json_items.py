@@ -1,0 +1,74 @@
+"""A JSON array that is read as it arrives."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from mixpanel_etl.client.errors import IncompleteResponse, ReplyError
+from mixpanel_etl.client.failures import Scrubber, decoded
+
+_BETWEEN = re.compile(r"[\s,]*")
+# Some encoders write NaN, which is no JSON.
+_decode = json.JSONDecoder(parse_constant=lambda _: None).raw_decode
+
+
+def items(chunks: Iterable[bytes], endpoint: str, scrub: Scrubber) -> Iterator[Any]:
+    """The items of an array whose items are objects, lists or texts. What is held is the one that is arriving.
+
+    Args:
+        chunks: of the body.
+        endpoint: for errors.
+        scrub: takes credentials out of what an error quotes.
+
+    Raises:
+        ReplyError: the body is no array, but perhaps an error in spite of its 200.
+        IncompleteResponse: the array has no end.
+    """
+    pieces = _texts(chunks, endpoint)
+    text = next(pieces, "").lstrip()
+    if not text.startswith("["):
+        decoded("".join([text, *pieces]).encode(), endpoint=endpoint, scrub=scrub)
+        raise ReplyError("expected a JSON array, got something else", endpoint=endpoint)
+    text, enough = text[1:], 0
+    for piece in pieces:
+        text += piece
+        if len(text) >= enough:
+            found, text = _whole_items(text)
+            yield from found
+            enough = 2 * len(text)  # or a long item would be read again with every piece of it
+    found, text = _whole_items(text)
+    yield from found
+    if text.strip() != "]":
+        raise IncompleteResponse("the reply ends within its array", endpoint=endpoint)
+
+
+def _whole_items(text: str) -> tuple[list[Any], str]:
+    """The items that are there as a whole, and what follows them."""
+    found: list[Any] = []
+    position = 0
+    while True:
+        start = _end_of_gap(text, position)
+        try:
+            item, position = _decode(text, start)
+        except json.JSONDecodeError:
+            return found, text[start:]
+        found.append(item)
+
+
+def _end_of_gap(text: str, position: int) -> int:
+    gap = _BETWEEN.match(text, position)
+    return gap.end() if gap else position
+
+
+def _texts(chunks: Iterable[bytes], endpoint: str) -> Iterator[str]:
+    try:
+        yield from codecs.iterdecode(chunks, "utf-8")
+    except UnicodeDecodeError:
+        pass
+    else:
+        return
+    raise ReplyError("a 200 whose body is no JSON", endpoint=endpoint)
