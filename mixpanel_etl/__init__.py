@@ -5,13 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixpanel_etl.components import MixpanelCohorts as MixpanelCohorts
     from mixpanel_etl.components import MixpanelExport as MixpanelExport
     from mixpanel_etl.components import MixpanelGdpr as MixpanelGdpr
+    from mixpanel_etl.components import MixpanelProfiles as MixpanelProfiles
     from mixpanel_etl.components import MixpanelReports as MixpanelReports
     from mixpanel_etl.components import MixpanelWarehouseSync as MixpanelWarehouseSync
 
-_COMPONENTS = ("MixpanelExport", "MixpanelGdpr", "MixpanelReports", "MixpanelWarehouseSync")
-__all__ = ["MixpanelExport", "MixpanelGdpr", "MixpanelReports", "MixpanelWarehouseSync"]
+_COMPONENTS = (
+    "MixpanelCohorts",
+    "MixpanelExport",
+    "MixpanelGdpr",
+    "MixpanelProfiles",
+    "MixpanelReports",
+    "MixpanelWarehouseSync",
+)
+__all__ = [
+    "MixpanelCohorts",
+    "MixpanelExport",
+    "MixpanelGdpr",
+    "MixpanelProfiles",
+    "MixpanelReports",
+    "MixpanelWarehouseSync",
+]
 
 
 def __getattr__(name: str) -> Any:

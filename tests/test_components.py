@@ -143,4 +143,7 @@ def test_this_projects_definitions_load_without_settings_network_or_duckdb(tmp_p
         env={"PATH": "", "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])},
         check=True,
     )
-    assert done.stdout.splitlines() == ["['mixpanel/events']", "[]"]
+    assert done.stdout.splitlines() == [
+        "['mixpanel/cohorts', 'mixpanel/events', 'mixpanel/profiles']",
+        "[]",
+    ]

@@ -3,24 +3,15 @@
 # Dagster reads the annotations of components, so they must be types, not strings.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Annotated
 
 import dagster as dg
 
-from mixpanel_etl.components.fields import EnvPrefix, Lake
-from mixpanel_etl.lake import ColumnType, ConfigurationError, PromotedColumn
+from mixpanel_etl.components.fields import Column, EnvPrefix, Lake, StartDate, first_day
+from mixpanel_etl.lake import PromotedColumn
 from mixpanel_etl.orchestration import Export, MixpanelResource, export_definitions
 from mixpanel_etl.pull import EventFilter
 from mixpanel_etl.settings import DEFAULT_PREFIX
-
-
-class Column(dg.Model, dg.Resolvable):
-    """A property with a typed column of its own."""
-
-    property: str
-    type: ColumnType
-    name: str = ""
 
 
 @dataclass
@@ -34,10 +25,7 @@ class MixpanelExport(dg.Component, dg.Resolvable):
     env_prefix: EnvPrefix = DEFAULT_PREFIX
     table: Annotated[str, dg.Resolver.default(description="Folder of the lake. Each export has its own.")] = "events"
     lake: Lake = None
-    start_date: Annotated[
-        str | None,
-        dg.Resolver.default(description="First day, YYYY-MM-DD; by default the variable MIXPANEL_START_DATE."),
-    ] = None
+    start_date: StartDate = None
     events: Annotated[
         Sequence[str], dg.Resolver.default(description="Names of the events to export; all by default.")
     ] = field(default_factory=list)
@@ -85,16 +73,10 @@ class MixpanelExport(dg.Component, dg.Resolvable):
             only=EventFilter(tuple(self.events), self.where),
             promoted=[PromotedColumn(column.property, column.type, column.name) for column in self.columns],
             lake=self.lake,
-            start_date=self._first_day(),
+            start_date=first_day(self.start_date),
             allow_shrink=self.allow_shrink,
             refresh_days=self.refresh_days,
             refresh_at=self.refresh_at,
             reconcile=self.reconcile,
             tolerance=self.tolerance,
         )
-
-    def _first_day(self) -> date | None:
-        try:
-            return date.fromisoformat(self.start_date) if self.start_date else None
-        except ValueError:
-            raise ConfigurationError(f"start_date {self.start_date!r} is no date; write it as YYYY-MM-DD") from None

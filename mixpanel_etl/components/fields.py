@@ -1,11 +1,13 @@
 """Attributes that several components have."""
 
+import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import dagster as dg
 
-from mixpanel_etl.lake import ConfigurationError
+from mixpanel_etl.lake import ColumnType, ConfigurationError
 
 EnvPrefix = Annotated[
     str,
@@ -17,6 +19,35 @@ EnvPrefix = Annotated[
 Lake = Annotated[
     str | None, dg.Resolver.default(description="Path or s3:// URI; by default the variable MIXPANEL_LAKE.")
 ]
+StartDate = Annotated[
+    str | None,
+    dg.Resolver.default(description="First day, YYYY-MM-DD; by default the variable MIXPANEL_START_DATE."),
+]
+
+
+class Column(dg.Model, dg.Resolvable):
+    """A property with a typed column of its own."""
+
+    property: str
+    type: ColumnType
+    name: str = ""
+
+
+def first_day(start_date: str | None) -> date | None:
+    """The day that `start_date` names.
+
+    Raises:
+        ConfigurationError: it names none.
+    """
+    try:
+        return date.fromisoformat(start_date) if start_date else None
+    except ValueError:
+        raise ConfigurationError(f"start_date {start_date!r} is no date; write it as YYYY-MM-DD") from None
+
+
+def identifier(folder: Path) -> str:
+    """What jobs and schedules of the YAML in a folder are called after."""
+    return re.sub(r"\W", "_", folder.stem if folder.suffix else folder.name)
 
 
 def read_sql(name: str, folder: Path) -> str:

@@ -5,8 +5,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
 from typing import Annotated, Any
 
 import dagster as dg
@@ -16,9 +14,8 @@ from dagster.components.resolved.core_models import (
 )
 from pydantic import ValidationError, WithJsonSchema
 
-from mixpanel_etl.components.fields import EnvPrefix, Lake
+from mixpanel_etl.components.fields import EnvPrefix, Lake, StartDate, first_day, identifier
 from mixpanel_etl.components.mistakes import Mistake, refuse, rendered
-from mixpanel_etl.lake import ConfigurationError
 from mixpanel_etl.orchestration import MixpanelResource, NamedReport, Reports, report_definitions
 from mixpanel_etl.pull.reports import KINDS, InvalidReport, report_of
 from mixpanel_etl.settings import DEFAULT_PREFIX
@@ -177,17 +174,14 @@ class MixpanelReports(dg.Component, dg.Resolvable):
         "reports"
     )
     lake: Lake = None
-    start_date: Annotated[
-        str | None,
-        dg.Resolver.default(description="First day, YYYY-MM-DD; by default the variable MIXPANEL_START_DATE."),
-    ] = None
+    start_date: StartDate = None
     refresh_at: Annotated[
         str, dg.Resolver.default(description="Cron expression of the schedules, in project time.")
     ] = "0 4 * * *"
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Assets, jobs and schedules of the reports; the YAML's folder gives jobs and schedules their name."""
-        return report_definitions(self.described(name=f"mixpanel__{_identifier(context.path)}"))
+        return report_definitions(self.described(name=f"mixpanel__{identifier(context.path)}"))
 
     def described(self, name: str) -> Reports:
         """What this instance describes; override it to describe something else."""
@@ -198,16 +192,6 @@ class MixpanelReports(dg.Component, dg.Resolvable):
             key_prefix=self.key_prefix.split("/"),
             folder=self.folder,
             lake=self.lake,
-            start_date=self._first_day(),
+            start_date=first_day(self.start_date),
             refresh_at=self.refresh_at,
         )
-
-    def _first_day(self) -> date | None:
-        try:
-            return date.fromisoformat(self.start_date) if self.start_date else None
-        except ValueError:
-            raise ConfigurationError(f"start_date {self.start_date!r} is no date; write it as YYYY-MM-DD") from None
-
-
-def _identifier(folder: Path) -> str:
-    return re.sub(r"\W", "_", folder.stem if folder.suffix else folder.name)

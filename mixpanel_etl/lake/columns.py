@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -106,13 +106,26 @@ def event_schema(promoted: Sequence[PromotedColumn] = ()) -> pa.Schema:
     """The schema of every file of an events table.
 
     Raises:
+        ConfigurationError: see `with_promoted`.
+    """
+    return with_promoted(CORE_SCHEMA, promoted, _CORE_PROPERTIES)
+
+
+def with_promoted(schema: pa.Schema, promoted: Sequence[PromotedColumn], filled: Collection[str]) -> pa.Schema:
+    """A schema with the promoted columns after its own.
+
+    Args:
+        schema: of a table whose partitions are called `date`.
+        promoted: the further columns.
+        filled: properties that fill columns of the schema.
+
+    Raises:
         ConfigurationError: two columns have one name (most databases do not tell upper from lower case), or a property
             has a column of its own already.
     """
-    schema = CORE_SCHEMA
     taken = {"date", *schema.names}  # `date`: the column that readers make of the folder's name
     for column in promoted:
-        if column.source in _CORE_PROPERTIES:
+        if column.source in filled:
             raise ConfigurationError(f"property {column.source!r} fills a column of its own already; do not promote it")
         if column.name.lower() in taken:
             raise ConfigurationError(
@@ -134,14 +147,16 @@ def whole_characters(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _integer(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
+    """A whole number that fits 64 bits; None for everything else."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     fits = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
     return value if fits else None
 
 
-def _number(value: Any) -> float | None:
+def finite_number(value: Any) -> float | None:
+    """A number that a double can hold; None for everything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -167,8 +182,8 @@ def _timestamp(value: Any) -> datetime | None:
 
 _TYPES: dict[str, tuple[pa.DataType, Callable[[Any], Any]]] = {
     "string": (pa.string(), _string),
-    "integer": (pa.int64(), _integer),
-    "number": (pa.float64(), _number),
+    "integer": (pa.int64(), whole_number),
+    "number": (pa.float64(), finite_number),
     "boolean": (pa.bool_(), _boolean),
     "timestamp": (TIMESTAMP, _timestamp),
 }

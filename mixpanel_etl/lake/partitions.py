@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from mixpanel_etl.lake.errors import UnreadableFile
 from mixpanel_etl.lake.provenance import Provenance, is_newer, read_record, write_record
-from mixpanel_etl.lake.rows import ROW_GROUP_ROWS, row_groups
+from mixpanel_etl.lake.rows import ROW_GROUP_ROWS, bloom_filters, row_groups
 from mixpanel_etl.lake.storage import Storage, storage
 from mixpanel_etl.lake.suppression import without_suppressed
 
@@ -178,7 +178,8 @@ class Table:
 
 def write_parquet(path: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema, provenance: Provenance) -> None:
     """Write a file of a `Table`."""
-    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) as writer:
+    options = {"compression": "zstd", "compression_level": 1, "bloom_filter_options": bloom_filters(schema)}
+    with pq.ParquetWriter(path, schema, **options) as writer:
         for rows in row_groups(batches):
             writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
         write_record(writer, provenance.plain())

@@ -1,14 +1,21 @@
 """Snapshots: tables of what Mixpanel says now, one partition for each day on which one was taken, in project time."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+# Dagster reads the annotations of assets, so they must be types, not strings.
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.lake import Table
+from mixpanel_etl.orchestration.metadata import declared_table
+from mixpanel_etl.orchestration.recording import told_plainly
 from mixpanel_etl.orchestration.resource import MixpanelResource
+
+#: Takes the snapshot of a day, which is today's, for a run.
+Take = Callable[[dg.AssetExecutionContext, Mixpanel, str], dg.MaterializeResult[Any]]
 
 
 def snapshot_partitions(mixpanel: MixpanelResource, start_date: date | None = None) -> dg.DailyPartitionsDefinition:
@@ -40,6 +47,54 @@ def snapshot_day(context: dg.AssetExecutionContext, partitions: dg.TimeWindowPar
             allow_retries=False,
         )
     return str(today)
+
+
+def snapshot_asset(
+    spec: dg.AssetSpec,
+    table: Table,
+    descriptions: Mapping[str, str],
+    mixpanel: MixpanelResource,
+    take: Take,
+    *,
+    partitions: dg.DailyPartitionsDefinition,
+    budget: str = "query",
+    checks: Sequence[dg.AssetCheckSpec] = (),
+) -> dg.AssetsDefinition:
+    """An asset whose partition of today is what Mixpanel says now.
+
+    Args:
+        spec: key, group, owners, tags and description.
+        table: where the snapshots are.
+        descriptions: of the table's columns.
+        mixpanel: the project.
+        take: publishes the snapshot of today.
+        partitions: see `snapshot_partitions`.
+        budget: that it draws on; assets of one budget run one after the other. Empty for none.
+        checks: that `take` answers as well.
+    """
+    declared = {**declared_table(table.uri, table.schema, descriptions), **spec.metadata}
+
+    @dg.multi_asset(
+        specs=[
+            spec.replace_attributes(partitions_def=partitions).merge_attributes(
+                kinds={"mixpanel", "parquet"}, metadata=declared
+            )
+        ],
+        name=spec.key.to_python_identifier(),
+        check_specs=checks,
+        pool=mixpanel.pool(budget) if budget else None,
+    )
+    def snapshot(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        day = snapshot_day(context, partitions)
+        with told_plainly(), mixpanel.client(context.log) as client:
+            return take(context, client, day)
+
+    return snapshot
+
+
+def run_id_of(context: dg.AssetExecutionContext) -> str:
+    """The run, or the one that it tries again."""
+    return str(context.run.root_run_id or context.run.run_id)
 
 
 def daily_snapshots(

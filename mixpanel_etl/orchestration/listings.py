@@ -1,0 +1,58 @@
+"""Listings as assets: what Mixpanel lists of one kind, one partition for each day on which it was asked."""
+
+# Dagster reads the annotations of assets, so they must be types, not strings.
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import dagster as dg
+
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.lake import Table
+from mixpanel_etl.orchestration.metadata import preview, published, queries
+from mixpanel_etl.orchestration.resource import MixpanelResource
+from mixpanel_etl.orchestration.snapshots import run_id_of, snapshot_asset
+from mixpanel_etl.pull.listings import Listed, Listing, pull_listing
+
+#: Judges what was just listed.
+Judge = Callable[[Listed], Iterable[dg.AssetCheckResult]]
+
+
+def listing_asset(
+    spec: dg.AssetSpec,
+    table: Table,
+    listing: Listing,
+    mixpanel: MixpanelResource,
+    *,
+    partitions: dg.DailyPartitionsDefinition,
+    checks: Sequence[dg.AssetCheckSpec] = (),
+    judge: Judge = lambda _: (),
+) -> dg.AssetsDefinition:
+    """The asset of one listing.
+
+    Args:
+        spec: key, group, owners, tags and description.
+        table: with the listing's schema.
+        listing: what is asked for.
+        mixpanel: the project.
+        partitions: see `snapshot_partitions`.
+        checks: of the asset.
+        judge: gives their results.
+    """
+
+    def take(context: dg.AssetExecutionContext, client: Mixpanel, day: str) -> dg.MaterializeResult[Any]:
+        listed = pull_listing(client, listing, table, day, run_id=run_id_of(context))
+        metadata = {**published(listed.partition), "mixpanel_etl/preview": preview(listed.rows)}
+        if listing.budget == "query":
+            metadata |= queries(client)
+        return dg.MaterializeResult(metadata=metadata, check_results=list(judge(listed)))
+
+    return snapshot_asset(
+        spec,
+        table,
+        listing.descriptions,
+        mixpanel,
+        take,
+        partitions=partitions,
+        budget=listing.budget,
+        checks=checks,
+    )

@@ -1,0 +1,141 @@
+"""Snapshots of the saved cohorts, and of who is in chosen ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from logging import Logger, getLogger
+from typing import Any
+
+import pyarrow as pa
+
+from mixpanel_etl.client import InvalidRequest, Mixpanel
+from mixpanel_etl.client.query_replies import Cohort, Profile, ProfilePage
+from mixpanel_etl.lake import Provenance, Table
+from mixpanel_etl.lake.columns import TIMESTAMP
+from mixpanel_etl.lake.pages import Pages, discard_others
+from mixpanel_etl.pull.listings import FLAG, TEXT, WHOLE, Column, Listing
+from mixpanel_etl.pull.paging import Snapshot, fill, publish
+
+LOG = getLogger("mixpanel_etl")
+MEMBERS_SCHEMA = pa.schema(
+    [
+        pa.field("cohort_id", pa.int64(), nullable=False),
+        pa.field("cohort", pa.string()),
+        pa.field("distinct_id", pa.string(), nullable=False),
+    ]
+)
+#: What the columns hold, for catalogues.
+MEMBERS_DESCRIPTIONS = {
+    "cohort_id": "Id of the cohort.",
+    "cohort": "Its name.",
+    "distinct_id": "A member, with or without a profile.",
+}
+
+
+def chosen(cohorts: Sequence[Cohort], wanted: Sequence[int | str]) -> list[Cohort]:
+    """The cohorts of these ids (numbers) or names (texts), in this order.
+
+    Raises:
+        InvalidRequest: there is none, or several have the name.
+    """
+    found: dict[str, Cohort] = {}
+    for each in wanted:
+        matching = [c for c in cohorts if (c.id == str(each) if isinstance(each, int) else c.name == each)]
+        if len(matching) != 1:
+            known = ", ".join(f"{cohort.id} {cohort.name!r}" for cohort in matching or cohorts[:20])
+            raise InvalidRequest(
+                f"{'no cohort' if not matching else f'{len(matching)} cohorts'} {each!r}",
+                endpoint="POST /cohorts/list",
+                advice=f"Give the id or the exact name of one; there are {known or 'none'}.",
+            )
+        found[matching[0].id] = matching[0]
+    return list(found.values())
+
+
+def pull_members(
+    mixpanel: Mixpanel, table: Table, day: str, wanted: Sequence[int | str], *, run_id: str = "", log: Logger = LOG
+) -> Snapshot:
+    """Take a snapshot of the members of some cohorts, and publish it as the partition of a day.
+
+    Costs a query for the list of cohorts, and one for each 1,000 members. Pages are kept until the last cohort's last
+    one arrived, so that a run goes on where another one ended.
+
+    Args:
+        mixpanel: the project.
+        table: with `MEMBERS_SCHEMA`.
+        day: today in project time, YYYY-MM-DD.
+        wanted: ids (numbers) or names (texts) of the cohorts.
+        run_id: goes into the file.
+        log: told after each page how many follow.
+
+    Raises:
+        MixpanelError: Mixpanel refused, or a cohort is not there; the pages before are kept.
+    """
+    project_id = mixpanel.settings.project_id
+    cohorts = chosen(mixpanel.query.list_cohorts(), wanted)
+    parts = [Pages(table, day, {"project_id": project_id, "cohort": cohort.id}) for cohort in cohorts]
+    discard_others(table, parts)
+    for cohort, pages in zip(cohorts, parts, strict=True):
+        log.info(f"cohort {cohort.id} {cohort.name!r}: {cohort.count if cohort.count is not None else '?'} members")
+        fill(pages, _asking(mixpanel, cohort), partial(_rows, cohort), mixpanel, log)
+    moments = [pages.requested_at for pages in parts if pages.requested_at]
+    provenance = Provenance(
+        requested_at=min(moments, default=datetime.now(UTC)),
+        run_id=run_id,
+        project_id=project_id,
+        request={"cohorts": [cohort.id for cohort in cohorts]},
+    )
+    return publish(table, day, parts, provenance)
+
+
+def _asking(mixpanel: Mixpanel, cohort: Cohort) -> Callable[[str | None, int], Iterator[ProfilePage]]:
+    def ask(session_id: str | None, page: int) -> Iterator[ProfilePage]:
+        return mixpanel.query.engage(
+            filter_by_cohort=int(cohort.id),
+            output_properties=["$last_seen"],  # without a list, all properties would come
+            session_id=session_id,
+            page=page,
+        )
+
+    return ask
+
+
+def _rows(cohort: Cohort, members: Sequence[Profile]) -> pa.RecordBatch:
+    columns = [
+        pa.array([int(cohort.id)] * len(members), pa.int64()),
+        pa.array([cohort.name] * len(members), pa.string()),
+        pa.array([member.distinct_id for member in members], pa.string()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=MEMBERS_SCHEMA)
+
+
+def _cohorts(mixpanel: Mixpanel) -> Iterator[dict[str, Any]]:
+    for cohort in mixpanel.query.list_cohorts():
+        yield {
+            "cohort_id": int(cohort.id),
+            "name": cohort.name,
+            "description": cohort.description,
+            "members": cohort.count,
+            "created": cohort.created,
+            "is_visible": cohort.is_visible,
+            "data_group_id": cohort.data_group_id,
+        }
+
+
+COHORTS = Listing(
+    "cohorts",
+    "The project's saved cohorts.",
+    (
+        Column("cohort_id", WHOLE, "Id of the cohort."),
+        Column("name", TEXT, "Its name."),
+        Column("description", TEXT, "What its creator says of it."),
+        Column("members", WHOLE, "How many are in it."),
+        Column("created", TIMESTAMP, "When it was created."),
+        Column("is_visible", FLAG, "Whether it shows in Mixpanel's lists."),
+        Column("data_group_id", TEXT, "Which groups are in it; null for users."),
+    ),
+    _cohorts,
+    budget="query",
+)

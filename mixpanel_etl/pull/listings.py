@@ -1,0 +1,150 @@
+"""What Mixpanel lists, as tables: one row for each thing of a kind, as it is now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.lake import Partition, Provenance, Table
+from mixpanel_etl.lake.columns import JSON, TIMESTAMP, finite_number, whole_characters, whole_number
+
+TEXT = pa.string()
+TEXTS = pa.list_(pa.string())
+WHOLE = pa.int64()
+NUMBER = pa.float64()
+FLAG = pa.bool_()
+
+
+class Column(NamedTuple):
+    """A column of a listing's table."""
+
+    name: str
+    type: pa.DataType
+    description: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Things of one kind.
+
+    Attributes:
+        name: of the table, and of the asset.
+        description: of a row.
+        columns: of the table.
+        ask: gives the rows; values by column, in the forms that Mixpanel uses (see `cell`).
+        budget: of `client.limits` that it draws on most; empty for none.
+    """
+
+    name: str
+    description: str
+    columns: Sequence[Column]
+    ask: Callable[[Mixpanel], Iterable[Mapping[str, Any]]]
+    budget: str = ""
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([(column.name, column.type) for column in self.columns])
+
+    @property
+    def descriptions(self) -> dict[str, str]:
+        return {column.name: column.description for column in self.columns}
+
+
+class Listed(NamedTuple):
+    """A published partition, and its rows."""
+
+    partition: Partition
+    rows: pa.Table
+
+
+def pull_listing(mixpanel: Mixpanel, listing: Listing, table: Table, day: str, *, run_id: str = "") -> Listed:
+    """Ask for all there is, and publish it as the partition of a day.
+
+    Args:
+        mixpanel: the project.
+        listing: what.
+        table: with the listing's schema.
+        day: today in project time, YYYY-MM-DD.
+        run_id: goes into the file.
+
+    Raises:
+        MixpanelError: Mixpanel refused; nothing is published then.
+    """
+    provenance = Provenance(
+        requested_at=mixpanel.transport.now(),
+        run_id=run_id,
+        project_id=mixpanel.settings.project_id,
+        request={"listing": listing.name},
+    )
+    rows = as_table(listing, listing.ask(mixpanel), mixpanel.settings.zone)
+    return Listed(table.write(day, rows, provenance), rows)
+
+
+def as_table(listing: Listing, rows: Iterable[Mapping[str, Any]], zone: tzinfo) -> pa.Table:
+    """The rows in the listing's schema.
+
+    Args:
+        listing: whose.
+        rows: see `Listing.ask`; a column that a row does not have is null.
+        zone: of the project, in which times without an offset are.
+    """
+    found = list(rows)
+    arrays = [
+        _array([cell(row.get(column.name), column.type, zone) for row in found], column.type)
+        for column in listing.columns
+    ]
+    return pa.Table.from_arrays(arrays, schema=listing.schema)
+
+
+def cell(value: Any, kind: pa.DataType, zone: tzinfo) -> Any:
+    """A value as a column of this type holds it; null when it does not fit.
+
+    Times are ISO 8601 or `YYYY-MM-DD HH:MM:SS`. Everything fits into JSON, and what is no text becomes JSON in texts.
+    """
+    if value is None:
+        return None
+    return _moment(value, zone) if kind == TIMESTAMP else _FITS[kind](value)
+
+
+def _json(value: Any) -> str:
+    return whole_characters(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def _text(value: Any) -> str:
+    return whole_characters(value) if isinstance(value, str) else _json(value)
+
+
+def _texts(value: Any) -> list[str] | None:
+    return [_text(one) for one in value] if isinstance(value, list | tuple) else None
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value).lower())
+
+
+def _moment(value: Any, zone: tzinfo) -> datetime | None:
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+_FITS: dict[pa.DataType, Callable[[Any], Any]] = {
+    JSON: _json,
+    TEXT: _text,
+    TEXTS: _texts,
+    FLAG: _flag,
+    WHOLE: whole_number,
+    NUMBER: finite_number,
+}
+
+
+def _array(cells: list[Any], kind: pa.DataType) -> pa.Array:
+    return pa.ExtensionArray.from_storage(JSON, pa.array(cells, TEXT)) if kind == JSON else pa.array(cells, kind)

@@ -1,0 +1,187 @@
+"""Snapshots of user and group profiles: page by page from `/engage`, or in one query of JQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from itertools import islice
+from logging import Logger, getLogger
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.client.query_replies import PAGE_SIZE, Profile, ProfilePage
+from mixpanel_etl.expressions import ExpressionError, parse, references
+from mixpanel_etl.lake import ConfigurationError, PromotedColumn, Provenance, Table
+from mixpanel_etl.lake.columns import JSON, whole_characters, with_promoted
+from mixpanel_etl.lake.pages import Pages, discard_others
+from mixpanel_etl.pull.paging import Snapshot, fill, publish
+
+LOG = getLogger("mixpanel_etl")
+Source = Literal["engage", "jql"]
+
+_LAST_SEEN = PromotedColumn("$last_seen", "timestamp", "last_seen")
+_SCHEMA = pa.schema(
+    [
+        pa.field("distinct_id", pa.string(), nullable=False),
+        _LAST_SEEN.field,
+        pa.field("properties", JSON, nullable=False),
+    ]
+)
+#: What the columns hold, for catalogues.
+PROFILE_DESCRIPTIONS = {
+    "distinct_id": "Who it is: the user's distinct_id, or the group's id.",
+    "last_seen": "When the profile was last updated ($last_seen), which is not when the user was last active.",
+    "properties": "All properties that were asked for (JSON).",
+}
+
+
+@dataclass(frozen=True)
+class ProfileFilter:
+    """Which profiles, and what of them; all by default.
+
+    Attributes:
+        where: an expression that they fulfil.
+        cohort: id of a cohort whose members they are.
+        output_properties: which properties; `$last_seen` always comes, too, because it fills a column.
+        data_group_id: of a group key: its groups instead of the users.
+
+    Raises:
+        ConfigurationError: the expression can't be read, or there is no property.
+    """
+
+    where: str | None = None
+    cohort: int | None = None
+    output_properties: tuple[str, ...] | None = None
+    data_group_id: str | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            parsed = None if self.where is None else parse(self.where)
+        except ExpressionError as error:
+            raise ConfigurationError(f"where: {error}") from None
+        sources = {reference.source for reference in references(parsed)} if parsed else set()
+        if beyond := sorted(sources - {"properties", "user"}):
+            raise ConfigurationError(
+                f"where: {beyond[0]}[...] is nothing of a profile; use properties[...] or user[...]"
+            )
+        if self.output_properties is not None and not all(self.output_properties or [""]):
+            raise ConfigurationError("output_properties: give names, or leave it out for all properties")
+
+    @property
+    def names(self) -> list[str] | None:
+        """The properties to ask for; None for all."""
+        return None if self.output_properties is None else list(dict.fromkeys([*self.output_properties, "$last_seen"]))
+
+    def check_jql(self) -> None:
+        """Refuse what a script can't know.
+
+        Raises:
+            ConfigurationError: names the attribute.
+        """
+        for name in ("cohort", "data_group_id"):
+            if getattr(self, name) is not None:
+                raise ConfigurationError(f"{name} with source jql, which knows users only: use source engage")
+        if self.where and any(reference.source == "properties" for reference in references(parse(self.where))):
+            raise ConfigurationError(
+                'where: a JQL selector knows profiles as user[...]; write user["plan"], not properties["plan"]'
+            )
+
+
+def profile_schema(promoted: Sequence[PromotedColumn] = ()) -> pa.Schema:
+    """The schema of a table of profiles.
+
+    Raises:
+        ConfigurationError: two columns have one name.
+    """
+    return with_promoted(_SCHEMA, promoted, {"$last_seen"})
+
+
+def pull_profiles(
+    mixpanel: Mixpanel,
+    table: Table,
+    day: str,
+    only: ProfileFilter = ProfileFilter(),
+    promoted: Sequence[PromotedColumn] = (),
+    *,
+    source: Source = "engage",
+    run_id: str = "",
+    log: Logger = LOG,
+) -> Snapshot:
+    """Take a snapshot, and publish it as the partition of a day.
+
+    `engage` costs a query for each 1,000 profiles; pages are kept until the last one arrived, so that a run goes on
+    where another one ended. `jql` costs one query, counted as a JQL query, too. Neither holds more than a page.
+
+    Args:
+        mixpanel: the project.
+        table: with the `profile_schema` of the promoted columns.
+        day: today in project time, YYYY-MM-DD.
+        only: which profiles.
+        promoted: properties with typed columns.
+        source: where from.
+        run_id: goes into the file.
+        log: told after each page of `engage`.
+
+    Raises:
+        MixpanelError: Mixpanel refused; the pages before are kept.
+    """
+    project_id = mixpanel.settings.project_id
+    request = {"source": source, **asdict(only)}
+
+    def provenance(requested_at: Any) -> Provenance:
+        return Provenance(requested_at=requested_at, run_id=run_id, project_id=project_id, request=request)
+
+    def to_rows(profiles: Sequence[Profile]) -> pa.RecordBatch:
+        return _rows(profiles, table.schema, promoted)
+
+    if source == "jql":
+        asked = provenance(mixpanel.transport.now())
+        return Snapshot(table.write(day, map(to_rows, _batches(_people(mixpanel, only))), asked))
+    pages = Pages(table, day, {"project_id": project_id, **request})
+    discard_others(table, [pages])
+    fill(pages, _asking(mixpanel, only), to_rows, mixpanel, log)
+    return publish(table, day, [pages], provenance(pages.requested_at))
+
+
+def _asking(mixpanel: Mixpanel, only: ProfileFilter) -> Callable[[str | None, int], Iterator[ProfilePage]]:
+    def ask(session_id: str | None, page: int) -> Iterator[ProfilePage]:
+        return mixpanel.query.engage(
+            where=only.where,
+            output_properties=only.names,
+            filter_by_cohort=only.cohort,
+            # Members of a cohort who have no profile are none of the profiles.
+            include_all_users=None if only.cohort is None else False,
+            data_group_id=only.data_group_id,
+            session_id=session_id,
+            page=page,
+        )
+
+    return ask
+
+
+def _people(mixpanel: Mixpanel, only: ProfileFilter) -> Iterator[Profile]:
+    script = files(__package__).joinpath("people.js").read_text("utf-8")
+    for user in mixpanel.query.jql_items(script, {"where": only.where, "names": only.names}):
+        yield Profile(distinct_id=str(user["$distinct_id"]), properties=user["$properties"])
+
+
+def _batches(profiles: Iterable[Profile]) -> Iterator[list[Profile]]:
+    rest = iter(profiles)
+    while batch := list(islice(rest, PAGE_SIZE)):
+        yield batch
+
+
+def _rows(profiles: Sequence[Profile], schema: pa.Schema, promoted: Sequence[PromotedColumn]) -> pa.RecordBatch:
+    properties = [profile.properties for profile in profiles]
+    texts = [whole_characters(json.dumps(each, ensure_ascii=False, separators=(",", ":"))) for each in properties]
+    columns = [
+        pa.array([profile.distinct_id for profile in profiles], pa.string()),
+        _LAST_SEEN.array([each.get(_LAST_SEEN.source) for each in properties]),
+        pa.ExtensionArray.from_storage(JSON, pa.array(texts, pa.string())),
+        *(column.array([each.get(column.source) for each in properties]) for column in promoted),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
