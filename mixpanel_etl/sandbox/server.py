@@ -180,6 +180,10 @@ class Sandbox:
         """Have the next GDPR job that is created end in SUCCESS, FAILURE or UNKNOWN."""
         self._running.part(GdprJobs).decide_next(outcome)
 
+    def decide_archive(self, content: bytes) -> None:
+        """Have the next retrieval that succeeds bring these bytes, for example an archive that can't be trusted."""
+        self._running.part(GdprJobs).decide_archive(content)
+
     def decide_runs(self, import_id: int, *outcomes: RunOutcome, project_id: int | None = None) -> None:
         """Have the next runs of a warehouse import end so, scheduled and triggered ones alike."""
         self._running.part(WarehouseImports).decide(self._projects.of(project_id).project_id, import_id, outcomes)
