@@ -121,7 +121,8 @@ class Ids:
 
     def _candidates(self, text: pl.Series) -> list[tuple[int, str]]:
         """Rows that may hold an id within a JSON text: few, so that they can be read closely."""
-        found = text.str.contains_any(self._needles).fill_null(False)
+        # Polars takes an empty list for one of nulls, and refuses it.
+        found = text.str.contains_any(self._needles or ["\0"]).fill_null(False)
         for pattern in self._beside_needles:
             found |= text.str.contains(pattern).fill_null(False)
         escaped = (text.str.contains("\\u", literal=True).fill_null(False) & ~found).arg_true()
