@@ -26,6 +26,9 @@ Step = Literal["requests", "jobs", "outcomes", "erasures", "deliveries", "certif
 #: When the lake is erased: once Mixpanel has deleted, or before as well.
 Erase = Literal["after_success", "at_once"]
 
+#: What a list of requests shows of each.
+ROW = ("request_id", "kind", "state", "deadline", "days_left", "ids", "jobs", "status")
+
 DEADLINES = {"GDPR": timedelta(days=30), "CCPA": timedelta(days=45)}
 RUNNING = frozenset(("PENDING", "STAGING", "STARTED"))
 ENDED = frozenset(("SUCCESS", "FAILURE", "REVOKED"))
@@ -91,6 +94,20 @@ class Progress:
             "deliveries": entry.delivery is not None,
             "certificates": entry.completed_at is not None,
         }[step]
+
+    def row(self, now: datetime) -> dict[str, str | int]:
+        """The values of `ROW`; none names a person."""
+        entry = self.entry
+        return {
+            "request_id": entry.request_id,
+            "kind": entry.request.kind,
+            "state": self.state(now),
+            "deadline": f"{self.deadline:%Y-%m-%d}",
+            "days_left": (self.deadline - now).days,
+            "ids": entry.expansion.total if entry.expansion else len(entry.request.ids),
+            "jobs": ", ".join(job.job_id for job in self.jobs),
+            "status": ", ".join(job.status or "not known to exist" for job in self.jobs) or entry.rejected,
+        }
 
     @property
     def _covered(self) -> bool:

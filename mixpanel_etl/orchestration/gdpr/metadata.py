@@ -10,10 +10,9 @@ import dagster as dg
 
 from mixpanel_etl.gdpr import certificate
 from mixpanel_etl.gdpr.ledger import Ledger
-from mixpanel_etl.gdpr.progress import Progress, Step
+from mixpanel_etl.gdpr.progress import ROW, Progress, Step
 
 _SHOWN = 200
-_COLUMNS = ("request_id", "kind", "state", "requested", "deadline", "days_left", "jobs", "status")
 
 
 def step_metadata(ledger: Ledger, one: Progress, step: Step, now: datetime) -> dict[str, Any]:
@@ -44,23 +43,8 @@ def request_metadata(one: Progress, now: datetime) -> dict[str, Any]:
 def table_of(progress: Iterable[Progress], now: datetime) -> dg.MetadataValue:
     """Requests as a table, the one that is due first at the top; at most 200."""
     rows = sorted(progress, key=lambda one: one.deadline)[:_SHOWN]
-    columns = [dg.TableColumn(name) for name in _COLUMNS]
-    return dg.MetadataValue.table([dg.TableRecord(row_of(one, now)) for one in rows], dg.TableSchema(columns))
-
-
-def row_of(one: Progress, now: datetime) -> dict[str, Any]:
-    """A request as the line of a table."""
-    entry = one.entry
-    return {
-        "request_id": entry.request_id,
-        "kind": entry.request.kind,
-        "state": one.state(now),
-        "requested": f"{entry.request.requested_at:%Y-%m-%d}",
-        "deadline": f"{one.deadline:%Y-%m-%d}",
-        "days_left": (one.deadline - now).days,
-        "jobs": ", ".join(job.tracking_id or job.job_id for job in one.jobs),
-        "status": ", ".join(job.status or "not known to exist" for job in one.jobs) or entry.rejected,
-    }
+    columns = [dg.TableColumn(name) for name in ROW]
+    return dg.MetadataValue.table([dg.TableRecord(one.row(now)) for one in rows], dg.TableSchema(columns))
 
 
 def _request(ledger: Ledger, one: Progress) -> dict[str, Any]:

@@ -1,0 +1,5 @@
+"""Fixtures of these tests."""
+
+from .desk import desk
+
+__all__ = ["desk"]
