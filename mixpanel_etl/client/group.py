@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from mixpanel_etl.client.catalogue import CATALOGUE
 from mixpanel_etl.client.encoding import Body, as_form, as_json
+from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.operations import Operation, Request
 from mixpanel_etl.client.replies import wire
 from mixpanel_etl.client.transport import Transport
@@ -46,6 +47,7 @@ class Group:
         **parts: Any,
     ) -> Request:
         operation = self._operation(name)
+        _check_path(path or {}, operation.endpoint)
         if json is not None:
             body = as_json(wire(json))
         elif form is not None:
@@ -65,3 +67,12 @@ class Group:
             for name in ("project_id", "workspace_id")
             if f"{{{name}}}" in operation.path
         }
+
+
+def _check_path(values: Mapping[str, str | int], endpoint: str) -> None:
+    """Refuse what no quoting saves: `DELETE schemas/event/..` would arrive as `DELETE schemas`, and delete them all."""
+    for name, value in values.items():
+        if value in (".", ".."):
+            raise InvalidRequest(
+                f"{name} is {value!r}, which names another path", endpoint=endpoint, advice="Do this in Mixpanel's UI."
+            )

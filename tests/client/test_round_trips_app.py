@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from mixpanel_etl.client import BadRequest, CredentialError, Event, Mixpanel, MixpanelError, NotFound
+from mixpanel_etl.client import (
+    BadRequest,
+    CredentialError,
+    Event,
+    InvalidRequest,
+    Mixpanel,
+    MixpanelError,
+    NotFound,
+)
 from mixpanel_etl.client.catalogue import CATALOGUE, NOT_IN_SANDBOX
 from mixpanel_etl.client.experiments import Changes as ExperimentChanges
 from mixpanel_etl.client.flag_definitions import NewFlag, Rollout, RuleSet, Variant
@@ -44,6 +52,14 @@ def test_schemas_live_and_die(world: World) -> None:
     assert lexicon.delete_schema("event", "Add / to cart") == 1
     assert lexicon.delete_schemas_of_type("event") == 1
     assert lexicon.delete_schemas() == 1
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_schema_whose_name_would_become_another_path_is_not_deleted(world: World, name: str) -> None:
+    world.mixpanel.lexicon.create_schemas([SchemaEntry(entity_type="event", name=name, schema_json=SCHEMA)])
+    with pytest.raises(InvalidRequest, match="another path"):
+        world.mixpanel.lexicon.delete_schema("event", name)
+    assert len(world.mixpanel.lexicon.list_schemas()) == 1
 
 
 def test_metadata_that_is_left_out_stays_and_none_removes_it(world: World) -> None:
