@@ -11,6 +11,7 @@ from mixpanel_etl.cli.doctor import doctor
 from mixpanel_etl.cli.export import export
 from mixpanel_etl.cli.external_tables import external_tables_command
 from mixpanel_etl.cli.gdpr import gdpr
+from mixpanel_etl.cli.lexicon import lexicon
 from mixpanel_etl.cli.sandbox import sandbox
 from mixpanel_etl.cli.sql import sql
 from mixpanel_etl.cli.warehouse_imports import warehouse_imports
@@ -26,3 +27,4 @@ for command in (export, backfill, doctor, sql, sandbox, demo, dev, warehouse_imp
     app.command()(command)
 app.command("external-tables")(external_tables_command)
 app.add_typer(gdpr, name="gdpr")
+app.add_typer(lexicon)

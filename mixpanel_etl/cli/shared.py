@@ -12,9 +12,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mixpanel_etl.client import MixpanelError
+from mixpanel_etl.client import MixpanelError, Wait
 from mixpanel_etl.gdpr.errors import GdprError
 from mixpanel_etl.lake import LakeError
+from mixpanel_etl.lexicon import LexiconError
 from mixpanel_etl.orchestration.backfill import BackfillError
 from mixpanel_etl.settings import SettingsError
 
@@ -33,12 +34,26 @@ def use_dagster_home() -> None:
         os.environ.setdefault("DAGSTER_HOME", str(home))
 
 
+def waits(wait: Wait) -> None:
+    """Says what we wait for."""
+    until = f" until {wait.until:%H:%M:%S} UTC" if wait.until else ""
+    errors.print(f"waiting{until}: {wait.reason}", highlight=False)
+
+
 @contextmanager
 def told_plainly() -> Iterator[None]:
     """What the user can mend is said in a sentence, with exit code 1."""
     try:
         yield
-    except (MixpanelError, GdprError, LakeError, SettingsError, BackfillError, OSError) as error:
+    except (
+        MixpanelError,
+        GdprError,
+        LakeError,
+        LexiconError,
+        SettingsError,
+        BackfillError,
+        OSError,
+    ) as error:
         errors.print(f"[bold red]{type(error).__name__}[/]: ", end="")
         errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None

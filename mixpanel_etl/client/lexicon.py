@@ -41,6 +41,8 @@ class Metadata(Reply, frozen=True, kw_only=True):
 class AllMetadata(Reply, frozen=True, kw_only=True):
     """Metadata by whose it is."""
 
+    returns_unknown: ClassVar[bool] = True
+
     mixpanel: Metadata | UnsetType = msgspec.field(name="com.mixpanel", default=UNSET)
 
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 import msgspec
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.routing import Route
 
 from mixpanel_etl.sandbox.app_calls import ADMINS, Call, Operation, app_route, ok
@@ -31,9 +32,18 @@ _PROPERTY_TYPES = Literal["array", "boolean", "integer", "null", "number", "obje
 Schema = dict[str, Any]
 
 
+class _Any(StringConvertor):
+    """Slashes and line breaks included: an entity may be called anything."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("any", _Any())
+
+
 def lexicon_routes() -> list[Route]:
     of_type = f"{_PATH}/{{entity_type}}"
-    one = f"{of_type}/{{name:path}}"
+    one = f"{of_type}/{{name:any}}"
     return [
         app_route("GET", _PATH, _budgeted(list_all)),
         app_route("POST", _PATH, _budgeted(create_many), roles=ADMINS),

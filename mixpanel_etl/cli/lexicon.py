@@ -1,0 +1,118 @@
+"""`mixpanel-etl lexicon`: the data dictionary as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.tree import Tree
+
+from mixpanel_etl.cli.shared import console, told_plainly, waits
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.lexicon import EntityChange, Plan, apply, compare, fetch, read_directory, write_entries
+from mixpanel_etl.lexicon.differences import Change
+from mixpanel_etl.settings import Settings
+
+lexicon = typer.Typer(
+    name="lexicon",
+    help="Mixpanel's data dictionary as YAML files, one for each event: pull, plan, apply.",
+    no_args_is_help=True,
+)
+
+Directory = Annotated[Path, typer.Argument(help="The schema directory.")]
+Delete = Annotated[bool, typer.Option("--delete", help="Delete what only Mixpanel has.")]
+Truncate = Annotated[bool, typer.Option("--truncate", help="Empty Mixpanel's ENTIRE dictionary first.")]
+
+CHANGES = 3  # the exit code of a plan that has some; 1 is an error, 2 wrong usage
+
+
+@lexicon.command()
+def pull(directory: Directory) -> None:
+    """Write what Mixpanel has into DIRECTORY: into the file that describes it already, or into a new one."""
+    with told_plainly():
+        there = read_directory(directory) if directory.exists() else {}
+        with _mixpanel() as mixpanel:
+            found = fetch(mixpanel)
+        written = write_entries(directory, found.values(), there)
+    console.print(f"{len(found)} schemas in Mixpanel, {len(written)} files written")
+    only_here = sorted(name for key, described in there.items() if key not in found for name in [described.path])
+    if only_here:
+        console.print("not in Mixpanel: " + ", ".join(map(str, only_here)), markup=False, soft_wrap=True)
+
+
+@lexicon.command()
+def plan(directory: Directory, delete: Delete = False, truncate: Truncate = False) -> None:
+    """Show what `apply` would change. Exits with 0 when that is nothing, with 3 when there are changes."""
+    with told_plainly(), _mixpanel() as mixpanel:
+        found = _compared(mixpanel, directory, delete=delete, truncate=truncate)
+    _show(found)
+    if found:
+        raise typer.Exit(CHANGES)
+
+
+@lexicon.command(name="apply")
+def apply_(
+    directory: Directory,
+    delete: Delete = False,
+    truncate: Truncate = False,
+    allow_drop: Annotated[
+        bool, typer.Option("--allow-drop", help="Let Mixpanel lose at ingestion, for ever, what is `dropped: true`.")
+    ] = False,
+) -> None:
+    """Make Mixpanel's dictionary say what DIRECTORY says."""
+    with told_plainly(), _mixpanel() as mixpanel:
+        found = _compared(mixpanel, directory, delete=delete, truncate=truncate)
+        _show(found)
+        done = apply(mixpanel, found, allow_drop=allow_drop)
+    console.print(f"{done.uploaded} uploaded, {done.deleted} deleted, in {done.requests} requests")
+
+
+def _mixpanel() -> Mixpanel:
+    settings = Settings.load()
+    settings.require_credentials()
+    return Mixpanel(settings, on_wait=waits)
+
+
+def _compared(mixpanel: Mixpanel, directory: Path, *, delete: bool, truncate: bool) -> Plan:
+    wanted = {key: described.entry for key, described in read_directory(directory).items()}
+    return compare(wanted, fetch(mixpanel), delete=delete, truncate=truncate)
+
+
+_SIGNS = {"create": "[green]+[/]", "update": "[yellow]~[/]", "delete": "[red]-[/]"}
+
+
+def _show(found: Plan) -> None:
+    for change in found.changes:
+        console.print(_tree(change), highlight=False, soft_wrap=True)
+    if found.left_alone:
+        names = ", ".join(f"{kind} {name!r}" for kind, name in found.left_alone)
+        console.print(f"left alone, only in Mixpanel: {names}", markup=False, highlight=False, soft_wrap=True)
+    if found.truncated is not None:
+        console.print(f"[red]the whole dictionary, {found.truncated} schemas, is deleted first[/]")
+    console.print(str(found), highlight=False)
+
+
+def _tree(change: EntityChange) -> Tree:
+    tree = Tree(f"{_SIGNS[change.action]} {change.kind} {escape(repr(change.name))}")
+    properties: dict[str, Tree] = {}
+    for one in change.changes:
+        branch = tree
+        if one.property is not None:
+            if one.property not in properties:
+                properties[one.property] = tree.add(f"property {escape(repr(one.property))}")
+            branch = properties[one.property]
+        branch.add(f"{one.attribute}: {_values(one)}")
+    return tree
+
+
+def _values(change: Change) -> str:
+    before, after = _shown(change.before), _shown(change.after)
+    if change.before is None:
+        return f"[green]{after}[/]"
+    return f"[red]{before}[/] -> [green]{after}[/]" if change.after is not None else f"[red]{before}[/] -> nothing"
+
+
+def _shown(value: Any) -> str:
+    return escape(", ".join(value) if isinstance(value, list) else str(value).lower() if value is True else repr(value))

@@ -1,0 +1,17 @@
+"""The Lexicon as files: a directory of YAML files that is compared with the project's data dictionary, and applied.
+
+Knows the client, but neither Dagster nor the lake. Source: specification 8; api-facts 6.
+"""
+
+from mixpanel_etl.lexicon.differences import DropsData as DropsData
+from mixpanel_etl.lexicon.differences import EntityChange as EntityChange
+from mixpanel_etl.lexicon.differences import Plan as Plan
+from mixpanel_etl.lexicon.differences import compare as compare
+from mixpanel_etl.lexicon.errors import LexiconError as LexiconError
+from mixpanel_etl.lexicon.errors import LexiconFilesError as LexiconFilesError
+from mixpanel_etl.lexicon.files import Described as Described
+from mixpanel_etl.lexicon.files import read_directory as read_directory
+from mixpanel_etl.lexicon.files import write_entries as write_entries
+from mixpanel_etl.lexicon.sync import Applied as Applied
+from mixpanel_etl.lexicon.sync import apply as apply
+from mixpanel_etl.lexicon.sync import fetch as fetch
