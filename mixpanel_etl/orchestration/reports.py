@@ -1,6 +1,7 @@
 """Reports as assets: one query for all partitions of a run, one materialization for each."""
 
 # Dagster reads the annotations of assets, so they must be types, not strings.
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -82,7 +83,7 @@ def report_asset(reports: Reports, named: NamedReport) -> dg.AssetsDefinition:
     Each partition of a run is recorded as one materialization, and the run costs one query.
     """
     key, report, table = reports.key(named), named.report, reports.table(named)
-    spec = dg.AssetSpec(key, description=type(report).__doc__, group_name="mixpanel")
+    spec = dg.AssetSpec(key, description=inspect.getdoc(type(report)), group_name="mixpanel_reports")
     spec = spec.replace_attributes(**named.attributes).replace_attributes(partitions_def=reports.partitions(report))
 
     @dg.multi_asset(
@@ -109,10 +110,11 @@ def report_asset(reports: Reports, named: NamedReport) -> dg.AssetsDefinition:
                 done[one.partition.key] = _metadata(one)
             spent = queries(mixpanel)
             for one in taken:
-                done[one.partition.key] |= spent
+                done[one.partition.key] = {**_metadata(one), **spent, "mixpanel_etl/preview": _preview(one)}
             # One picture of the whole run, where it is seen first: on each partition it would fill Dagster's storage.
             shown = [(one.partition.key, one.rows) for one in taken]
-            done[shown[-1][0]] |= picture(report, shown, mixpanel.settings.zone, context.log)
+            last = shown[-1][0]
+            done[last] = picture(report, shown, mixpanel.settings.zone, context.log) | done[last]
             context.log.info(f"{sum(len(rows) for _, rows in shown):,} rows in {len(shown)} partitions of {table.uri}")
         return dg.MaterializeResult()
 
@@ -131,14 +133,11 @@ def _pull(
 
 
 def _metadata(taken: Taken) -> Metadata:
-    return {
-        **published(taken.partition),
-        "mixpanel_etl/preview": preview(taken.rows),
-        **_computed_at(taken),
-    }
+    found = published(taken.partition)
+    if taken.rows:
+        found["mixpanel_etl/computed_at"] = dg.MetadataValue.timestamp(taken.rows["computed_at"][0].as_py())
+    return found
 
 
-def _computed_at(taken: Taken) -> Metadata:
-    if not taken.rows:
-        return {}
-    return {"mixpanel_etl/computed_at": dg.MetadataValue.timestamp(taken.rows["computed_at"][0].as_py())}
+def _preview(taken: Taken) -> dg.MetadataValue[Any]:
+    return preview(taken.rows.drop_columns("computed_at"))  # it is the same in all rows

@@ -19,8 +19,8 @@ from mixpanel_etl.pull.reports.report import SEGMENT, Column, Count, Expression,
 class Retention(RangeReport):
     """Of the users who began on a day (week, month): how many came back in each interval after it.
 
-    Partitions are cohorts, and intervals are as long as they are: days, weeks or months. A cohort changes until its
-    last interval has passed.
+    Partitions are cohorts, by the day (week, month) on which users began, and intervals are of the same length. A
+    cohort changes until its last interval has passed.
     """
 
     kind = "retention"
