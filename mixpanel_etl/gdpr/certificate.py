@@ -76,18 +76,28 @@ def certificate(one: Progress, earlier_jobs: Iterable[Job] = ()) -> dict[str, An
     return plain
 
 
-def write(store: Storage, told: dict[str, Any]) -> tuple[str, str]:
-    """Put a certificate into the lake, as JSON and as Markdown: the two addresses."""
-    base = f"{FOLDER}/{quote(told['request_id'], safe='')}"
-    put(store, f"{base}.json", msgspec.json.format(msgspec.json.encode(told)))
-    put(store, f"{base}.md", as_markdown(told).encode())
-    return addresses(store, told["request_id"])
+def write(store: Storage, told: dict[str, Any]) -> None:
+    """Put a certificate into the lake, as JSON and as Markdown."""
+    json_name, markdown_name = _names(told["request_id"])
+    put(store, json_name, msgspec.json.format(msgspec.json.encode(told)))
+    put(store, markdown_name, as_markdown(told).encode())
 
 
 def addresses(store: Storage, request_id: str) -> tuple[str, str]:
     """Where the JSON and the Markdown of a certificate are."""
+    json_name, markdown_name = _names(request_id)
+    return store.uri(json_name), store.uri(markdown_name)
+
+
+def markdown(store: Storage, request_id: str) -> str:
+    """The Markdown of a certificate that was written."""
+    with store.open(_names(request_id)[1]) as file:
+        return file.read().decode()
+
+
+def _names(request_id: str) -> tuple[str, str]:
     base = f"{FOLDER}/{quote(request_id, safe='')}"
-    return store.uri(f"{base}.json"), store.uri(f"{base}.md")
+    return f"{base}.json", f"{base}.md"
 
 
 def as_markdown(told: dict[str, Any]) -> str:

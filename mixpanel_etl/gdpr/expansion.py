@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -116,7 +117,7 @@ def _reject(ledger: Ledger, entry: Entry, reason: str, now: datetime) -> Entry:
 
 
 def look_up(
-    lake: str, table: str, name: str, values: Collection[str], mixpanel: Callable[[], Mixpanel]
+    lake: str, table: str, name: str, values: Collection[str], mixpanel: Callable[[], AbstractContextManager[Mixpanel]]
 ) -> dict[str, tuple[str, ...]]:
     """The distinct ids of the profiles in which a property has one of some values, in any case of letters.
 

@@ -13,12 +13,16 @@ import dagster as dg
 import pytest
 
 from mixpanel_etl.client import Clock, Mixpanel
+from mixpanel_etl.gdpr import decisions
 from mixpanel_etl.gdpr.intake import rejected_table
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.progress import Progress
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.orchestration import MixpanelResource
 from mixpanel_etl.orchestration.gdpr import Gdpr, gdpr_definitions
+from mixpanel_etl.orchestration.gdpr.metadata import step_metadata
 from mixpanel_etl.pull import pull_events
-from mixpanel_etl.sandbox import Sandbox
+from mixpanel_etl.sandbox import Fault, Project, Sandbox
 
 from ..conftest import FIRST
 from ..gdpr.lakes import event, everything, fill_other_tables
@@ -88,7 +92,8 @@ class Daemon:
         job = definitions.resolve_implicit_global_asset_job_def()
         for request in data.run_requests or []:
             (key,) = request.asset_selection or []
-            done = job.get_subset(asset_selection={key}).execute_in_process(
+            checks = set(request.asset_check_keys or [])
+            done = job.get_subset(asset_selection={key}, asset_check_selection=checks).execute_in_process(
                 instance=self.instance, tags=dict(request.tags), raise_on_error=False
             )
             self.runs.append((key.path[-1], done.success))
@@ -100,6 +105,25 @@ class Daemon:
         for _ in range(10):
             if not self.tick("progress"):
                 return
+
+    def materialize(self, name: str) -> None:
+        """A run of an asset without partitions, with its checks."""
+        job = gdpr_definitions(self.gdpr).resolve_implicit_global_asset_job_def()
+        assert job.get_subset(asset_selection={self.gdpr.key(name)}).execute_in_process(instance=self.instance).success
+
+    def forget_failures(self) -> None:
+        """As if hours had passed since runs failed: these go by the real time."""
+        for record in self.instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])):
+            self.instance.delete_run(record.dagster_run.run_id)
+
+    def check(self, asset: str, name: str) -> bool:
+        """Whether a check passed the last time."""
+        key = dg.AssetCheckKey(self.gdpr.key(asset), name)
+        (record,) = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+        assert record.event
+        evaluation = record.event.asset_check_evaluation
+        assert evaluation
+        return evaluation.passed
 
     def recorded(self, step: str, request_id: str) -> dict[str, Any]:
         records = self.instance.fetch_materializations(
@@ -172,3 +196,203 @@ def test_rows_of_the_warehouse_are_taken_in_once_and_refused_with_a_reason(
     assert reasons == ["its kind is 'forgetting': write `deletion` or `retrieval` (or `access`)"]
     table = rejected_table(gdpr.ledger().lake).scan().collect()
     assert table.select("request_id", "reason", "source").rows() == [("R-2", reasons[0], "query")]
+
+
+def test_a_retrieval_found_by_email_is_delivered_with_a_certificate(
+    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon, lake: Path
+) -> None:
+    drop(gdpr, {"request_id": "R-1", "kind": "access", "lookup": "Someone@example.com"})
+    daemon.settle()
+    assert daemon.recorded("requests", "R-1")["ids_found_by_lookup"] == 1
+    mixpanel.clock.advance(timedelta(days=2))
+    daemon.settle()
+    delivered = daemon.recorded("deliveries", "R-1")
+    assert Path(delivered["uri"]) == Path(gdpr.deliver_to or "") / "R-1"
+    events = (Path(delivered["uri"]) / "events.jsonl").read_text().splitlines()
+    assert {json.loads(line)["properties"]["distinct_id"] for line in events} >= {"anna-4711"}
+    assert "R-1" in daemon.recorded("certificates", "R-1")["certificate"]
+
+
+def test_after_a_deletion_neither_lake_nor_dagster_nor_a_log_has_an_id(
+    mixpanel: Sandbox, gdpr: Gdpr, lake: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    home = tmp_path / "dagster"
+    home.mkdir()
+    secrets = [*IDS, "someone@example.com"]
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        daemon = Daemon(gdpr, instance)
+        drop(gdpr, {"request_id": "R-1", "kind": "deletion", "lookup": secrets[-1], "distinct_ids": IDS[3]})
+        drop(gdpr, {"request_id": "R-2", "kind": "shred", "distinct_ids": IDS[0]}, name="anna-4711.json")
+        mixpanel.add_fault(Fault("/data-deletions/v3.0", "unable_to_authenticate", text=f"no {IDS[0]}", count=1))
+        daemon.settle()
+        assert ("jobs", False) in daemon.runs
+        mixpanel.clock.advance(timedelta(hours=1))
+        daemon.forget_failures()
+        daemon.settle()
+        mixpanel.clock.advance(timedelta(days=2))
+        mixpanel.add_fault(Fault("/data-deletions/v3.0/*", "server_error", text=f"{IDS[0]} {IDS[4]}", count=3))
+        daemon.settle()
+        mixpanel.clock.advance(timedelta(days=2))
+        daemon.settle()
+        assert daemon.recorded("certificates", "R-1")
+        daemon.materialize("overview")
+    said = caplog.text.encode() + "".join(f"{record.__dict__}" for record in caplog.records).encode()
+    contents = everything(lake) | {str(path): path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    assert any(name.endswith(".db") for name in contents)
+    for name, content in {**contents, "log": said}.items():
+        assert not [one for one in secrets if one.encode() in content], name
+
+
+def test_a_day_that_is_exported_again_while_deleted_rows_linger_does_not_bring_them_back(
+    mixpanel: Sandbox, gdpr: Gdpr, lake: Path, daemon: Daemon, client: Mixpanel
+) -> None:
+    drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna-4711"})
+    mixpanel.clock.set(datetime.now(UTC), frozen=True)  # the lake's list of suppressed people goes by the real time
+    path = drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna-4711"})
+    path.write_text(path.read_text().replace(str(NOW.date()), str(mixpanel.clock.now().date())))
+    daemon.settle()
+    mixpanel.clock.advance(timedelta(days=1, hours=1))
+    daemon.settle()
+    assert daemon.recorded("certificates", "R-1")
+    mixpanel.load([event(DAYS[0], "Visit", "linger", distinct_id="anna-4711")])  # as a raw export still has it
+    list(pull_events(client, EventsTable(str(lake)), DAYS[:1], allow_shrink=True))
+    assert not any(b"anna-4711" in content for content in everything(lake).values())
+
+
+def test_nothing_goes_to_mixpanel_before_the_expansion_is_shown(
+    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna-4711"})
+    daemon.tick("intake")
+    with monkeypatch.context() as patch:
+        patch.setattr("mixpanel_etl.orchestration.gdpr.assets.step_metadata", _killed)
+        daemon.tick("progress")
+    assert gdpr.ledger().entry("R-1").expanded_at
+    assert daemon.recorded("requests", "R-1") == {}
+    daemon.forget_failures()
+    daemon.tick("progress")
+    assert daemon.recorded("requests", "R-1")["ids"] == 1
+    assert daemon.recorded("jobs", "R-1") == {}
+    daemon.tick("progress")
+    assert daemon.recorded("jobs", "R-1")
+
+
+@pytest.mark.parametrize("step", ["requests", "jobs", "outcomes", "erasures", "certificates"])
+def test_a_run_that_is_killed_before_it_says_what_it_did_is_made_up_for(
+    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna-4711"})
+
+    def killed_at(ledger: Ledger, one: Progress, at: str, now: datetime) -> dict[str, Any]:
+        return _killed() if at == step else step_metadata(ledger, one, at, now)  # type: ignore[arg-type]
+
+    for interrupted in (True, False):
+        with monkeypatch.context() as patch:
+            if interrupted:
+                patch.setattr("mixpanel_etl.orchestration.gdpr.assets.step_metadata", killed_at)
+            daemon.settle()
+            mixpanel.clock.advance(timedelta(days=2))
+            daemon.settle()
+        assert (step, False) in daemon.runs
+        daemon.forget_failures()
+    mixpanel.clock.advance(timedelta(days=2))
+    daemon.settle()
+    for each in ("requests", "jobs", "outcomes", "erasures", "certificates"):
+        assert daemon.recorded(each, "R-1"), each
+    created = [request for request in mixpanel.requests if request.method == "POST" and "deletions" in request.path]
+    assert len(created) == 1
+
+
+def _killed(*_: object) -> Any:
+    raise KeyboardInterrupt
+
+
+def test_a_failed_job_turns_the_check_red_alerts_once_and_can_be_tried_again(
+    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon
+) -> None:
+    told: list[str] = []
+    daemon.gdpr = replace(gdpr, on_alert=told.append)
+    mixpanel.decide_gdpr("FAILURE")
+    drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna-4711"})
+    daemon.settle()
+    assert daemon.check("outcomes", "jobs_are_well")
+    mixpanel.clock.advance(timedelta(days=2))
+    for _ in range(3):
+        daemon.settle()
+    assert [text for text in told if "ended in FAILURE" in text] == told
+    assert len(told) == 1
+    assert not daemon.check("outcomes", "jobs_are_well")
+    assert daemon.recorded("outcomes", "R-1")["state"] == "failed"
+    assert daemon.recorded("erasures", "R-1") == {}
+    decisions.retry(gdpr.ledger(), "R-1", gdpr.now())
+    daemon.settle()
+    assert daemon.check("outcomes", "jobs_are_well")
+    mixpanel.clock.advance(timedelta(days=2))
+    daemon.settle()
+    assert daemon.recorded("certificates", "R-1")
+
+
+def test_a_job_that_takes_too_long_is_alerted(mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon) -> None:
+    mixpanel.reset([Project(enforce_budgets=False, gdpr_stage_seconds=86_400 * 10)])
+    mixpanel.clock.set(NOW, frozen=True)
+    told: list[str] = []
+    daemon.gdpr = replace(gdpr, on_alert=told.append)
+    drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna-4711"})
+    daemon.settle()
+    mixpanel.clock.advance(timedelta(days=31))
+    daemon.settle()
+    assert ["has not ended for 31 days" in text for text in told] == [True]
+    assert not daemon.check("outcomes", "jobs_are_well")
+
+
+def test_deadlines_are_shown_for_each_request_every_day(mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon) -> None:
+    told: list[str] = []
+    daemon.gdpr = replace(gdpr, on_alert=told.append, hold_hours=24 * 40)
+    drop(
+        gdpr,
+        {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna"},
+        {"request_id": "R-2", "kind": "deletion", "distinct_ids": "bert", "compliance_type": "CCPA"},
+    )
+    daemon.settle()
+    daemon.materialize("overview")
+    assert daemon.check("overview", "deadlines_are_kept")
+    mixpanel.clock.advance(timedelta(days=25))
+    daemon.materialize("overview")
+    assert not daemon.check("overview", "deadlines_are_kept")
+    assert told == ["request R-1 (deletion, held) is due on 2026-03-03"]
+    observed = daemon.instance.fetch_observations(gdpr.key("requests"), limit=2).records
+    days = {
+        found.asset_observation.partition: found.asset_observation.metadata["mixpanel_etl/days_left"].value
+        for found in observed
+        if found.asset_observation
+    }
+    assert days == {"R-1": 4, "R-2": 19}
+
+
+def test_a_step_that_fails_is_not_started_again_every_minute(
+    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon, lake: Path
+) -> None:
+    daemon.gdpr = replace(gdpr, deliver_to=None)
+    drop(gdpr, {"request_id": "R-1", "kind": "retrieval", "distinct_ids": "anna-4711"})
+    daemon.settle()
+    mixpanel.clock.advance(timedelta(days=2))
+    for _ in range(4):
+        daemon.settle()
+    assert [run for run in daemon.runs if run[0] == "deliveries"] == [("deliveries", False)]
+
+
+def test_many_requests_are_one_run_a_step_and_only_what_is_done_is_recorded(
+    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon
+) -> None:
+    drop(gdpr, *({"request_id": f"R-{n}", "kind": "deletion", "distinct_ids": f"user-{n}"} for n in range(30)))
+    daemon.settle()
+    with gdpr.client(gdpr.ledger()) as client:
+        decisions.cancel(gdpr.ledger(), client.gdpr, "R-7", gdpr.now)
+    daemon.settle()
+    mixpanel.clock.advance(timedelta(days=2))
+    daemon.settle()
+    steps = [step for step, _ in daemon.runs]
+    assert steps == ["requests", "jobs", "jobs", "outcomes", "erasures", "certificates"]
+    done = daemon.instance.get_materialized_partitions(gdpr.key("certificates"))
+    assert done == {f"R-{n}" for n in range(30)} - {"R-7"}

@@ -24,7 +24,7 @@ from mixpanel_etl.orchestration.gdpr.settings import Gdpr
 from mixpanel_etl.orchestration.recording import told_plainly
 
 #: Does a step for the requests of some ids, as far as it is due; yields those for which it is done, to be recorded.
-Work = Callable[[Gdpr, dg.AssetExecutionContext, Ledger, Sequence[str]], Iterator[Progress]]
+Work = Callable[[Gdpr, Ledger, Sequence[str]], Iterator[Progress]]
 
 
 def step_assets(gdpr: Gdpr) -> list[dg.AssetsDefinition]:
@@ -60,19 +60,17 @@ def _asset(gdpr: Gdpr, step: Step, work: Work, deps: Sequence[Step], description
     def gdpr_step(context: dg.AssetExecutionContext) -> Iterator[dg.AssetMaterialization]:
         ledger = gdpr.ledger()
         with told_plainly():
-            for one in work(gdpr, context, ledger, list(context.partition_keys)):
+            for one in work(gdpr, ledger, list(context.partition_keys)):
                 metadata = step_metadata(ledger, one, step, gdpr.now())
                 yield dg.AssetMaterialization(spec.key, partition=one.entry.request_id, metadata=metadata)
 
     return gdpr_step
 
 
-def _expand(gdpr: Gdpr, context: dg.AssetExecutionContext, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
+def _expand(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
     def found(values: Collection[str]) -> dict[str, tuple[str, ...]]:
         try:
-            return look_up(
-                ledger.lake, gdpr.profiles_table, gdpr.lookup_property, values, lambda: gdpr.client(context.log)
-            )
+            return look_up(ledger.lake, gdpr.profiles_table, gdpr.lookup_property, values, lambda: gdpr.client(ledger))
         except MixpanelError as error:
             problem = f"{len(values)} lookups could not be sent to Mixpanel: {without(str(error), values)}"
         raise GdprError(problem)  # out here: the original names persons
@@ -80,58 +78,50 @@ def _expand(gdpr: Gdpr, context: dg.AssetExecutionContext, ledger: Ledger, keys:
     entries = expand_requests(ledger, keys, found, gdpr.now(), hold=gdpr.hold, protected=frozenset(gdpr.protected))
     for entry in entries:
         if entry.rejected:
-            context.log.warning(f"request {entry.request_id} is rejected: {entry.rejected}")
+            dg.get_dagster_logger().warning(f"request {entry.request_id} is rejected: {entry.rejected}")
         yield Progress(entry, ())
 
 
-def _submit(gdpr: Gdpr, context: dg.AssetExecutionContext, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
-    with gdpr.client(context.log) as mixpanel:
+def _submit(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
+    with gdpr.client(ledger) as mixpanel:
         jobs, errors = submit(ledger, mixpanel.gdpr, keys, gdpr.now, together=gdpr.pack_retrievals)
     for job in jobs:
-        context.log.info(f"{job.kind} {job.tracking_id}: {len(job.request_ids)} requests, {job.id_count} ids")
+        dg.get_dagster_logger().info(
+            f"{job.kind} {job.tracking_id}: {len(job.request_ids)} requests, {job.id_count} ids"
+        )
     yield from _passed(ledger, "jobs", keys)
     for error in errors:
-        context.log.warning(str(error))
+        dg.get_dagster_logger().warning(str(error))
     _raise_first([error for error in errors if not (isinstance(error, NotCreated) and error.passes)])
 
 
-def _note_outcome(
-    gdpr: Gdpr,
-    context: dg.AssetExecutionContext,  # noqa: ARG001
-    ledger: Ledger,
-    keys: Sequence[str],
-) -> Iterator[Progress]:
+def _note_outcome(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
     for one in _due(gdpr, ledger, "outcomes", keys):
         outcome = "SUCCESS" if one.state(gdpr.now()) == "ended" else "FAILURE"
         ledger.change(one.entry, partial(Entry.but, outcome=outcome))
     yield from _passed(ledger, "outcomes", keys)
 
 
-def _erase(gdpr: Gdpr, context: dg.AssetExecutionContext, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
+def _erase(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
     for entry in erase_from_lake(ledger, _due(gdpr, ledger, "erasures", keys), gdpr.now())[:1]:
         rows = sum(table["rows_removed"] for table in entry.erasures[-1]["tables"].values())
-        context.log.info(f"{rows:,} rows removed from the lake; the final scan found nothing")
+        dg.get_dagster_logger().info(f"{rows:,} rows removed from the lake; the final scan found nothing")
     yield from _passed(ledger, "erasures", keys)
 
 
-def _deliver(gdpr: Gdpr, context: dg.AssetExecutionContext, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
+def _deliver(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
     due, errors = _due(gdpr, ledger, "deliveries", keys), list[Exception]()
     if due and gdpr.destination is None:
         raise GdprError("retrieved data have no destination: set `deliver_to` to a place for personal data")
     if due and gdpr.destination:
-        with gdpr.client(context.log) as mixpanel:
+        with gdpr.client(ledger) as mixpanel:
             _, errors = deliver(ledger, mixpanel.gdpr, due, gdpr.destination, gdpr.now())
     yield from _passed(ledger, "deliveries", keys)
     ids = {one for each in due for one in each.entry.ids}
     _raise_first([GdprError(without(str(error), ids)) for error in errors])
 
 
-def _certify(
-    gdpr: Gdpr,
-    context: dg.AssetExecutionContext,  # noqa: ARG001
-    ledger: Ledger,
-    keys: Sequence[str],
-) -> Iterator[Progress]:
+def _certify(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
     jobs = ledger.jobs()
     for one in _due(gdpr, ledger, "certificates", keys):
         done = certify(ledger, one, jobs, gdpr.now())

@@ -105,9 +105,8 @@ def _delivery(ledger: Ledger, one: Progress) -> dict[str, Any]:  # noqa: ARG001
 
 def _certificate(ledger: Ledger, one: Progress) -> dict[str, Any]:
     json_uri, markdown_uri = certificate.addresses(ledger.storage, one.entry.request_id)
-    text = certificate.as_markdown(certificate.certified(one.entry, ledger.jobs()))
     return {
-        "certificate": dg.MetadataValue.md(text),
+        "certificate": dg.MetadataValue.md(certificate.markdown(ledger.storage, one.entry.request_id)),
         "json": dg.MetadataValue.path(json_uri),
         "markdown": dg.MetadataValue.path(markdown_uri),
     }

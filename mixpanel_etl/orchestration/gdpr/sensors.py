@@ -2,7 +2,7 @@
 
 # Dagster reads the annotations of sensors, so they must be types, not strings.
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
@@ -13,7 +13,7 @@ from mixpanel_etl.gdpr.intake import Taken, take_from_folder, take_in
 from mixpanel_etl.gdpr.jobs import submittable
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.polling import poll, trouble
-from mixpanel_etl.gdpr.progress import Progress, Step, open_requests
+from mixpanel_etl.gdpr.progress import Step, open_requests
 from mixpanel_etl.orchestration.gdpr.checks import jobs_are_well
 from mixpanel_etl.orchestration.gdpr.settings import Gdpr
 from mixpanel_etl.warehouse import WarehouseError
@@ -101,7 +101,7 @@ def _poll(gdpr: Gdpr, context: dg.SensorEvaluationContext, ledger: Ledger) -> No
     before = {job.job_id: job.status for job in ledger.jobs() if job.ended_at is None}
     if not before:
         return
-    with gdpr.client(deadline=_POLL_DEADLINE) as mixpanel:
+    with gdpr.client(ledger, _POLL_DEADLINE) as mixpanel:
         for job in poll(ledger, mixpanel.gdpr, gdpr.now, lambda: time.monotonic() > stop_at):
             if job.problem:
                 context.log.warning(f"{job.kind} {job.tracking_id}: {job.problem}; asked again {job.next_poll_at}")
@@ -121,17 +121,14 @@ def _alert(gdpr: Gdpr, ledger: Ledger) -> None:
 
 
 def _runs(gdpr: Gdpr, instance: dg.DagsterInstance, ledger: Ledger) -> Iterator[dg.RunRequest]:
-    """A run for each step that is due: over all requests from the first to the last one, and for those that need it."""
-    everybody = open_requests(ledger)
-    if not everybody:
-        return
+    """A run for each step that is due: over all requests from the first to the last one that need it."""
     order = {key: number for number, key in enumerate(instance.get_dynamic_partitions(gdpr.partitions.name or ""))}
-    for step in get_args(Step):
-        ids = {one.entry.request_id for one in _due(gdpr, instance, ledger, step, everybody)}
+    for step, ids in _due(gdpr, instance, ledger).items():
         due = sorted(ids & order.keys(), key=order.__getitem__)
         if due and not _must_wait(gdpr, instance, step):
             yield dg.RunRequest(
                 asset_selection=[gdpr.key(step)],
+                asset_check_keys=[],  # Dagster would skip it with the output that no step has
                 tags={
                     ASSET_PARTITION_RANGE_START_TAG: due[0],
                     ASSET_PARTITION_RANGE_END_TAG: due[-1],
@@ -140,24 +137,25 @@ def _runs(gdpr: Gdpr, instance: dg.DagsterInstance, ledger: Ledger) -> Iterator[
             )
 
 
-def _due(
-    gdpr: Gdpr, instance: dg.DagsterInstance, ledger: Ledger, step: Step, everybody: Sequence[Progress]
-) -> Iterable[Progress]:
-    if step == "jobs":
-        # What was found of a person is shown before anything is done that can't be undone.
-        shown = _recorded(gdpr, instance, "requests")
-        due = [one for one in submittable(ledger, everybody, gdpr.now()) if one.entry.request_id in shown]
-    else:
-        due = [one for one in everybody if one.due(gdpr.now(), gdpr.erase) == step]
-    passed = [one for one in everybody if one.has_passed(step)]
-    if not passed:
-        return due
-    recorded = _recorded(gdpr, instance, step)  # a run may have been killed before it said what it had done
-    return [*due, *(one for one in passed if one.entry.request_id not in recorded)]
+def _due(gdpr: Gdpr, instance: dg.DagsterInstance, ledger: Ledger) -> dict[Step, set[str]]:
+    """By step, the requests that need a run of it.
 
-
-def _recorded(gdpr: Gdpr, instance: dg.DagsterInstance, step: Step) -> set[str]:
-    return instance.get_materialized_partitions(gdpr.key(step))
+    A run may have been killed before it said what it had done. It is made up for before anything else is done: what was
+    found of a person is shown before anything happens that can't be undone, and all of it before the request is over.
+    """
+    now, everybody = gdpr.now(), open_requests(ledger)
+    if not everybody:
+        return {}
+    recorded = {step: instance.get_materialized_partitions(gdpr.key(step)) for step in get_args(Step)}
+    ready = {one.entry.request_id for one in submittable(ledger, everybody, now)}
+    due: dict[Step, set[str]] = {step: set() for step in get_args(Step)}
+    for one in everybody:
+        request_id = one.entry.request_id
+        unsaid = (step for step in due if one.has_passed(step) and request_id not in recorded[step])
+        step = next(unsaid, one.due(now, gdpr.erase))
+        if step and (step != "jobs" or one.has_passed("jobs") or request_id in ready):
+            due[step].add(request_id)
+    return due
 
 
 def _must_wait(gdpr: Gdpr, instance: dg.DagsterInstance, step: Step) -> bool:

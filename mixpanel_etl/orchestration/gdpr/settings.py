@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import get_args
@@ -12,6 +13,7 @@ import dagster as dg
 
 from mixpanel_etl.client import Clock, Mixpanel
 from mixpanel_etl.gdpr.delivery import Destination
+from mixpanel_etl.gdpr.errors import names_nobody
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.progress import Erase
 from mixpanel_etl.lake import ConfigurationError
@@ -119,8 +121,13 @@ class Gdpr:
     def ledger(self) -> Ledger:
         return Ledger(self.lake or self.mixpanel.settings().lake)
 
-    def client(self, log: logging.Logger | None = None, *, deadline: float = _DEADLINE) -> Mixpanel:
-        return self.mixpanel.client(log, deadline=deadline)
+    @contextmanager
+    def client(self, ledger: Ledger, deadline: float = _DEADLINE) -> Iterator[Mixpanel]:
+        """A client whose log, which Dagster may keep, names none of the people of open requests."""
+        entries = ledger.entries()
+        named = {one for entry in entries for one in (*entry.ids, *entry.request.ids, *entry.request.lookups)}
+        with names_nobody(named), self.mixpanel.client(deadline=deadline) as mixpanel:
+            yield mixpanel
 
     def now(self) -> datetime:
         return self.clock.now()
