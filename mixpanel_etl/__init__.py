@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixpanel_etl.components import MixpanelCatalogue as MixpanelCatalogue
     from mixpanel_etl.components import MixpanelCohorts as MixpanelCohorts
     from mixpanel_etl.components import MixpanelExport as MixpanelExport
     from mixpanel_etl.components import MixpanelGdpr as MixpanelGdpr
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from mixpanel_etl.components import MixpanelWarehouseSync as MixpanelWarehouseSync
 
 _COMPONENTS = (
+    "MixpanelCatalogue",
     "MixpanelCohorts",
     "MixpanelExport",
     "MixpanelGdpr",
@@ -21,6 +23,7 @@ _COMPONENTS = (
     "MixpanelWarehouseSync",
 )
 __all__ = [
+    "MixpanelCatalogue",
     "MixpanelCohorts",
     "MixpanelExport",
     "MixpanelGdpr",

@@ -23,6 +23,7 @@ StartDate = Annotated[
     str | None,
     dg.Resolver.default(description="First day, YYYY-MM-DD; by default the variable MIXPANEL_START_DATE."),
 ]
+TakeAt = Annotated[str, dg.Resolver.default(description="Cron expression of the schedule, in project time.")]
 
 
 class Column(dg.Model, dg.Resolvable):

@@ -7,15 +7,14 @@ from typing import Annotated
 
 import dagster as dg
 
-from mixpanel_etl.components.fields import Column, EnvPrefix, Lake, StartDate, first_day, identifier
+from mixpanel_etl.components.fields import Column, EnvPrefix, Lake, StartDate, TakeAt, first_day, identifier
+from mixpanel_etl.components.mistakes import rendered
 from mixpanel_etl.lake import PromotedColumn
 from mixpanel_etl.orchestration import MixpanelResource
 from mixpanel_etl.orchestration.cohorts import Cohorts, cohort_definitions
 from mixpanel_etl.orchestration.profiles import Profiles, profile_definitions
 from mixpanel_etl.pull.profiles import ProfileFilter, Source
 from mixpanel_etl.settings import DEFAULT_PREFIX
-
-TakeAt = Annotated[str, dg.Resolver.default(description="Cron expression of the schedule, in project time.")]
 
 
 @dataclass
@@ -45,11 +44,20 @@ class MixpanelProfiles(dg.Component, dg.Resolvable):
     ] = None
     cohort: Annotated[int | None, dg.Resolver.default(description="Id of a saved cohort: only its members.")] = None
     output_properties: Annotated[
-        Sequence[str] | None, dg.Resolver.default(description="Names of the properties to keep; all by default.")
+        Sequence[str] | None,
+        dg.Resolver(
+            rendered,
+            model_field_type=Sequence[str] | None,
+            description="Names of the properties to keep; all by default.",
+        ),
     ] = None
     data_group_id: Annotated[
         str | None,
-        dg.Resolver.default(description="Of a group key (in Mixpanel's project settings): its groups, not the users."),
+        dg.Resolver(
+            rendered,
+            model_field_type=str | None,
+            description="Of a group key (in Mixpanel's project settings): its groups, not the users.",
+        ),
     ] = None
     columns: Annotated[
         Sequence[Column],
@@ -93,7 +101,9 @@ class MixpanelCohorts(dg.Component, dg.Resolvable):
 
     members_of: Annotated[
         Sequence[int | str],
-        dg.Resolver.default(
+        dg.Resolver(
+            rendered,
+            model_field_type=Sequence[int | str],
             description="Cohorts whose members are wanted, by id or exact name: a query for each 1,000 of them.",
             examples=[[1478097, "Power users"]],
         ),

@@ -22,7 +22,7 @@ class Cohorts:
     """Cohorts of one Mixpanel project, as Dagster assets: `cohorts`, and `cohort_members` of chosen ones.
 
     Attributes:
-        members_of: ids (numbers) or names (texts) of the cohorts whose members are wanted; without any, the asset
+        members_of: ids or names of the cohorts whose members are wanted; without any, the asset
             `cohort_members` is left out.
         mixpanel: the project.
         name: what the job and the schedule are called: `<name>_daily`, for example.

@@ -4,12 +4,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
 
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.lake import PromotedColumn, Table
+from mixpanel_etl.lake import ConfigurationError, PromotedColumn, Table
 from mixpanel_etl.orchestration.metadata import published, queries
 from mixpanel_etl.orchestration.resource import MixpanelResource
 from mixpanel_etl.orchestration.snapshots import daily_snapshots, run_id_of, snapshot_asset, snapshot_partitions
@@ -32,7 +32,7 @@ class Profiles:
         take_at: cron expression of the schedule, in project time.
 
     Raises:
-        ConfigurationError: the source can't answer what is asked for.
+        ConfigurationError: the source is unknown, can't answer what is asked for, or not for a promoted property.
     """
 
     spec: dg.AssetSpec
@@ -46,8 +46,15 @@ class Profiles:
     take_at: str = "0 2 * * *"
 
     def __post_init__(self) -> None:
+        if self.source not in get_args(Source):
+            raise ConfigurationError(f"source is {self.source!r}: give one of {', '.join(get_args(Source))}")
         if self.source == "jql":
             self.only.check_jql()
+        for column in self.promoted:
+            if self.only.names is not None and column.source not in self.only.names:
+                raise ConfigurationError(
+                    f"column {column.name!r}: property {column.source!r} is not among the output_properties; add it"
+                )
 
 
 def profile_definitions(profiles: Profiles) -> dg.Definitions:

@@ -1,7 +1,7 @@
 """Snapshots: tables of what Mixpanel says now, one partition for each day on which one was taken, in project time."""
 
 # Dagster reads the annotations of assets, so they must be types, not strings.
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -84,10 +84,11 @@ def snapshot_asset(
         check_specs=checks,
         pool=mixpanel.pool(budget) if budget else None,
     )
-    def snapshot(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    # Yielded, because Dagster wants a tuple returned when there are checks.
+    def snapshot(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         day = snapshot_day(context, partitions)
         with told_plainly(), mixpanel.client(context.log) as client:
-            return take(context, client, day)
+            yield take(context, client, day)
 
     return snapshot
 

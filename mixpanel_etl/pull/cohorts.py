@@ -35,14 +35,14 @@ MEMBERS_DESCRIPTIONS = {
 
 
 def chosen(cohorts: Sequence[Cohort], wanted: Sequence[int | str]) -> list[Cohort]:
-    """The cohorts of these ids (numbers) or names (texts), in this order.
+    """The cohorts of these ids or names, in this order; an id goes before another cohort's name.
 
     Raises:
         InvalidRequest: there is none, or several have the name.
     """
     found: dict[str, Cohort] = {}
     for each in wanted:
-        matching = [c for c in cohorts if (c.id == str(each) if isinstance(each, int) else c.name == each)]
+        matching = [c for c in cohorts if c.id == str(each)] or [c for c in cohorts if c.name == str(each)]
         if len(matching) != 1:
             known = ", ".join(f"{cohort.id} {cohort.name!r}" for cohort in matching or cohorts[:20])
             raise InvalidRequest(
@@ -66,7 +66,7 @@ def pull_members(
         mixpanel: the project.
         table: with `MEMBERS_SCHEMA`.
         day: today in project time, YYYY-MM-DD.
-        wanted: ids (numbers) or names (texts) of the cohorts.
+        wanted: ids or names of the cohorts.
         run_id: goes into the file.
         log: told after each page how many follow.
 

@@ -1,0 +1,130 @@
+"""Events and what is known of them. Specification 5.3, 5.4, 8; api-facts 3.3, 3.4, 6."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.client.lexicon import AllMetadata
+from mixpanel_etl.lake.columns import JSON
+from mixpanel_etl.pull.listings import FLAG, NUMBER, TEXT, TEXTS, WHOLE, Column, Listing
+
+#: Of an event: more than ten, which is what Mixpanel shows when nothing is said.
+_MOST_PROPERTIES = 255
+
+_METADATA = (
+    Column("display_name", TEXT, "What it is called in Mixpanel's reports."),
+    Column("tags", TEXTS, "Its tags."),
+    Column("hidden", FLAG, "Whether it is hidden from reports."),
+    Column("dropped", FLAG, "Whether Mixpanel throws it away at ingestion."),
+    Column("contacts", TEXTS, "E-mail addresses of those responsible."),
+    Column("team_contacts", TEXTS, "Teams responsible."),
+    Column("source", TEXT, "Where the definition came from."),
+)
+
+
+def _event_names(mixpanel: Mixpanel) -> Iterator[dict[str, Any]]:
+    for name in mixpanel.query.event_names():
+        yield {"event": name}
+
+
+EVENT_NAMES = Listing(
+    "event_names",
+    "The names of the events of the last 31 days: the 5,000 most common ones.",
+    (Column("event", TEXT, "Name of an event."),),
+    _event_names,
+    budget="query",
+)
+
+
+def top_properties(events: int) -> Listing:
+    """The listing of the most common properties of so many of the most common events: a query each, and one more."""
+
+    def ask(mixpanel: Mixpanel) -> Iterator[dict[str, Any]]:
+        for event in mixpanel.query.event_names(limit=events):
+            for name, count in mixpanel.query.top_properties(event, _MOST_PROPERTIES).items():
+                yield {"event": event, "property": name, "count": count}
+
+    return Listing(
+        "top_properties",
+        f"The {_MOST_PROPERTIES} most common properties of each of the {events} most common events.",
+        (
+            Column("event", TEXT, "Name of an event."),
+            Column("property", TEXT, "A property that it has."),
+            Column("count", NUMBER, "How many of its events have the property."),
+        ),
+        ask,
+        budget="query",
+    )
+
+
+def _schemas(mixpanel: Mixpanel) -> Iterator[dict[str, Any]]:
+    for entry in mixpanel.lexicon.list_schemas():
+        schema = entry.schema_json
+        yield {
+            "entity_type": entry.entity_type,
+            "name": entry.name,
+            "description": _or_none(schema.description),
+            "properties": len(schema.properties),
+            **_metadata(schema.metadata),
+            "more": schema.unknown or None,
+        }
+
+
+LEXICON_SCHEMAS = Listing(
+    "lexicon_schemas",
+    "The data dictionary: one row for each event, or kind of profile, that has a schema.",
+    (
+        Column("entity_type", TEXT, "`event` or `profile`."),
+        Column("name", TEXT, "Name of the event; `$user` for user profiles."),
+        Column("description", TEXT, "What it is."),
+        Column("properties", WHOLE, "How many properties are described."),
+        *_METADATA,
+        Column("more", JSON, "Other keys of its JSON Schema."),
+    ),
+    _schemas,
+    budget="lexicon",
+)
+
+
+def _properties(mixpanel: Mixpanel) -> Iterator[dict[str, Any]]:
+    for entry in mixpanel.lexicon.list_schemas():
+        for name, described in entry.schema_json.properties.items():
+            yield {
+                "entity_type": entry.entity_type,
+                "name": entry.name,
+                "property": name,
+                "types": [described.type] if isinstance(described.type, str) else described.type,
+                "description": _or_none(described.description),
+                **_metadata(described.metadata),
+            }
+
+
+LEXICON_PROPERTIES = Listing(
+    "lexicon_properties",
+    "The data dictionary: one row for each property of an event or profile.",
+    (
+        Column("entity_type", TEXT, "`event` or `profile`."),
+        Column("name", TEXT, "Name of the event; `$user` for user profiles."),
+        Column("property", TEXT, "Name of the property."),
+        Column("types", TEXTS, "Types of its values, as JSON Schema names them."),
+        Column("description", TEXT, "What it is."),
+        *_METADATA,
+    ),
+    _properties,
+    budget="lexicon",
+)
+
+
+def _metadata(described: AllMetadata | UnsetType) -> dict[str, Any]:
+    if not described or not described.mixpanel:
+        return {}
+    known = described.mixpanel
+    return {column.name: _or_none(getattr(known, column.name)) for column in _METADATA}
+
+
+def _or_none(value: Any) -> Any:
+    return None if value is UNSET else value
