@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mixpanel_etl.components import MixpanelCohorts as MixpanelCohorts
     from mixpanel_etl.components import MixpanelExport as MixpanelExport
     from mixpanel_etl.components import MixpanelGdpr as MixpanelGdpr
+    from mixpanel_etl.components import MixpanelLexicon as MixpanelLexicon
     from mixpanel_etl.components import MixpanelProfiles as MixpanelProfiles
     from mixpanel_etl.components import MixpanelReports as MixpanelReports
     from mixpanel_etl.components import MixpanelWarehouseSync as MixpanelWarehouseSync
@@ -18,6 +19,7 @@ _COMPONENTS = (
     "MixpanelCohorts",
     "MixpanelExport",
     "MixpanelGdpr",
+    "MixpanelLexicon",
     "MixpanelProfiles",
     "MixpanelReports",
     "MixpanelWarehouseSync",
@@ -27,6 +29,7 @@ __all__ = [
     "MixpanelCohorts",
     "MixpanelExport",
     "MixpanelGdpr",
+    "MixpanelLexicon",
     "MixpanelProfiles",
     "MixpanelReports",
     "MixpanelWarehouseSync",

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.tree import Tree
 
 from mixpanel_etl.cli.shared import console, told_plainly, waits
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.lexicon import EntityChange, Plan, apply, compare, fetch, read_directory, write_entries
-from mixpanel_etl.lexicon.differences import Change
+from mixpanel_etl.lexicon import Plan, apply, compare, fetch, lines, read_directory, write_entries
 from mixpanel_etl.settings import Settings
 
 lexicon = typer.Typer(
@@ -80,39 +77,10 @@ def _compared(mixpanel: Mixpanel, directory: Path, *, delete: bool, truncate: bo
     return compare(wanted, fetch(mixpanel), delete=delete, truncate=truncate)
 
 
-_SIGNS = {"create": "[green]+[/]", "update": "[yellow]~[/]", "delete": "[red]-[/]"}
+_STYLES = {"+": "green", "~": "yellow", "-": "red"}
 
 
 def _show(found: Plan) -> None:
-    for change in found.changes:
-        console.print(_tree(change), highlight=False, soft_wrap=True)
-    if found.left_alone:
-        names = ", ".join(f"{kind} {name!r}" for kind, name in found.left_alone)
-        console.print(f"left alone, only in Mixpanel: {names}", markup=False, highlight=False, soft_wrap=True)
-    if found.truncated is not None:
-        console.print(f"[red]the whole dictionary, {found.truncated} schemas, is deleted first[/]")
-    console.print(str(found), highlight=False)
-
-
-def _tree(change: EntityChange) -> Tree:
-    tree = Tree(f"{_SIGNS[change.action]} {change.kind} {escape(repr(change.name))}")
-    properties: dict[str, Tree] = {}
-    for one in change.changes:
-        branch = tree
-        if one.property is not None:
-            if one.property not in properties:
-                properties[one.property] = tree.add(f"property {escape(repr(one.property))}")
-            branch = properties[one.property]
-        branch.add(f"{one.attribute}: {_values(one)}")
-    return tree
-
-
-def _values(change: Change) -> str:
-    before, after = _shown(change.before), _shown(change.after)
-    if change.before is None:
-        return f"[green]{after}[/]"
-    return f"[red]{before}[/] -> [green]{after}[/]" if change.after is not None else f"[red]{before}[/] -> nothing"
-
-
-def _shown(value: Any) -> str:
-    return escape(", ".join(value) if isinstance(value, list) else str(value).lower() if value is True else repr(value))
+    for line in lines(found):
+        style = _STYLES.get(line[0])
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)

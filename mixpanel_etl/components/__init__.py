@@ -3,6 +3,7 @@
 from mixpanel_etl.components.catalogue import MixpanelCatalogue as MixpanelCatalogue
 from mixpanel_etl.components.export import MixpanelExport as MixpanelExport
 from mixpanel_etl.components.gdpr import MixpanelGdpr as MixpanelGdpr
+from mixpanel_etl.components.lexicon import MixpanelLexicon as MixpanelLexicon
 from mixpanel_etl.components.profiles import MixpanelCohorts as MixpanelCohorts
 from mixpanel_etl.components.profiles import MixpanelProfiles as MixpanelProfiles
 from mixpanel_etl.components.reports import MixpanelReports as MixpanelReports

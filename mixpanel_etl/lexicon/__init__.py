@@ -12,6 +12,7 @@ from mixpanel_etl.lexicon.errors import LexiconFilesError as LexiconFilesError
 from mixpanel_etl.lexicon.files import Described as Described
 from mixpanel_etl.lexicon.files import read_directory as read_directory
 from mixpanel_etl.lexicon.files import write_entries as write_entries
+from mixpanel_etl.lexicon.rendering import lines as lines
 from mixpanel_etl.lexicon.sync import Applied as Applied
 from mixpanel_etl.lexicon.sync import apply as apply
 from mixpanel_etl.lexicon.sync import fetch as fetch

@@ -51,7 +51,12 @@ def read_file(path: Path, problems: list[str]) -> Parsed | None:
 class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.problems: list[str] = []
+        self._found: list[tuple[int, str]] = []
+
+    @property
+    def problems(self) -> list[str]:
+        """The mistakes, in the order of their lines."""
+        return [f"{self._path}:{line}: {problem}" for line, problem in sorted(self._found)]
 
     def read(self) -> Parsed | None:
         try:
@@ -92,7 +97,7 @@ class _Reader:
                 if "type" not in of:
                     self._wrong(_line(described), f"property {title!r} has no type; {_types()}")
             else:
-                found[title] = {"type": self._type(described, f"property {title!r}")}
+                found[title] = {"type": self._type(described, f"type of property {title!r}")}
         if len(found) >= MOST_ITEMS:
             self._wrong(
                 _line(node), f"has {len(found):,} properties, one request takes {MOST_ITEMS - 1:,}; leave some out"
@@ -151,9 +156,9 @@ class _Reader:
         types = [str(item.value) if isinstance(item, yaml.ScalarNode) else "" for item in nodes]
         for item, kind in zip(nodes, types, strict=True):
             if kind not in PROPERTY_TYPES:
-                self._wrong(_line(item), f"{name}: type {_shown(item)}; {_types()}")
+                self._wrong(_line(item), f"{name} is {_shown(item)}; {_types()}")
         if not types:
-            self._wrong(_line(node), f"{name}: no type; {_types()}")
+            self._wrong(_line(node), f"{name} is an empty list; {_types()}")
         return types if isinstance(node, yaml.SequenceNode) and len(types) > 1 else "".join(types)
 
     def _members(self, node: yaml.Node, what: str) -> dict[str, yaml.Node] | None:
@@ -171,7 +176,7 @@ class _Reader:
         return members
 
     def _wrong(self, line: int, problem: str) -> None:
-        self.problems.append(f"{self._path}:{line}: {problem}")
+        self._found.append((line, problem))
 
 
 def _line(node: yaml.Node) -> int:

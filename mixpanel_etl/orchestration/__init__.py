@@ -5,6 +5,8 @@
 
 from mixpanel_etl.orchestration.definitions import export_definitions as export_definitions
 from mixpanel_etl.orchestration.export import Export as Export
+from mixpanel_etl.orchestration.lexicon import LexiconSync as LexiconSync
+from mixpanel_etl.orchestration.lexicon import lexicon_definitions as lexicon_definitions
 from mixpanel_etl.orchestration.report_definitions import report_definitions as report_definitions
 from mixpanel_etl.orchestration.reports import NamedReport as NamedReport
 from mixpanel_etl.orchestration.reports import Reports as Reports

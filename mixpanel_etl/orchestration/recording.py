@@ -11,6 +11,7 @@ import dagster as dg
 from mixpanel_etl.client import MixpanelError
 from mixpanel_etl.gdpr.errors import GdprError
 from mixpanel_etl.lake import LakeError
+from mixpanel_etl.lexicon import LexiconError
 from mixpanel_etl.settings import SettingsError
 from mixpanel_etl.warehouse import WarehouseError
 
@@ -22,7 +23,7 @@ def told_plainly() -> Iterator[None]:
     """Turns our own errors into a `dg.Failure` that shows their advice and is not tried again without a change."""
     try:
         yield
-    except (MixpanelError, GdprError, LakeError, SettingsError, WarehouseError) as error:
+    except (MixpanelError, GdprError, LakeError, LexiconError, SettingsError, WarehouseError) as error:
         raise dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error
 
 
