@@ -44,7 +44,9 @@ def status(
         if request and not (entries := [entry for entry in entries if entry.request_id == request]):
             entries = [] if any(_rejections(ledger, request)) else [ledger.entry(request)]
         progress = sorted(progress_of(entries, ledger.jobs()), key=lambda one: one.deadline)
-        table = Table(*ROW, box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
+        for name in ROW:
+            table.add_column(name, overflow="fold")  # whole, for those who copy it
         for one in progress:
             table.add_row(*map(str, one.row(now).values()))
         if progress:

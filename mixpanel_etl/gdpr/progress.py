@@ -13,6 +13,7 @@ State = Literal[
     "received",
     "held",
     "ready",
+    "asking",
     "unclear",
     "waiting",
     "ended",
@@ -49,9 +50,9 @@ class Progress:
     def state(self, now: datetime) -> State:
         """In one word.
 
-        `received`: its ids are not expanded yet; `held`: it waits out its hold; `ready`: for a Mixpanel job; `unclear`:
-        nobody knows whether its job was created; `waiting`: for Mixpanel; `ended`: well, and the rest is to be done;
-        `failed`: in FAILURE or REVOKED; then `completed`, `cancelled` or `rejected`.
+        `received`: its ids are not expanded yet; `held`: it waits out its hold; `ready`: for a Mixpanel job; `asking`:
+        the job is being created; `unclear`: nobody knows whether it was; `waiting`: for Mixpanel; `ended`: well, and
+        the rest is to be done; `failed`: in FAILURE or REVOKED; then `completed`, `cancelled` or `rejected`.
         """
         entry = self.entry
         closed: dict[State, object] = {
@@ -66,7 +67,7 @@ class Progress:
             return "received"
         if not self._covered:
             return "held" if entry.hold_until and now < entry.hold_until else "ready"
-        return self._of_jobs()
+        return self._of_jobs(now)
 
     def due(self, now: datetime, erase: Erase = "after_success") -> Step | None:
         """The step that can be done now; None while it waits for Mixpanel, for its hold, or for a person."""
@@ -115,9 +116,11 @@ class Progress:
         parts = {job.part for job in self.jobs}
         return None in parts or sum(end - start for start, end in filter(None, parts)) >= len(self.entry.ids) > 0
 
-    def _of_jobs(self) -> State:
-        if any(not job.tracking_id for job in self.jobs):
+    def _of_jobs(self, now: datetime) -> State:
+        if any(job.is_unclear(now) for job in self.jobs):
             return "unclear"
+        if any(not job.tracking_id for job in self.jobs):
+            return "asking"
         if any(job.ended_at is None for job in self.jobs):
             return "waiting"
         return "ended" if all(job.status == "SUCCESS" for job in self.jobs) else "failed"

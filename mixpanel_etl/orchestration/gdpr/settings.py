@@ -17,6 +17,7 @@ from mixpanel_etl.gdpr.errors import names_nobody
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.progress import Erase
 from mixpanel_etl.lake import ConfigurationError
+from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.orchestration.resource import MixpanelResource
 from mixpanel_etl.orchestration.warehouse import WarehouseResource
 
@@ -89,6 +90,10 @@ class Gdpr:
             value = getattr(self, name)
             if not isinstance(value, int | float) or value < least:
                 raise ConfigurationError(f"{name} {value!r} is no number of at least {least}")
+        if isinstance(self.protected, str):
+            raise ConfigurationError(f"protected {self.protected!r} is no list; write it as [{self.protected}]")
+        if self.lake:
+            self._check_places(self.lake)
 
     @property
     def name(self) -> str:
@@ -119,7 +124,14 @@ class Gdpr:
         return dg.AssetKey([*self.key_prefix, name])
 
     def ledger(self) -> Ledger:
-        return Ledger(self.lake or self.mixpanel.settings().lake)
+        """The ledger of the lake.
+
+        Raises:
+            ConfigurationError: requests or retrieved data would be in the lake, where erasures change them.
+        """
+        lake = self.lake or self.mixpanel.settings().lake
+        self._check_places(lake)
+        return Ledger(lake)
 
     @contextmanager
     def client(self, ledger: Ledger, deadline: float = _DEADLINE) -> Iterator[Mixpanel]:
@@ -131,3 +143,10 @@ class Gdpr:
 
     def now(self) -> datetime:
         return self.clock.now()
+
+    def _check_places(self, lake: str) -> None:
+        inside = storage(lake).uri("").rstrip("/") + "/"
+        for name in ("folder", "deliver_to"):
+            place = getattr(self, name)
+            if place and f"{storage(place).uri('').rstrip('/')}/".startswith(inside):
+                raise ConfigurationError(f"{name} {place!r} is inside the lake, where erasures would change its files")
