@@ -13,7 +13,7 @@ import pyarrow as pa
 from mixpanel_etl.client import InvalidRequest, Mixpanel
 from mixpanel_etl.client.query_replies import Cohort, Profile, ProfilePage
 from mixpanel_etl.lake import Provenance, Table
-from mixpanel_etl.lake.columns import TIMESTAMP
+from mixpanel_etl.lake.columns import TIMESTAMP, whole_characters
 from mixpanel_etl.lake.pages import Pages, discard_others
 from mixpanel_etl.pull.listings import FLAG, TEXT, WHOLE, Column, Listing
 from mixpanel_etl.pull.paging import Snapshot, fill, publish
@@ -105,8 +105,8 @@ def _asking(mixpanel: Mixpanel, cohort: Cohort) -> Callable[[str | None, int], I
 def _rows(cohort: Cohort, members: Sequence[Profile]) -> pa.RecordBatch:
     columns = [
         pa.array([int(cohort.id)] * len(members), pa.int64()),
-        pa.array([cohort.name] * len(members), pa.string()),
-        pa.array([member.distinct_id for member in members], pa.string()),
+        pa.array([cohort.name and whole_characters(cohort.name)] * len(members), pa.string()),
+        pa.array([whole_characters(member.distinct_id) for member in members], pa.string()),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=MEMBERS_SCHEMA)
 

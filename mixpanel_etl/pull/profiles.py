@@ -100,6 +100,27 @@ def profile_schema(promoted: Sequence[PromotedColumn] = ()) -> pa.Schema:
     return with_promoted(_SCHEMA, promoted, {"$last_seen"})
 
 
+def profile_rows(
+    profiles: Sequence[Profile], schema: pa.Schema, promoted: Sequence[PromotedColumn] = ()
+) -> pa.RecordBatch:
+    """Profiles as rows of their table.
+
+    Args:
+        profiles: a page of them.
+        schema: see `profile_schema`.
+        promoted: the schema's typed columns.
+    """
+    properties = [profile.properties for profile in profiles]
+    texts = [whole_characters(json.dumps(each, ensure_ascii=False, separators=(",", ":"))) for each in properties]
+    columns = [
+        pa.array([whole_characters(profile.distinct_id) for profile in profiles], pa.string()),
+        _LAST_SEEN.array([each.get(_LAST_SEEN.source) for each in properties]),
+        pa.ExtensionArray.from_storage(JSON, pa.array(texts, pa.string())),
+        *(column.array([each.get(column.source) for each in properties]) for column in promoted),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
 def pull_profiles(
     mixpanel: Mixpanel,
     table: Table,
@@ -136,7 +157,7 @@ def pull_profiles(
         return Provenance(requested_at=requested_at, run_id=run_id, project_id=project_id, request=request)
 
     def to_rows(profiles: Sequence[Profile]) -> pa.RecordBatch:
-        return _rows(profiles, table.schema, promoted)
+        return profile_rows(profiles, table.schema, promoted)
 
     if source == "jql":
         asked = provenance(mixpanel.transport.now())
@@ -173,15 +194,3 @@ def _batches(profiles: Iterable[Profile]) -> Iterator[list[Profile]]:
     rest = iter(profiles)
     while batch := list(islice(rest, PAGE_SIZE)):
         yield batch
-
-
-def _rows(profiles: Sequence[Profile], schema: pa.Schema, promoted: Sequence[PromotedColumn]) -> pa.RecordBatch:
-    properties = [profile.properties for profile in profiles]
-    texts = [whole_characters(json.dumps(each, ensure_ascii=False, separators=(",", ":"))) for each in properties]
-    columns = [
-        pa.array([profile.distinct_id for profile in profiles], pa.string()),
-        _LAST_SEEN.array([each.get(_LAST_SEEN.source) for each in properties]),
-        pa.ExtensionArray.from_storage(JSON, pa.array(texts, pa.string())),
-        *(column.array([each.get(column.source) for each in properties]) for column in promoted),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
