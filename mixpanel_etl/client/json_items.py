@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 from mixpanel_etl.client.errors import IncompleteResponse, ReplyError
@@ -37,26 +37,23 @@ def items(chunks: Iterable[bytes], endpoint: str, scrub: Scrubber) -> Iterator[A
     for piece in pieces:
         text += piece
         if len(text) >= enough:
-            found, text = _whole_items(text)
-            yield from found
+            text = yield from _whole_items(text)
             enough = 2 * len(text)  # or a long item would be read again with every piece of it
-    found, text = _whole_items(text)
-    yield from found
+    text = yield from _whole_items(text)
     if text.strip() != "]":
         raise IncompleteResponse("the reply ends within its array", endpoint=endpoint)
 
 
-def _whole_items(text: str) -> tuple[list[Any], str]:
-    """The items that are there as a whole, and what follows them."""
-    found: list[Any] = []
+def _whole_items(text: str) -> Generator[Any, None, str]:
+    """The items that are there as a whole; returns what follows them."""
     position = 0
     while True:
         start = _end_of_gap(text, position)
         try:
             item, position = _decode(text, start)
         except json.JSONDecodeError:
-            return found, text[start:]
-        found.append(item)
+            return text[start:]
+        yield item
 
 
 def _end_of_gap(text: str, position: int) -> int:

@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.demo.furnish import furnish, shop_project
+from mixpanel_etl.settings import Settings
+
 if TYPE_CHECKING:
     from mixpanel_etl.sandbox import Sandbox
 
@@ -23,7 +27,7 @@ ROOT = Path(".demo")
 @contextmanager
 def demo_project(root: Path) -> Iterator[tuple[Sandbox, date, date]]:
     """A sandbox with 250 days of events, and an environment in which the package uses it and `root`."""
-    from mixpanel_etl.sandbox import Funnel, Insight, Project, Sandbox
+    from mixpanel_etl.sandbox import Funnel, Insight, Sandbox
 
     last = datetime.now(UTC).date() - timedelta(days=1)
     first = last - timedelta(days=_DAYS - 1)
@@ -35,8 +39,7 @@ def demo_project(root: Path) -> Iterator[tuple[Sandbox, date, date]]:
     # Each sandbox begins with a fresh hour, so what an earlier one was asked does not count.
     (root / "budget.sqlite").unlink(missing_ok=True)
     with Console().status(f"generating {_EVENTS:,} events, {first} to {last}"):
-        # A deletion that takes Mixpanel days is done in two minutes.
-        sandbox = Sandbox([Project(gdpr_stage_seconds=5)]).start()
+        sandbox = Sandbox([shop_project()]).start()
         sandbox.generate(_EVENTS, first, last)
     # What people would have saved in Mixpanel's UI: the reports of `demo/defs/reports` ask for them.
     sandbox.save(Funnel(7509, "Purchases", ["page view", "add to cart", "checkout"], length=7))
@@ -50,6 +53,8 @@ def demo_project(root: Path) -> Iterator[tuple[Sandbox, date, date]]:
     }
     os.chdir(root)  # a `.env` beside the user's own project is not the demo's
     try:
+        with Mixpanel(Settings.load()) as mixpanel:
+            furnish(sandbox, mixpanel, last)
         yield sandbox, first, last
     finally:
         sandbox.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -53,3 +54,18 @@ def test_an_array_that_is_cut_anywhere_is_incomplete(array: list[Any], size: int
 def test_what_is_no_array_is_told(body: bytes, said: str) -> None:
     with pytest.raises(ReplyError, match=said):
         read(body, 7)
+
+
+def test_an_item_is_handed_out_before_the_rest_arrives() -> None:
+    asked = []
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(100):
+            asked.append(number)
+            yield b'[{"n": 0}' if number == 0 else b',{"n": 1}'
+        yield b"]"
+
+    found = items(chunks(), "POST /jql", Scrubber(()))
+    assert next(found) == {"n": 0}
+    assert len(asked) < 4
+    assert len(list(found)) == 99
