@@ -12,11 +12,18 @@ import msgspec
 
 from mixpanel_etl.gdpr.erasure import Erasure
 from mixpanel_etl.gdpr.ledger import Entry, Job
-from mixpanel_etl.gdpr.progress import Progress
+from mixpanel_etl.gdpr.progress import progress_of
 from mixpanel_etl.lake.partitions import put
 from mixpanel_etl.lake.storage import Storage
 
 FOLDER = "gdpr/certificates"
+_TIMES = {
+    "requested": "requested_at",
+    "received": "received_at",
+    "ids expanded": "expanded_at",
+    "completed": "completed_at",
+    "deadline": "deadline",
+}
 _HASHING = "BLAKE2b, 128 bits, keyed with the secret of the lake (`_suppression/salt`)"
 
 
@@ -43,19 +50,25 @@ def erasure_record(erasure: Erasure, requests: int, now: datetime, suppressed_un
     }
 
 
-def certificate(one: Progress, earlier_jobs: Iterable[Job] = ()) -> dict[str, Any]:
+def certificate(entry: Entry, jobs: Iterable[Job], lake: str, project_id: int | None) -> dict[str, Any]:
     """All that can be said of a completed request.
 
     Args:
-        one: without personal ids, see `Entry.forgotten`.
-        earlier_jobs: jobs that it was part of, and that did not count in the end.
+        entry: without personal ids, see `Entry.forgotten`.
+        jobs: all of the ledger.
+        lake: its address.
+        project_id: of Mixpanel, where it is known.
     """
-    entry, request = one.entry, one.entry.request
+    theirs = [job for job in jobs if entry.request_id in job.request_ids]
+    (one,) = progress_of([entry], theirs)
+    request = entry.request
     found = msgspec.to_builtins(entry.expansion) if entry.expansion else {}
     told: dict[str, Any] = {
         "request_id": request.request_id,
         "kind": request.kind,
         "compliance_type": request.compliance,
+        "project_id": project_id,
+        "lake": lake,
         "requested_at": request.requested_at,
         "received_at": entry.received_at,
         "expanded_at": entry.expanded_at,
@@ -64,7 +77,7 @@ def certificate(one: Progress, earlier_jobs: Iterable[Job] = ()) -> dict[str, An
         "in_time": entry.completed_at is not None and entry.completed_at <= one.deadline,
         "ids": {**found, "hashes": list(entry.hashes), "hashed_with": _HASHING},
         "mixpanel_jobs": [_job(job) for job in one.jobs],
-        "earlier_mixpanel_jobs": [_job(job) for job in earlier_jobs],
+        "earlier_mixpanel_jobs": [_job(job) for job in theirs if job not in one.jobs],
     }
     if request.kind == "deletion":
         told["lake_erasures"] = list(entry.erasures)
@@ -105,13 +118,6 @@ def as_markdown(told: dict[str, Any]) -> str:
     return "\n".join(_lines(told)) + "\n"
 
 
-def certified(entry: Entry, jobs: Iterable[Job]) -> dict[str, Any]:
-    """The certificate of a request, given all jobs of the ledger."""
-    theirs = [job for job in jobs if entry.request_id in job.request_ids]
-    counted = tuple(job for job in theirs if job.job_id not in entry.left_jobs)
-    return certificate(Progress(entry, counted), [job for job in theirs if job.job_id in entry.left_jobs])
-
-
 def _job(job: Job) -> dict[str, Any]:
     names = ("job_id", "tracking_id", "status", "intended_at", "created_at", "ended_at", "polls", "adopted")
     return {name: getattr(job, name) for name in names} | {"ids": job.id_count, "requests": len(job.request_ids)}
@@ -120,15 +126,19 @@ def _job(job: Job) -> dict[str, Any]:
 def _lines(told: dict[str, Any]) -> Iterator[str]:
     ids = told["ids"]
     late = "in time" if told["in_time"] else "**after the deadline**"
+    where = f"Mixpanel project {told['project_id'] or '(not named)'} and the lake `{told['lake']}`"
     yield f"# {told['kind'].title()} under {told['compliance_type']}: request {told['request_id']}"
     yield ""
-    yield f"Requested {_when(told['requested_at'])}, completed {_when(told['completed_at'])}: {late} "
-    yield f"(deadline {_when(told['deadline'])})."
+    yield f"In {where}."
+    yield ""
+    yield from (f"- {name}: {_when(told[key])}" for name, key in _TIMES.items())
+    yield ""
+    yield f"Completed {late}."
     yield ""
     yield "## Whom it is about"
     yield ""
-    yield f"{ids['asked']} ids were named and {ids['found_by_lookup']} found by lookup; {ids['total']} ids belong to "
-    yield f"the same people (expanded {_when(told['expanded_at'])}). They are given as hashes: {ids['hashed_with']}."
+    yield f"- ids named: {ids['asked']}, found by lookup: {ids['found_by_lookup']}, of the same people: {ids['total']}"
+    yield f"- as hashes: {ids['hashed_with']}"
     yield ""
     yield from (f"- `{one}`" for one in ids["hashes"])
     yield ""
@@ -169,9 +179,9 @@ def _erasure(erasure: dict[str, Any]) -> Iterator[str]:
             for name, table in erasure["tables"].items()
         ),
     )
-    yield f"Erased together with the people of {erasure['requests'] - 1} other requests. The final scan read all "
-    yield f"{erasure['files_scanned']} files and found {erasure['remaining'] or 'nothing'}. Their rows are left out of "
-    yield f"exports until {_when(erasure['suppressed_until'])}."
+    yield f"- requests erased together: {erasure['requests']}"
+    yield f"- final scan: {erasure['files_scanned']} files read, rows found: {erasure['remaining']}"
+    yield f"- their rows are left out of exports until {_when(erasure['suppressed_until'])}"
     yield ""
     for name, table in erasure["tables"].items():
         yield from (f"- {name}: `{file}`" for file in table["files"])

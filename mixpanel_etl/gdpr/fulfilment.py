@@ -51,7 +51,7 @@ def erase_from_lake(ledger: Ledger, progress: Sequence[Progress], now: datetime)
     return [ledger.change(each.entry, lambda entry: entry.but(erasures=(*entry.erasures, record))) for each in progress]
 
 
-def certify(ledger: Ledger, one: Progress, jobs: Sequence[Job], now: datetime) -> Entry:
+def certify(ledger: Ledger, one: Progress, jobs: Sequence[Job], now: datetime, project_id: int | None = None) -> Entry:
     """Write the certificate of a request of which only this is missing.
 
     Args:
@@ -59,12 +59,15 @@ def certify(ledger: Ledger, one: Progress, jobs: Sequence[Job], now: datetime) -
         one: the request.
         jobs: all of the ledger.
         now: aware.
+        project_id: of Mixpanel, where it is known.
 
     Returns:
         The request as it is when it is completed, without any personal id; see `close`.
     """
     done = one.entry.forgotten(ledger.lake).but(completed_at=now)
-    certificate.write(ledger.storage, certificate.certified(done, jobs))
+    certificate.write(
+        ledger.storage, certificate.certificate(done, jobs, ledger.storage.uri("").rstrip("/"), project_id)
+    )
     return done
 
 

@@ -117,13 +117,17 @@ def _request(name: str, rows: Sequence[dict[str, Any]], now: datetime, protected
     kind = _same(rows, "kind").lower()
     if kind not in _KINDS:
         raise _Bad(f"its kind is {kind!r}: write `deletion` or `retrieval` (or `access`)")
+    compliance = cast(ComplianceType, _choice(rows, "compliance_type", get_args(ComplianceType), str.upper))
+    disclosure = cast(DisclosureType, _choice(rows, "disclosure_type", get_args(DisclosureType), str.capitalize))
+    if disclosure != "Data" and (_KINDS[kind], compliance) != ("retrieval", "CCPA"):
+        raise _Bad(f"its disclosure_type is {disclosure}, which only retrievals under CCPA have: leave it empty")
     return Request(
         request_id=name,
         kind=_KINDS[kind],
         ids=ids,
         lookups=lookups,
-        compliance=cast(ComplianceType, _choice(rows, "compliance_type", get_args(ComplianceType), str.upper)),
-        disclosure=cast(DisclosureType, _choice(rows, "disclosure_type", get_args(DisclosureType), str.capitalize)),
+        compliance=compliance,
+        disclosure=disclosure,
         requested_at=_moment(rows, now),
     )
 

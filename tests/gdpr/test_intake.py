@@ -42,6 +42,7 @@ def read(**row: Any) -> Request | Refusal:
         ({"distinct_ids": [ANNA, "shared-kiosk"]}, "list of protected ids"),
         ({"compliance_type": "HIPAA"}, "none of GDPR, CCPA"),
         ({"disclosure_type": "everything"}, "none of Data, Categories, Sources"),
+        ({"disclosure_type": "Sources", "kind": "retrieval"}, "only retrievals under CCPA"),
         ({"request_id": ""}, "has no request_id"),
         ({"request_id": "for anna@example.com"}, "can't name a partition"),
         ({"request_id": "../../etc"}, "can't name a partition"),

@@ -122,9 +122,9 @@ def _deliver(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progre
 
 
 def _certify(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
-    jobs = ledger.jobs()
+    jobs, project_id = ledger.jobs(), gdpr.mixpanel.settings().project_id
     for one in _due(gdpr, ledger, "certificates", keys):
-        done = certify(ledger, one, jobs, gdpr.now())
+        done = certify(ledger, one, jobs, gdpr.now(), project_id)
         yield Progress(done, one.jobs)
         close(ledger, done)  # when Dagster has recorded it: what is closed is not started again
 
