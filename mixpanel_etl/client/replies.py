@@ -69,18 +69,25 @@ def results(reply: object) -> Any:
     return reply["results"] if isinstance(reply, dict) and "results" in reply else reply
 
 
-def wire(value: Any) -> Any:
-    """A value as it is sent: names as Mixpanel has them, nothing that is unset."""
+def wire(value: Any, *, with_unknown: bool = False) -> Any:
+    """A value as it is sent: names as Mixpanel has them, nothing that is unset.
+
+    Args:
+        value: of any type.
+        with_unknown: whether what a reply's type does not name comes as well, as Mixpanel said it.
+    """
     if isinstance(value, msgspec.Struct):
         known = {
-            field.encode_name: wire(getattr(value, field.name))
+            field.encode_name: wire(getattr(value, field.name), with_unknown=with_unknown)
             for field in msgspec.structs.fields(value)
             if field.name != "unknown" and getattr(value, field.name) is not msgspec.UNSET
         }
-        return {**value.unknown, **known} if isinstance(value, Reply) and value.returns_unknown else known
+        if isinstance(value, Reply) and (with_unknown or value.returns_unknown):
+            return {**value.unknown, **known}
+        return known
     if isinstance(value, dict):
-        return {name: wire(member) for name, member in value.items()}
-    return [wire(member) for member in value] if isinstance(value, list | tuple) else value
+        return {name: wire(member, with_unknown=with_unknown) for name, member in value.items()}
+    return [wire(member, with_unknown=with_unknown) for member in value] if isinstance(value, list | tuple) else value
 
 
 @cache

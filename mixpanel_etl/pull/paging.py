@@ -106,9 +106,11 @@ def _progress(pages: Pages, page: ProfilePage, usage: Usage) -> str:
     if page.is_last:
         return f"{arrived}; it is the last one"
     # Mixpanel's documents disagree on whether `total` counts the page or all pages (api-facts C8): good for a guess.
+    left = f"{usage.left} of this hour's {usage.limit} queries are left"
     if page.total is None or page.total <= len(page.results):
-        return f"{arrived}; Mixpanel does not say how many pages follow; {usage.left} queries left this hour"
+        return f"{arrived}; Mixpanel does not say how many pages follow; {left}"
     remaining = max(1, math.ceil(page.total / (page.page_size or PAGE_SIZE)) - pages.number)
-    minutes = math.ceil(max(0, remaining - usage.left) / usage.limit * usage.seconds / 60)
-    wait = f"about {minutes // 60} h {minutes % 60} min of waiting for queries" if minutes else "no waiting"
-    return f"{arrived}; {remaining} pages, a query each, remain; {usage.left} queries left this hour: {wait}"
+    # Pages arrive so fast that an hour's queries are gone at once: what is beyond them waits for whole hours.
+    hours = math.ceil(max(0, remaining - usage.left) / usage.limit) * usage.seconds // 3600
+    wait = f"up to {hours} h of waiting for queries" if hours else "no waiting"
+    return f"{arrived}; {remaining} pages, a query each, remain; {left}: {wait}"

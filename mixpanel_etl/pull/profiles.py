@@ -160,6 +160,7 @@ def pull_profiles(
         return profile_rows(profiles, table.schema, promoted)
 
     if source == "jql":
+        discard_others(table, [])
         asked = provenance(mixpanel.transport.now())
         return Snapshot(table.write(day, map(to_rows, _batches(_people(mixpanel, only))), asked))
     pages = Pages(table, day, {"project_id": project_id, **request})

@@ -17,6 +17,7 @@ from mixpanel_etl.client.experiments import Changes
 from mixpanel_etl.client.flag_definitions import NewFlag, Rollout, RuleSet, Test, Variant
 from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
 from mixpanel_etl.client.pipeline_types import S3Raw
+from mixpanel_etl.client.replies import typed, wire
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.lake import Table
 from mixpanel_etl.orchestration.catalogue import Catalogue, catalogue_definitions
@@ -149,6 +150,12 @@ def test_flags_come_with_their_rules_and_erasure_finds_their_testers(client: Mix
     assert (rules["rollout"][0]["rollout_percentage"], rules["test"]["users"]) == (0.5, {"anna-4711": "on"})
     assert erase(Settings.load().lake, ["anna-4711"]).remaining == 0
     assert "anna-4711" not in str(rows("feature_flags"))
+
+
+def test_what_mixpanel_adds_to_the_rules_of_flags_is_not_lost() -> None:
+    variant = {"key": "on", "value": True, "is_control": False, "split": 1, "is_sticky": False, "colour": "red"}
+    said = {"variants": [variant], "rollout": [], "holdout": {"percent": 5}}
+    assert wire(typed(RuleSet, said, endpoint="GET /feature-flags"), with_unknown=True) == said
 
 
 def test_experiments(client: Mixpanel, snapshots: Take) -> None:

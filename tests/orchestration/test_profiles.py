@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from logging import Logger
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -16,8 +18,9 @@ import pytest
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.lake import PromotedColumn, Table
+from mixpanel_etl.orchestration import MixpanelResource
 from mixpanel_etl.orchestration.profiles import Profiles, profile_definitions
-from mixpanel_etl.pull.profiles import ProfileFilter, profile_schema
+from mixpanel_etl.pull.profiles import ProfileFilter, Source, profile_schema
 from mixpanel_etl.sandbox import Cohort, Fault, Project, Sandbox
 from mixpanel_etl.settings import Settings
 
@@ -87,7 +90,10 @@ def test_all_profiles_arrive_for_a_query_a_page(crowd: Sandbox, snapshots: Take,
     assert (metadata["mixpanel_etl/queries_spent"], metadata["mixpanel_etl/queries_left"]) == (4, 56)
     assert kept_pages() == []
     told = "\n".join(logged(result, instance))
-    assert "page 1: 1,000 rows so far; 3 pages, a query each, remain; 59 queries left this hour: no waiting" in told
+    assert (
+        "page 1: 1,000 rows so far; 3 pages, a query each, remain; 59 of this hour's 60 queries are left: no waiting"
+        in told
+    )
 
 
 def test_nothing_that_dagster_stores_names_a_person(
@@ -130,7 +136,30 @@ def test_groups_are_read_by_their_data_group_id(crowd: Sandbox, client: Mixpanel
     assert {name: properties["size"] for name, properties in found.items()} == {"acme": 9, "hooli": 4_000}
 
 
+class Impatient(MixpanelResource):
+    """Waits for nothing."""
+
+    def client(self, log: Logger | None = None, *, deadline: float = 1.0) -> Mixpanel:
+        return super().client(log, deadline=deadline)
+
+
 class TestAfterAnInterruption:
+    def test_a_run_that_stops_at_the_hours_budget_goes_on_in_the_next_hour(
+        self, crowd: Sandbox, client: Mixpanel, snapshots: Take, instance: dg.DagsterInstance
+    ) -> None:
+        for _ in range(58):
+            client.query.list_cohorts()
+        stopped = snapshots(mixpanel=Impatient()).run(KEY)
+        assert "60 requests an hour" in failure_of(stopped)
+        assert "The 2 pages that arrived are kept" in failure_of(stopped)
+        told = "\n".join(logged(stopped, instance))
+        assert "3 pages, a query each, remain; 1 of this hour's 60 queries are left: up to 1 h of waiting" in told
+        Path(Settings.load().budget_url or "").unlink()
+        crowd.clear_requests()
+        assert snapshots().run(KEY).success
+        assert pages(crowd) == 2
+        assert as_the_lake_has_them(rows()) == as_mixpanel_has_them(crowd)
+
     def test_a_failed_run_is_gone_on_with_and_shows_what_was_true_when_it_began(
         self, crowd: Sandbox, client: Mixpanel, snapshots: Take, instance: dg.DagsterInstance
     ) -> None:
@@ -161,11 +190,14 @@ class TestAfterAnInterruption:
         told = "\n".join(logged(again, instance))
         assert "Mixpanel has ended the session of the 2 pages that are there: beginning anew" in told
 
-    def test_pages_of_another_question_are_not_mixed_in_but_removed(self, crowd: Sandbox, snapshots: Take) -> None:
+    @pytest.mark.parametrize("source", ["engage", "jql"])
+    def test_pages_of_another_question_are_not_mixed_in_but_removed(
+        self, crowd: Sandbox, snapshots: Take, source: Source
+    ) -> None:
         crowd.add_fault(Fault("/engage", "payment_required", skip=2, count=1))
         snapshots().run(KEY)
         assert len(kept_pages()) == 2
-        assert snapshots(only=ProfileFilter(where='user["plan"] == "pro"')).run(KEY).success
+        assert snapshots(only=ProfileFilter(where='user["plan"] == "pro"'), source=source).run(KEY).success
         assert len(rows()) == PEOPLE / 10
         assert kept_pages() == []
 

@@ -67,7 +67,7 @@ def _flags(mixpanel: Mixpanel) -> Iterator[dict[str, Any]]:
             "context": flag.context,
             "serving_method": flag.serving_method,
             "variants": [variant.key for variant in flag.ruleset.variants],
-            "ruleset": wire(flag.ruleset),
+            "ruleset": wire(flag.ruleset, with_unknown=True),
             "tags": flag.tags,
             "experiment_id": flag.experiment_id,
             "is_experiment_active": flag.is_experiment_active,
