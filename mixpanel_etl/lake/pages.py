@@ -81,9 +81,10 @@ class Pages:
         with store.draft("page") as draft:
             provenance = Provenance(requested_at=requested_at, request=record)
             write_parquet(draft.path, [rows], self.table.schema, provenance)
-            with store.exclusive(name), without_suppressed(store, draft) as kept:
-                kept.publish(name)
-        self._note(rows.num_rows, session, begun, last=last)
+            with store.exclusive(name), without_suppressed(store, draft) as clean:
+                kept = pq.read_metadata(clean.path).num_rows
+                clean.publish(name)
+        self._note(kept, session, begun, last=last)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows of all pages, a page at a time."""

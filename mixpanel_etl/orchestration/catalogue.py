@@ -81,7 +81,7 @@ def _asset(catalogue: Catalogue, listing: Listing, partitions: dg.DailyPartition
     lake = catalogue.lake or catalogue.mixpanel.settings().lake
     table = Table(lake, f"{catalogue.folder}/{listing.name}", listing.schema)
     key = dg.AssetKey([*catalogue.key_prefix, listing.name])
-    spec = dg.AssetSpec(key, group_name="mixpanel", description=listing.description)
+    spec = dg.AssetSpec(key, group_name="mixpanel_catalogue", description=listing.description)
     if listing.name != SERVICE_ACCOUNTS:
         return listing_asset(spec, table, listing, catalogue.mixpanel, partitions=partitions)
     warned = timedelta(days=catalogue.warn_days)

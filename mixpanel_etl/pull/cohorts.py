@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from logging import Logger, getLogger
 from typing import Any
@@ -12,7 +11,7 @@ import pyarrow as pa
 
 from mixpanel_etl.client import InvalidRequest, Mixpanel
 from mixpanel_etl.client.query_replies import Cohort, Profile, ProfilePage
-from mixpanel_etl.lake import Provenance, Table
+from mixpanel_etl.lake import Table
 from mixpanel_etl.lake.columns import TIMESTAMP, whole_characters
 from mixpanel_etl.lake.pages import Pages, discard_others
 from mixpanel_etl.pull.listings import FLAG, TEXT, WHOLE, Column, Listing
@@ -80,14 +79,8 @@ def pull_members(
     for cohort, pages in zip(cohorts, parts, strict=True):
         log.info(f"cohort {cohort.id} {cohort.name!r}: {cohort.count if cohort.count is not None else '?'} members")
         fill(pages, _asking(mixpanel, cohort), partial(_rows, cohort), mixpanel, log)
-    moments = [pages.requested_at for pages in parts if pages.requested_at]
-    provenance = Provenance(
-        requested_at=min(moments, default=datetime.now(UTC)),
-        run_id=run_id,
-        project_id=project_id,
-        request={"cohorts": [cohort.id for cohort in cohorts]},
-    )
-    return publish(table, day, parts, provenance)
+    request = {"cohorts": [cohort.id for cohort in cohorts]}
+    return publish(table, day, parts, project_id=project_id, run_id=run_id, request=request)
 
 
 def _asking(mixpanel: Mixpanel, cohort: Cohort) -> Callable[[str | None, int], Iterator[ProfilePage]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from logging import Logger
+from typing import Any
 
 import pyarrow as pa
 
@@ -67,15 +68,21 @@ def fill(pages: Pages, ask: Ask, to_rows: ToRows, mixpanel: Mixpanel, log: Logge
         _ask_for_missing(pages, ask, to_rows, mixpanel, log)
 
 
-def publish(table: Table, key: str, parts: Sequence[Pages], provenance: Provenance) -> Snapshot:
+def publish(
+    table: Table, key: str, parts: Sequence[Pages], *, project_id: int | None, run_id: str, request: Mapping[str, Any]
+) -> Snapshot:
     """Make the pages a partition, and remove them.
 
     Args:
         table: where.
         key: of the partition.
-        parts: complete; no distinct_id comes twice in any of them.
-        provenance: of the partition.
+        parts: complete, at least one; no distinct_id comes twice in any of them.
+        project_id: of Mixpanel.
+        run_id: goes into the file.
+        request: what was asked for.
     """
+    asked = min(pages.requested_at for pages in parts if pages.requested_at)
+    provenance = Provenance(requested_at=asked, run_id=run_id, project_id=project_id, request=request)
     rows = (batch for pages in parts for batch in without_repeats(pages.batches, "distinct_id"))
     partition = table.write(key, rows, provenance)
     repeats = sum(pages.rows for pages in parts) - partition.rows - partition.provenance.get("suppressed", 0)

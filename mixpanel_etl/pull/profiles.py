@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from itertools import islice
 from logging import Logger, getLogger
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 
@@ -153,20 +153,18 @@ def pull_profiles(
     project_id = mixpanel.settings.project_id
     request = {"source": source, **asdict(only)}
 
-    def provenance(requested_at: Any) -> Provenance:
-        return Provenance(requested_at=requested_at, run_id=run_id, project_id=project_id, request=request)
-
     def to_rows(profiles: Sequence[Profile]) -> pa.RecordBatch:
         return profile_rows(profiles, table.schema, promoted)
 
     if source == "jql":
         discard_others(table, [])
-        asked = provenance(mixpanel.transport.now())
-        return Snapshot(table.write(day, map(to_rows, _batches(_people(mixpanel, only))), asked))
+        asked = mixpanel.transport.now()
+        provenance = Provenance(requested_at=asked, run_id=run_id, project_id=project_id, request=request)
+        return Snapshot(table.write(day, map(to_rows, _batches(_people(mixpanel, only))), provenance))
     pages = Pages(table, day, {"project_id": project_id, **request})
     discard_others(table, [pages])
     fill(pages, _asking(mixpanel, only), to_rows, mixpanel, log)
-    return publish(table, day, [pages], provenance(pages.requested_at))
+    return publish(table, day, [pages], project_id=project_id, run_id=run_id, request=request)
 
 
 def _asking(mixpanel: Mixpanel, only: ProfileFilter) -> Callable[[str | None, int], Iterator[ProfilePage]]:
