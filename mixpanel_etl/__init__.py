@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mixpanel_etl.components import MixpanelLexicon as MixpanelLexicon
     from mixpanel_etl.components import MixpanelProfiles as MixpanelProfiles
     from mixpanel_etl.components import MixpanelReports as MixpanelReports
+    from mixpanel_etl.components import MixpanelTypedEvents as MixpanelTypedEvents
     from mixpanel_etl.components import MixpanelWarehouseSync as MixpanelWarehouseSync
 
 _COMPONENTS = (
@@ -22,6 +23,7 @@ _COMPONENTS = (
     "MixpanelLexicon",
     "MixpanelProfiles",
     "MixpanelReports",
+    "MixpanelTypedEvents",
     "MixpanelWarehouseSync",
 )
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "MixpanelLexicon",
     "MixpanelProfiles",
     "MixpanelReports",
+    "MixpanelTypedEvents",
     "MixpanelWarehouseSync",
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake.columns import PromotedColumn, event_schema
+from mixpanel_etl.lake.columns import CORE_SCHEMA, PromotedColumn, event_schema
 from mixpanel_etl.lake.dayfile import ExportProvenance, PublishedDay, read_day
 from mixpanel_etl.lake.errors import DayShrinks, UnreadableFile
 from mixpanel_etl.lake.provenance import is_newer
@@ -20,6 +20,8 @@ from mixpanel_etl.lake.suppression import Suppressed, without_suppressed
 
 if TYPE_CHECKING:
     import polars as pl
+
+_BATCH_ROWS = 8_192
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,15 @@ class EventsTable:
         """
         with self.storage.open(self._file(day)) as handle:
             return pq.read_schema(handle)
+
+    def batches(self, day: date) -> Iterator[pa.RecordBatch]:
+        """The rows of a day in the columns that all events have, some thousand at a time.
+
+        Raises:
+            FileNotFoundError: the day is not published.
+        """
+        with self.storage.open(self._file(day)) as handle, pq.ParquetFile(handle, pre_buffer=False) as file:
+            yield from file.iter_batches(_BATCH_ROWS, columns=CORE_SCHEMA.names, use_threads=False)
 
     def scan(self, days: Iterable[date] | None = None) -> pl.LazyFrame:
         """The published events of some days (all by default), lazily, with `properties` as a plain string.

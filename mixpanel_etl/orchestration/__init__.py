@@ -11,4 +11,7 @@ from mixpanel_etl.orchestration.report_definitions import report_definitions as 
 from mixpanel_etl.orchestration.reports import NamedReport as NamedReport
 from mixpanel_etl.orchestration.reports import Reports as Reports
 from mixpanel_etl.orchestration.resource import MixpanelResource as MixpanelResource
+from mixpanel_etl.orchestration.typed_definitions import typed_events_definitions as typed_events_definitions
+from mixpanel_etl.orchestration.typed_events import TypedEvent as TypedEvent
+from mixpanel_etl.orchestration.typed_events import TypedEvents as TypedEvents
 from mixpanel_etl.orchestration.warehouse import WarehouseResource as WarehouseResource

@@ -1,0 +1,96 @@
+"""The columns of typed events: which Arrow type a property gets, and what it is called."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from mixpanel_etl.lake import DESCRIPTIONS, ConfigurationError
+from mixpanel_etl.lake.columns import CORE_SCHEMA, ID_PROPERTIES, JSON, column_name
+
+#: JSON's types of a property, as the Lexicon calls them; `integer` is a `number` without a fraction.
+Types = frozenset[str]
+#: The column of everything that has no column, or does not fit in its own.
+OTHER = "other_properties"
+#: Properties that fill the columns which all events have.
+CORE_PROPERTIES = ("time", *ID_PROPERTIES.values(), "mp_processing_time_ms")
+_CORE = [field for field in CORE_SCHEMA if field.name not in ("event_name", "properties")]
+_STRING, _INTEGER, _NUMBER, _BOOLEAN = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+
+@dataclass(frozen=True)
+class TypedColumn:
+    """The column of a property.
+
+    Attributes:
+        source: the property's name in Mixpanel.
+        types: that its values may have; at least one besides `null`.
+        name: of the column.
+        description: what the Lexicon says of it.
+    """
+
+    source: str
+    types: Types
+    name: str
+    description: str = ""
+
+    @property
+    def arrow(self) -> pa.DataType:
+        """Numbers and booleans as such, arrays and objects as JSON; several of these as text."""
+        types = self.types - {"null"}
+        if types <= {"array", "object"}:
+            return JSON
+        if types == {"integer"}:
+            return _INTEGER
+        if types <= {"integer", "number"}:
+            return _NUMBER
+        return _BOOLEAN if types == {"boolean"} else _STRING
+
+    @property
+    def field(self) -> pa.Field:
+        return pa.field(self.name, self.arrow, metadata={"mixpanel.property": self.source})
+
+
+def columns_of(types: Mapping[str, Types], described: Mapping[str, str] | None = None) -> list[TypedColumn]:
+    """The columns of some properties, in the order of their names.
+
+    They have the names that Mixpanel's schematized pipelines give (`$city` -> `mp_city`); of two that would have the
+    same one the second gets a mark of its own. A property that is only ever null has none, and those that fill the
+    columns of all events have no second one.
+
+    Args:
+        types: of each property.
+        described: what is said of them.
+    """
+    taken = {"date", OTHER, *(field.name for field in _CORE)}
+    found = []
+    for source in sorted(types):
+        if source in CORE_PROPERTIES or not types[source] - {"null"}:
+            continue
+        name = _name(source, taken)
+        taken.add(name)
+        found.append(TypedColumn(source, types[source], name, (described or {}).get(source, "")))
+    return found
+
+
+def typed_schema(columns: Iterable[TypedColumn]) -> pa.Schema:
+    """The schema of a file of typed events."""
+    return pa.schema([*_CORE, *(column.field for column in columns), pa.field(OTHER, JSON)])
+
+
+def descriptions(columns: Iterable[TypedColumn]) -> dict[str, str]:
+    """What the columns hold, for catalogues."""
+    own = {column.name: column.description or f"Property {column.source}." for column in columns}
+    return DESCRIPTIONS | own | {OTHER: "Properties without a column, and values that do not fit in theirs (JSON)."}
+
+
+def _name(source: str, taken: set[str]) -> str:
+    mark = hashlib.blake2b(source.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+    try:
+        name = column_name(source)
+    except ConfigurationError:  # nothing is left of a name in another script
+        return f"property_{mark}"
+    return f"{name}_{mark}" if name in taken else name
