@@ -63,14 +63,16 @@ class Ids:
             if (text := as_text(name, column)) is None:
                 continue
             equal = self._equal(text, self.all if names_a_person(name) or not has_persons else self._telling)
-            (theirs if names_a_person(name) else mentions).update(equal)
+            # Nothing can be blanked in a column that is no text: such a row goes.
+            found = theirs if names_a_person(name) or not _is_text(column.type) else mentions
+            found.update(equal)
             for row, value in self._candidates(text):
                 if row in theirs or not looks_like_json(value):
                     continue
-                if (names_a_person(name) and any(hits(value, self.all))) or is_theirs(value, self.all):
+                if is_theirs(value, self.all):
                     theirs.add(row)
                 elif any(hits(value, self.all)):
-                    mentions.add(row)
+                    found.add(row)
         if not has_persons:
             return Rows(theirs | mentions, set())
         return Rows(theirs, mentions - theirs)
@@ -87,7 +89,7 @@ class Ids:
             values = text.to_list()
             for row in rows:
                 if values[row] is not None:
-                    values[row] = ERASED if values[row] in self.all else self.blank(values[row])
+                    values[row] = ERASED if values[row] in self._telling else self.blank(values[row])
             storage = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else pa.string()
             array = pa.array(values, storage)
             if isinstance(field.type, pa.BaseExtensionType):
@@ -121,21 +123,22 @@ class Ids:
 
     def _candidates(self, text: pl.Series) -> list[tuple[int, str]]:
         """Rows that may hold an id within a JSON text: few, so that they can be read closely."""
-        # Polars takes an empty list for one of nulls, and refuses it.
-        found = text.str.contains_any(self._needles or ["\0"]).fill_null(False)
-        for pattern in self._beside_needles:
-            found |= text.str.contains(pattern).fill_null(False)
+        found = _matching(text, [*self._needle_patterns, *self._beside_needles])
         escaped = (text.str.contains("\\u", literal=True).fill_null(False) & ~found).arg_true()
         if len(escaped):
-            texts = text.gather(escaped)
-            for pattern in self._everything:
-                found = found.scatter(escaped.filter(texts.str.contains(pattern).fill_null(False)), True)
+            found = found.scatter(escaped.filter(_matching(text.gather(escaped), self._everything)), True)
         numbers = found.arg_true()
         return list(zip(numbers.to_list(), text.gather(numbers).to_list(), strict=True))
 
     @cached_property
     def _needles(self) -> list[str]:
-        return sorted(needle for text in self._telling if len(needle := _needle(text)) >= _NEEDLE)
+        found = {needle for text in self._telling if len(needle := _needle(text)) >= _NEEDLE}
+        return sorted(one for one in found if not any(other in one for other in found - {one}))
+
+    @cached_property
+    def _needle_patterns(self) -> list[str]:
+        # Alternatives in one regular expression are found several times faster than by `contains_any`.
+        return _alternatives(["".join(map(_plainly, needle)) for needle in self._needles])
 
     @cached_property
     def _beside_needles(self) -> list[str]:
@@ -149,7 +152,20 @@ class Ids:
 
     def _patterns(self, ids: Iterable[str]) -> list[str]:
         found = [_spellings(text) if text in self._telling else _NAMES + _spellings(text) for text in sorted(ids)]
-        return ["|".join(found[n : n + _AT_ONCE]) for n in range(0, len(found), _AT_ONCE)]
+        return _alternatives(found)
+
+
+def _alternatives(patterns: list[str]) -> list[str]:
+    return ["|".join(patterns[n : n + _AT_ONCE]) for n in range(0, len(patterns), _AT_ONCE)]
+
+
+def _matching(text: pl.Series, patterns: list[str]) -> pl.Series:
+    import polars as pl
+
+    found = pl.repeat(False, len(text), dtype=pl.Boolean, eager=True)
+    for pattern in patterns:
+        found |= text.str.contains(pattern).fill_null(False)
+    return found
 
 
 def _as_word(text: str) -> str:
@@ -169,15 +185,19 @@ def _spellings(text: str) -> str:
     return "".join(map(_spelling, text))
 
 
+def _plainly(character: str) -> str:
+    """A character in a regular expression, of Python's kind as well as of Rust's."""
+    return character if character.isalnum() or ord(character) > 127 else rf"\x{ord(character):02x}"
+
+
 def _spelling(character: str) -> str:
     """A character as itself or as JSON may escape it, in a string within any number of strings."""
     if character == "\ufffd":  # stands for half of a surrogate pair, too
         return rf"(?:{character}|\\+u[0-9a-fA-F]{{4}})"
     units = character.encode("utf-16-be", "surrogatepass").hex()
     escaped = "".join(rf"\\+u(?i:{units[n : n + 4]})" for n in range(0, len(units), 4))
-    plain = character if character.isalnum() or ord(character) > 127 else rf"\x{ord(character):02x}"
     short = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}.get(character)
-    forms = [rf"\\*{plain}", escaped, *([rf"\\+{short}"] if short else [])]
+    forms = [rf"\\*{_plainly(character)}", escaped, *([rf"\\+{short}"] if short else [])]
     return f"(?:{'|'.join(forms)})"
 
 

@@ -112,7 +112,9 @@ class _Known:
             self._places[one].update(found)
 
     def worth_following(self, ids: Iterable[str]) -> set[str]:
-        return {one for one in ids if one not in NOBODY and one not in self.asked}
+        """Those that were not asked for yet, a device under both of its names."""
+        new = {one.removeprefix(_DEVICE) for one in ids} - NOBODY - self.asked
+        return new | {_DEVICE + one for one in new}
 
     def person(self, seed: str) -> tuple[set[str], dict[str, int]]:
         """The ids of the person, and those that lead to others as well: the latter are not among the former."""
@@ -173,16 +175,23 @@ def _links_of(file: LakeFile, ids: Ids) -> dict[_Link, dict[str, Counter[str]]]:
     links: dict[_Link, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     try:
         with file.store.open(file.name) as handle, pq.ParquetFile(handle, pre_buffer=False) as parquet:
-            if not set(parquet.schema_arrow.names) & set(ID_COLUMNS):
-                return {}
-            for number in range(parquet.num_row_groups):
-                rows = parquet.read_row_group(number, use_threads=False)
+            columns = _telling_columns(parquet.schema_arrow)
+            for number in range(parquet.num_row_groups) if columns else ():
+                rows = parquet.read_row_group(number, columns=columns, use_threads=False)
                 theirs = ids.in_table(rows).theirs
                 if theirs:
                     _note(rows.take(pa.array(sorted(theirs), pa.int64())), file.table, ids.all, links)
     except (FileNotFoundError, pa.ArrowInvalid):
         return {}
     return links
+
+
+def _telling_columns(schema: pa.Schema) -> list[str]:
+    """The columns of a table of persons that say who they are; none for other tables."""
+    if not set(schema.names) & set(ID_COLUMNS):
+        return []
+    names = (*ID_COLUMNS, "event_name", "properties")
+    return [field.name for field in schema if field.name in names or isinstance(field.type, pa.BaseExtensionType)]
 
 
 def _note(rows: pa.Table, table: str, ids: frozenset[str], links: dict[_Link, dict[str, Counter[str]]]) -> None:
