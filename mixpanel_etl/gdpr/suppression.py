@@ -17,9 +17,9 @@ class Suppression:
     """The list of suppressed persons of a lake, as hashes.
 
     Every publication of events, and of any other `lake.Table`, leaves out the rows whose `distinct_id`, `device_id` or
-    `user_id` (and columns of similar names) is on the list, says in the file's metadata how many these were, and does
-    not take their lack for a loss. It looks at the list in the moment of publication: also exports that were asked for
-    before a person was added obey.
+    `user_id` (and columns of similar names) is on the list, and in tables without such columns the rows in which any
+    text is. It says in the file's metadata how many these were, and does not take their lack for a loss. It looks at
+    the list in the moment of publication: also exports that were asked for before a person was added obey.
 
     Attributes:
         lake: path, `file://` or `s3://` URI.

@@ -107,12 +107,15 @@ class Suppressed:
         return found
 
     def _mask(self, column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-        theirs = [text for text in pc.unique(column).to_pylist() if text in self]
+        theirs = [value for value in pc.unique(column).to_pylist() if value is not None and str(value) in self]
         return pc.is_in(column, pa.array(theirs, column.type)) if theirs else None
 
 
 def _person_columns(schema: pa.Schema) -> list[str]:
-    return [field.name for field in schema if pa.types.is_string(field.type) and names_a_person(field.name)]
+    """The columns that name persons; of a table without such columns, as of a report by user, all texts."""
+    named = [field for field in schema if names_a_person(field.name)]
+    kinds = [pa.types.is_string, pa.types.is_large_string, *([pa.types.is_integer] if named else [])]
+    return [field.name for field in named or schema if any(is_kind(field.type) for is_kind in kinds)]
 
 
 @contextmanager
