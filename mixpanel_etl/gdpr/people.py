@@ -178,9 +178,11 @@ def _links_of(file: LakeFile, ids: Ids) -> dict[_Link, dict[str, Counter[str]]]:
             columns = _telling_columns(parquet.schema_arrow)
             for number in range(parquet.num_row_groups) if columns else ():
                 rows = parquet.read_row_group(number, columns=columns, use_threads=False)
-                theirs = ids.in_table(rows).theirs
-                if theirs:
-                    _note(rows.take(pa.array(sorted(theirs), pa.int64())), file.table, ids.all, links)
+                theirs, mentions = ids.in_table(rows)
+                for numbers, anyway in ((theirs, True), (mentions, False)):
+                    if numbers:
+                        taken = rows.take(pa.array(sorted(numbers), pa.int64()))
+                        _note(taken, file.table, ids.all, links, anyway=anyway)
     except (FileNotFoundError, pa.ArrowInvalid):
         return {}
     return links
@@ -194,7 +196,10 @@ def _telling_columns(schema: pa.Schema) -> list[str]:
     return [field.name for field in schema if field.name in names or isinstance(field.type, pa.BaseExtensionType)]
 
 
-def _note(rows: pa.Table, table: str, ids: frozenset[str], links: dict[_Link, dict[str, Counter[str]]]) -> None:
+def _note(
+    rows: pa.Table, table: str, ids: frozenset[str], links: dict[_Link, dict[str, Counter[str]]], *, anyway: bool
+) -> None:
+    """Note what rows say of ids; of others' rows (not `anyway`) only those that join one to an id, as an alias does."""
     columns = {
         name: text.to_list()
         for name, column in zip(rows.column_names, rows.columns, strict=True)
@@ -208,6 +213,8 @@ def _note(rows: pa.Table, table: str, ids: frozenset[str], links: dict[_Link, di
             if name not in ID_COLUMNS and text and text.lstrip()[:1] == "{":
                 named += [(f"{name}.{key}", value) for key, value in _named(text, event == "$create_alias")]
         link = _link(named)
+        if not anyway and not ids & (link.ids | link.devices):
+            continue
         for place, value in set(named):
             if value in ids:
                 links[link][value][f"{table}.{place}"] += 1
