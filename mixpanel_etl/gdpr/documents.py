@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from typing import Any
 
 from mixpanel_etl.gdpr.matching import Ids
-from mixpanel_etl.gdpr.tokens import ERASED, hits, is_ordinary
+from mixpanel_etl.gdpr.tokens import ERASED, hits, is_ordinary, looks_like_json
 from mixpanel_etl.lake.identity import names_a_person
 
 _GZIP = b"\x1f\x8b"
@@ -15,7 +16,7 @@ _GONE = object()
 
 
 class Unerasable(Exception):
-    """The ids are in a file of a kind that cannot be written again without them."""
+    """A file of which nobody can say that the ids are not in it, as it cannot be read."""
 
 
 def without(content: bytes, ids: Ids) -> tuple[bytes | None, int]:
@@ -28,16 +29,13 @@ def without(content: bytes, ids: Ids) -> tuple[bytes | None, int]:
         The file as it is to be (None: nothing is left), and how many entries went; the very bytes when none did.
 
     Raises:
-        Unerasable: an id is in a file that is no text.
+        Unerasable: the file is no text, or a damaged one: what it holds may be hidden, as in an archive.
     """
     packed = content.startswith(_GZIP)
-    plain = gzip.decompress(content) if packed else content
     try:
-        text = plain.decode()
-    except UnicodeDecodeError:
-        if any(text.encode() in plain for text in ids.all if not is_ordinary(text)):
-            raise Unerasable from None
-        return content, 0
+        text = (gzip.decompress(content) if packed else content).decode()
+    except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise Unerasable(str(error)) from error
     if not ids.perhaps_in(text):
         return content, 0
     kept, removed = _without(text, ids)
@@ -57,7 +55,8 @@ def _without(text: str, ids: Ids) -> tuple[str | None, int]:
         return text, 0
     pruned = _Pruned(ids)
     kept = pruned.value(document, "", in_list=False)
-    return None if kept is _GONE else _dumped(kept, text), pruned.removed
+    removed = max(pruned.removed, 1)  # none was counted when all of it goes, or a repeated key hid the id
+    return None if kept is _GONE else _dumped(kept, text), removed
 
 
 def _without_lines(text: str, ids: Ids) -> tuple[str | None, int]:
@@ -67,7 +66,17 @@ def _without_lines(text: str, ids: Ids) -> tuple[str | None, int]:
 
 
 def _line_holds(line: str, ids: Ids) -> bool:
-    return any(hits(line, ids.all)) or ids.as_word_in(line)
+    if any(hits(line, ids.all)):
+        return True
+    return ids.as_word_in(line) and not _is_json(line)
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _dumped(document: Any, like: str) -> str:
@@ -120,6 +129,6 @@ class _Pruned:
         if isinstance(value, str):
             if value in self._ids.all:
                 return names_a_person(name) or not is_ordinary(value)
-            return any(hits(value, self._ids.all)) if value[:1] in ("{", "[") else False
+            return looks_like_json(value) and any(hits(value, self._ids.all))
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return is_number and names_a_person(name) and json.dumps(value) in self._ids.all

@@ -12,7 +12,10 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from logging import getLogger
 from typing import Any
+
+import pyarrow as pa
 
 from mixpanel_etl.gdpr.documents import Unerasable
 from mixpanel_etl.gdpr.files import Change, Found, LakeFile, lake_files
@@ -20,6 +23,7 @@ from mixpanel_etl.gdpr.matching import Ids
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.lake.suppression import hasher
 
+LOG = getLogger("mixpanel_etl")
 #: Files read or written at the same time; each holds a row group in memory.
 _WORKERS = min(2, os.cpu_count() or 1)
 
@@ -56,7 +60,7 @@ class Erasure:
         started_at: UTC.
         ended_at: UTC.
         remaining: rows and entries in which the final scan of all files still found one of the ids; 0 when clean.
-        unread: files that could not be read or not be written again; each counts as remaining.
+        unread: files that could not be read or not be written again (the log says why); each counts as remaining.
     """
 
     tables: dict[str, TableErasure]
@@ -96,7 +100,7 @@ def erase(lake: str, ids: Collection[str], *, on_progress: Callable[[int, int], 
 
     Raises:
         ValueError: no id, or an empty one.
-        OSError: the disk is full, or the storage refuses; what was rewritten stays so.
+        OSError: the disk is full or fails; what was rewritten stays so.
     """
     started = datetime.now(UTC)
     wanted = Ids(ids)
@@ -129,7 +133,10 @@ class _Work:
                 return do(file, *arguments)
             except FileNotFoundError:
                 return None
-            except Unerasable:
+            except (Unerasable, pa.ArrowException, TypeError, OSError) as error:
+                if getattr(error, "errno", None):
+                    raise  # it is the disk that fails, not this file
+                LOG.warning("%s can be neither read nor erased: %s", file.store.uri(file.name), error)
                 self.unread.add(file.name)
                 return None
 
@@ -149,6 +156,7 @@ class _Work:
         held = []
         for done, (file, found) in enumerate(self.each(LakeFile.look, files, self.ids, self.by), 1):
             self.found[file.name] = found
+            self.unread.discard(file.name)
             held += [file] if found.held else []
             if on_progress:
                 on_progress(done, len(files))

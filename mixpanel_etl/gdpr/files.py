@@ -93,6 +93,7 @@ class LakeFile:
             Unerasable: it cannot be read, or not without the ids.
         """
         if self._is_named_after(ids):
+            self.store.version(self.name)  # which fails when it is gone
             return Found(1)
         if not self._is_parquet:
             _, held = without(self._content(), ids)

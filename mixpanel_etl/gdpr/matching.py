@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 _NEEDLE = 4
 _PLAIN = re.compile(r'[^"\\/\x00-\x1f\ufffd]+')
 _NAMES = r"(?i:distinct|device|user|identity|identified|anon)\w*\\*\x22\s*:\s*(?:\[[^\]]*?)?\\*\x22?"
+#: Backslashes, letters and digits that are written as escapes, which no library does: in JSON within JSON they may hide
+#: further escapes, so that such a text is always read closely.
+_NEEDLESS = r"\\u00(?i:5c|3[0-9]|[46][1-9a-f]|[57][0-9a])"
 #: Ids in one regular expression: those of several hundred would not fit.
 _AT_ONCE = 20
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+_HARMLESS = (pa.types.is_boolean, pa.types.is_temporal, pa.types.is_null)
 
 
 class Rows(NamedTuple):
@@ -148,7 +153,7 @@ class Ids:
     @cached_property
     def _everything(self) -> list[str]:
         """Regular expressions for all ids, in JSON that escapes more than it must."""
-        return self._patterns(self.all)
+        return [*self._patterns(self.all), _NEEDLESS]
 
     def _patterns(self, ids: Iterable[str]) -> list[str]:
         found = [_spellings(text) if text in self._telling else _NAMES + _spellings(text) for text in sorted(ids)]
@@ -170,6 +175,10 @@ def _matching(text: pl.Series, patterns: list[str]) -> pl.Series:
 
 def _as_word(text: str) -> str:
     return rf"(?<![\w-]){re.escape(text)}(?![\w-])"
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return any(is_kind(kind) for is_kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal))
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -202,20 +211,35 @@ def _spelling(character: str) -> str:
 
 
 def as_text(name: str, column: pa.ChunkedArray) -> pl.Series | None:
-    """A column as texts, nested values as JSON objects with its name; None when it cannot hold an id."""
+    """A column as texts, nested values as JSON objects with its name; None when it cannot hold an id.
+
+    Raises:
+        TypeError: a column of a type of which that is not known.
+    """
     import polars as pl
 
+    if isinstance(column.type, pa.UuidType):
+        return pl.Series([value and str(value) for value in column.to_pylist()], dtype=pl.String)
     if isinstance(column.type, pa.BaseExtensionType):
         column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
     kind = column.type
     if pa.types.is_nested(kind):
-        frame = pl.DataFrame({name: pl.from_arrow(column)})
-        return frame.select(pl.struct(name).struct.json_encode()).to_series()
-    if pa.types.is_dictionary(kind) or (pa.types.is_integer(kind) and names_a_person(name)):
+        try:
+            frame = pl.DataFrame({name: pl.from_arrow(column)})
+            return frame.select(pl.struct(name).struct.json_encode()).to_series()
+        except pl.exceptions.PolarsError as error:
+            raise TypeError(_unknown(name, kind)) from error
+    if pa.types.is_dictionary(kind) or (_is_number(kind) and names_a_person(name)):
         column = column.cast(pa.string())
-    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    elif any(is_kind(kind) for is_kind in _BYTES):
         texts = [value.decode(errors="replace") if value is not None else None for value in column.to_pylist()]
         return pl.Series(texts, dtype=pl.String)
-    elif not _is_text(kind):
+    elif _is_number(kind) or any(is_kind(kind) for is_kind in _HARMLESS):
         return None
+    elif not _is_text(kind):
+        raise TypeError(_unknown(name, kind))
     return pl.Series(pl.from_arrow(column), dtype=pl.String)
+
+
+def _unknown(name: str, kind: pa.DataType) -> str:
+    return f"column {name!r} is of type {kind}, in which ids cannot be looked for"

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import fcntl
+import gzip
 import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.gdpr import files
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.gdpr.people import expand
 from mixpanel_etl.gdpr.suppression import Suppression
-from mixpanel_etl.lake import EventsTable
+from mixpanel_etl.lake import EventsTable, Provenance, Table
+from mixpanel_etl.lake.pages import Pages
+from mixpanel_etl.lake.rewrite import rewrite
+from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.pull import pull_events
+from mixpanel_etl.pull.profiles import profile_schema
 from mixpanel_etl.sandbox import Sandbox
 
 from ..conftest import FIRST
 from ..lakehouse import days_from
-from .lakes import as_rows, event, events_of, everything, fill_other_tables
+from .lakes import ASKED, as_rows, event, events_of, everything, fill_other_tables, table
 
 DAYS = days_from(FIRST, 20)
 DEVICES = [hashlib.md5(f"device {n}".encode()).hexdigest() for n in range(9)]
@@ -95,3 +110,201 @@ def test_a_re_export_does_not_bring_the_person_back(lake: Path, client: Mixpanel
     published = list(pull_events(client, table, DAYS))
     assert sum(day.rows for day in published) == rows == events_of(str(lake)).height
     assert erase(str(lake), IDS).rows_removed == 0
+
+
+def clean(lake: Path) -> bool:
+    return not [one for one in IDS for content in everything(lake).values() if one.encode() in content]
+
+
+@pytest.mark.parametrize("die", ["reading", "writing", "closing", "renaming", "renamed"])
+def test_a_killed_erasure_leaves_whole_files_and_the_next_one_ends_it(lake: Path, die: str) -> None:
+    rows = events_of(str(lake)).height
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(lake), die, *IDS], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert rows - 18 <= events_of(str(lake)).height <= rows
+    told = erase(str(lake), IDS)
+    assert clean(lake)
+    assert told.remaining == 0
+    assert list((lake / ".drafts").iterdir()) == []
+    events = told.tables["events"]
+    assert events.rows_removed + events.rows_removed_before == 18
+    assert events.files_rewritten + events.files_rewritten_before == 7
+    assert events_of(str(lake)).height == rows - 18
+
+
+KILLED = """
+import os, pathlib, signal, sys
+import pyarrow.parquet as pq
+from mixpanel_etl.gdpr import erasure, files
+
+def dying(function, times, *, after=False):
+    left = [times]
+    def replaced(*arguments, **options):
+        left[0] -= 1
+        if left[0] == 0 and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = function(*arguments, **options)
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return replaced
+
+lake, die, *ids = sys.argv[1:]
+if die == "reading":
+    files.LakeFile.look = dying(files.LakeFile.look, 10)
+elif die == "writing":
+    pq.ParquetWriter.write_table = dying(pq.ParquetWriter.write_table, 3)
+elif die == "closing":
+    pq.ParquetWriter.close = dying(pq.ParquetWriter.close, 3)
+else:
+    pathlib.Path.replace = dying(pathlib.Path.replace, 3, after=die == "renamed")
+erasure.erase(lake, ids)
+"""
+
+
+def test_a_publication_of_the_same_day_waits_for_the_erasure(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def watched(source: IO[bytes], *arguments: Any) -> int:
+        seen.append(source.name)
+        day = os.open(Path(source.name).parent, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):  # a publication takes this lock, too
+            fcntl.flock(day, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(day)
+        return rewrite(source, *arguments)
+
+    monkeypatch.setattr("mixpanel_etl.gdpr.files.rewrite", watched)
+    erase(str(lake), IDS)
+    assert len(seen) >= 7
+
+
+def test_an_export_that_ends_during_the_erasure_does_not_bring_the_person_back(
+    lake: Path, client: Mixpanel, table: EventsTable
+) -> None:
+    Suppression(str(lake)).add(IDS, datetime.now(UTC) + timedelta(days=30))
+    pulled: list[Any] = []
+
+    def pull(done: int, _: int) -> None:
+        if done == 15 and not pulled:
+            pulled.extend(pull_events(client, table, DAYS))
+
+    assert erase(str(lake), IDS, on_progress=pull).remaining == 0
+    assert len(pulled) == len(DAYS)
+    for name, content in everything(lake).items():
+        # Other people's rows that mention an id are theirs to keep: the next erasure blanks it.
+        assert f"date={DAYS[9]}" in name or not [one for one in IDS if one.encode() in content]
+
+
+def test_no_table_takes_suppressed_people_in_until_the_date(tmp_path: Path) -> None:
+    lake = str(tmp_path)
+    soon = datetime.now(UTC) + timedelta(days=30)
+    Suppression(lake).add(IDS, soon)
+    fill_other_tables(lake, IDS)
+    rows = {
+        str(path.relative_to(lake)): as_rows(path) for path in tmp_path.rglob("*.parquet") if "imports" not in str(path)
+    }
+    assert len(rows) == 6
+    for name, kept in rows.items():
+        assert not [one for one in IDS if one in str(kept)], name
+        assert "other" in str(kept) or name.startswith("reports/activity")
+    assert Suppression(lake).holds(IDS[0])
+    assert not Suppression(lake).holds(IDS[0], now=soon)
+    assert Suppression(lake).expire(soon) == 1
+    fill_other_tables(lake, IDS)
+    assert as_rows(tmp_path / "profiles/date=2026-03-01/data.parquet")[0]["distinct_id"] == IDS[0]
+
+
+def test_pages_of_a_snapshot_that_was_interrupted_are_erased_and_gone_on_with(tmp_path: Path) -> None:
+    lake = str(tmp_path)
+    profiles = Table(lake, "profiles", profile_schema())
+    pages = Pages(profiles, "2026-03-01", {"project_id": 1})
+    for n, who in enumerate((IDS[0], IDS[1], "other")):
+        row = {"distinct_id": who, "last_seen": None, "properties": json.dumps({"$distinct_id": who})}
+        plain = pa.schema([f.with_type(pa.string()) if f.name == "properties" else f for f in profiles.schema])
+        batch = pa.RecordBatch.from_pylist([row], plain).cast(profiles.schema)
+        pages.keep(batch, "session", ASKED, last=n == 2)
+    told = erase(lake, IDS)
+    assert (told.tables["profiles"].files_rewritten, told.remaining) == (2, 0)
+    again = Pages(profiles, "2026-03-01", {"project_id": 1})
+    assert (again.number, again.complete, again.session, again.requested_at) == (3, True, "session", ASKED)
+    assert [row["distinct_id"] for batch in again.batches() for row in batch.to_pylist()] == ["other"]
+
+
+def test_a_table_that_nobody_told_of_is_erased_by_what_it_holds(tmp_path: Path) -> None:
+    lake = str(tmp_path)
+    who = [{"person": IDS[0], "seen": 1}], [{"person": "other", "seen": 2}]
+    table(lake, "made/tomorrow", "a", [{"nested": one, "n": n} for n, one in enumerate(who)])
+    table(lake, "by", IDS[1], [{"n": 1}])
+    (tmp_path / "notes.log").write_text(f"at {IDS[0]}: no\nat {IDS[0]}0: yes\n")
+    told = erase(lake, IDS)
+    assert (told.remaining, told.rows_removed) == (0, 3)
+    assert as_rows(tmp_path / "made/tomorrow/date=a/data.parquet") == [{"nested": who[1], "n": 1}]
+    assert (tmp_path / "notes.log").read_text() == f"at {IDS[0]}0: yes\n"
+    assert not list((tmp_path / "by").rglob("*.parquet"))
+
+
+def test_files_that_cannot_be_read_are_named_and_the_others_erased(lake: Path) -> None:
+    (lake / "broken").mkdir()
+    (lake / "broken/data.parquet").write_bytes(b"PAR1 no more")
+    (lake / "broken/copy.zip").write_bytes(b"PK\x03\x04\xff\xff")
+    (lake / "broken/cut.json.gz").write_bytes(gzip.compress(b"{}" * 100)[:-9])
+    day = lake / f"events/date={DAYS[12]}/events.parquet"
+    content = bytearray(day.read_bytes())
+    content[200:400] = bytes(200)
+    day.write_bytes(content)
+    told = erase(str(lake), IDS)
+    broken = {"broken/data.parquet", "broken/copy.zip", "broken/cut.json.gz", str(day.relative_to(lake))}
+    assert set(told.unread) == broken
+    assert told.remaining == 4
+    assert told.tables["events"].rows_removed == 18
+
+
+def test_a_rewritten_file_keeps_its_provenance_and_its_make(lake: Path, table: EventsTable) -> None:
+    before, old = table.day(DAYS[0]), pq.read_metadata(table.uri + f"/date={DAYS[0]}/events.parquet")
+    erase(str(lake), IDS)
+    after, new = table.day(DAYS[0]), pq.read_metadata(table.uri + f"/date={DAYS[0]}/events.parquet")
+    assert before
+    assert after
+    assert after.request == before.request
+    assert after.rows == before.rows - 4
+    assert new.schema.to_arrow_schema() == old.schema.to_arrow_schema()
+    columns = [(group.row_group(0).column(n)) for group in (old, new) for n in range(old.num_columns)]
+    make = [(c.compression, c.bloom_filter_length is not None, c.has_dictionary_page) for c in columns]
+    assert make[: old.num_columns] == make[old.num_columns :]
+
+
+def test_a_lake_on_s3_is_erased_even_if_a_file_is_replaced_meanwhile(
+    s3_lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_other_tables(s3_lake, IDS)
+    erasing = files.LakeFile._without
+    raced: list[str] = []
+
+    def racing(file: files.LakeFile, *arguments: Any) -> Any:
+        done = erasing(file, *arguments)
+        if file.name.startswith("cohort_members") and not raced:
+            raced.append(file.name)
+            rows = [{"cohort_id": 2, "distinct_id": one} for one in (IDS[3], "new")]
+            later = Provenance(requested_at=ASKED + timedelta(hours=1), project_id=1)
+            made = Table(s3_lake, "cohort_members", pa.Table.from_pylist(rows).schema)
+            made.write("2026-03-01", pa.Table.from_pylist(rows), later)
+        return done
+
+    monkeypatch.setattr(files.LakeFile, "_without", racing)
+    told = erase(s3_lake, IDS)
+    assert raced
+    assert (told.remaining, told.unread) == (0, ())
+    store = storage(s3_lake)
+    for name in store.names("", ""):
+        with store.open(name) as handle:
+            content = handle.read()
+        packed = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+        assert not [one for one in IDS if one.encode() in packed], name
+    with store.open("cohort_members/date=2026-03-01/data.parquet") as handle:
+        assert pq.read_table(handle).to_pylist() == [{"cohort_id": 2, "distinct_id": "new"}]
+
+
+@pytest.mark.parametrize("ids", [[], ["anna-4711", ""]])
+def test_nobody_and_everybody_are_no_person(tmp_path: Path, ids: list[str]) -> None:
+    with pytest.raises(ValueError, match="an empty id is everybody's"):
+        erase(str(tmp_path), ids)
