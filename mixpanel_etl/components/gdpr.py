@@ -85,7 +85,7 @@ class MixpanelGdpr(dg.Component, dg.Resolvable):
         return gdpr_definitions(self.gdpr(context.path))
 
     def alert(self, text: str) -> None:
-        """Called with each alert, once: override it to tell whom it concerns. The text names no person."""
+        """Called with each alert: override it to tell whom it concerns. The text names no person."""
         log_alert(text)
 
     def gdpr(self, folder: Path) -> Gdpr:

@@ -53,6 +53,7 @@ def test_cancel_revokes_in_mixpanel_and_says_when_it_is_too_late(open_desk: Desk
     code, said = run("gdpr", "cancel", "R-1")
     assert (code, said.strip()) == (0, "request R-1 is cancelled")
     assert open_desk.state("R-1") == "cancelled"
+    assert "cancelled" in run("gdpr", "status", "R-1")[1]
     open_desk.submit()
     open_desk.pass_days(0.5)
     code, said = run("gdpr", "cancel", "R-2")

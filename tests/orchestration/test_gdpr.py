@@ -382,6 +382,18 @@ def test_a_step_that_fails_is_not_started_again_every_minute(
     assert [run for run in daemon.runs if run[0] == "deliveries"] == [("deliveries", False)]
 
 
+def test_requests_far_apart_are_not_one_run_over_all_between(
+    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mixpanel_etl.orchestration.gdpr.sensors._FAR", 3)
+    partitions = [f"old-{n}" for n in range(5)]
+    daemon.instance.add_dynamic_partitions(gdpr.partitions.name or "", ["R-1", *partitions, "R-2", "R-3"])
+    drop(gdpr, *({"request_id": f"R-{n}", "kind": "deletion", "distinct_ids": f"user-{n}"} for n in (1, 2, 3)))
+    daemon.tick("intake")
+    assert daemon.tick("progress") == 2
+    assert daemon.instance.get_materialized_partitions(gdpr.key("requests")) == {"R-1", "R-2", "R-3"}
+
+
 def test_many_requests_are_one_run_a_step_and_only_what_is_done_is_recorded(
     mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon
 ) -> None:

@@ -23,6 +23,7 @@ STEP_TAG = "mixpanel_etl/gdpr_step"
 _TICK_SECONDS = 20.0  # of the 60 that Dagster gives a tick
 _POLL_DEADLINE = 10.0
 _INTERVAL = 60
+_FAR = 200  # requests between two that are due, which make it two runs
 _LONGEST_WAIT = timedelta(hours=6)  # after failures
 
 
@@ -121,20 +122,33 @@ def _alert(gdpr: Gdpr, ledger: Ledger) -> None:
 
 
 def _runs(gdpr: Gdpr, instance: dg.DagsterInstance, ledger: Ledger) -> Iterator[dg.RunRequest]:
-    """A run for each step that is due: over all requests from the first to the last one that need it."""
-    order = {key: number for number, key in enumerate(instance.get_dynamic_partitions(gdpr.partitions.name or ""))}
+    """A run for each step that is due, over all requests from the first to the last one that need it."""
+    keys = list(instance.get_dynamic_partitions(gdpr.partitions.name or ""))
     for step, ids in _due(gdpr, instance, ledger).items():
-        due = sorted(ids & order.keys(), key=order.__getitem__)
-        if due and not _must_wait(gdpr, instance, step):
+        due = [number for number, key in enumerate(keys) if key in ids]
+        if not due or _must_wait(gdpr, instance, step):
+            continue
+        for first, last in _ranges(due):
             yield dg.RunRequest(
                 asset_selection=[gdpr.key(step)],
                 asset_check_keys=[],  # Dagster would skip it with the output that no step has
                 tags={
-                    ASSET_PARTITION_RANGE_START_TAG: due[0],
-                    ASSET_PARTITION_RANGE_END_TAG: due[-1],
+                    ASSET_PARTITION_RANGE_START_TAG: keys[first],
+                    ASSET_PARTITION_RANGE_END_TAG: keys[last],
                     STEP_TAG: f"{gdpr.name}/{step}",
                 },
             )
+
+
+def _ranges(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """The first and last of numbers that are near each other: a range costs Dagster something for all within it."""
+    first = last = numbers[0]
+    for number in numbers[1:]:
+        if number - last > _FAR:
+            yield first, last
+            first = number
+        last = number
+    yield first, last
 
 
 def _due(gdpr: Gdpr, instance: dg.DagsterInstance, ledger: Ledger) -> dict[Step, set[str]]:

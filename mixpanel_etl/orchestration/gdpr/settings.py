@@ -53,7 +53,7 @@ class Gdpr:
         late_days: after which an open job is alerted.
         daily_at: cron expression (UTC) of the daily look at deadlines.
         lake: path or URI of the lake; by default the project's setting.
-        on_alert: called with each alert, once; the text names no person.
+        on_alert: called with each alert: once for a job, daily for a deadline; the text names no person.
         clock: the time, for tests to replace.
 
     Raises:
@@ -117,6 +117,7 @@ class Gdpr:
 
     @property
     def hold(self) -> timedelta:
+        """How long a deletion waits."""
         return timedelta(hours=self.hold_hours)
 
     def key(self, name: str) -> dg.AssetKey:
@@ -142,6 +143,7 @@ class Gdpr:
             yield mixpanel
 
     def now(self) -> datetime:
+        """The aware present."""
         return self.clock.now()
 
     def _check_places(self, lake: str) -> None:
