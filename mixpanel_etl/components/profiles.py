@@ -56,7 +56,7 @@ class MixpanelProfiles(dg.Component, dg.Resolvable):
         dg.Resolver(
             rendered,
             model_field_type=str | None,
-            description="Of a group key (in Mixpanel's project settings): its groups, not the users.",
+            description="Mixpanel's number of a group key: its groups, not the users.",
         ),
     ] = None
     columns: Annotated[
