@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixpanel_etl.components import MixpanelAnnotation as MixpanelAnnotation
     from mixpanel_etl.components import MixpanelCatalogue as MixpanelCatalogue
     from mixpanel_etl.components import MixpanelCohorts as MixpanelCohorts
     from mixpanel_etl.components import MixpanelExport as MixpanelExport
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mixpanel_etl.components import MixpanelWarehouseSync as MixpanelWarehouseSync
 
 _COMPONENTS = (
+    "MixpanelAnnotation",
     "MixpanelCatalogue",
     "MixpanelCohorts",
     "MixpanelExport",
@@ -27,6 +29,7 @@ _COMPONENTS = (
     "MixpanelWarehouseSync",
 )
 __all__ = [
+    "MixpanelAnnotation",
     "MixpanelCatalogue",
     "MixpanelCohorts",
     "MixpanelExport",

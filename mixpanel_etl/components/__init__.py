@@ -1,5 +1,6 @@
 """The package's Dagster Components: the way in for YAML."""
 
+from mixpanel_etl.components.annotation import MixpanelAnnotation as MixpanelAnnotation
 from mixpanel_etl.components.catalogue import MixpanelCatalogue as MixpanelCatalogue
 from mixpanel_etl.components.export import MixpanelExport as MixpanelExport
 from mixpanel_etl.components.gdpr import MixpanelGdpr as MixpanelGdpr

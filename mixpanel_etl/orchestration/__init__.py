@@ -3,6 +3,8 @@
 `export_definitions` is the way in for Python; the component `mixpanel_etl.MixpanelExport` is the one for YAML.
 """
 
+from mixpanel_etl.orchestration.annotations import JobAnnotation as JobAnnotation
+from mixpanel_etl.orchestration.annotations import annotation_definitions as annotation_definitions
 from mixpanel_etl.orchestration.definitions import export_definitions as export_definitions
 from mixpanel_etl.orchestration.export import Export as Export
 from mixpanel_etl.orchestration.lexicon import LexiconSync as LexiconSync

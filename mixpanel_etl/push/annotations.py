@@ -1,0 +1,40 @@
+"""Annotations on Mixpanel's charts, each written once. Specification 10; api-facts 8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from mixpanel_etl.client import Mixpanel
+
+
+def annotate(mixpanel: Mixpanel, moment: datetime, description: str, tags: Sequence[str] = ()) -> bool:
+    """Annotate a moment, unless an annotation says the same of the same second already.
+
+    So it can be called again after a failure that leaves open whether the annotation arrived.
+
+    Args:
+        mixpanel: the project.
+        moment: when (aware); shown in project time.
+        description: the text.
+        tags: names; one that there is not is made.
+
+    Returns:
+        Whether the annotation is new.
+
+    Raises:
+        MixpanelError: one of the kinds in `client.errors`.
+    """
+    local = moment.astimezone(mixpanel.settings.zone)
+    second, text = f"{local:%Y-%m-%d %H:%M:%S}", description.strip()
+    for present in mixpanel.annotations.list_annotations(local.date(), local.date()):
+        if present.date == second and (present.description or "").strip() == text:
+            return False
+    mixpanel.annotations.create_annotation(moment, text, list(_tag_ids(mixpanel, tags)))
+    return True
+
+
+def _tag_ids(mixpanel: Mixpanel, names: Sequence[str]) -> Iterator[int]:
+    present = {tag.name: tag.id for tag in mixpanel.annotations.list_tags()} if names else {}
+    for name in dict.fromkeys(names):
+        yield present[name] if name in present else mixpanel.annotations.create_tag(name).id
