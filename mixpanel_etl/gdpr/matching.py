@@ -16,13 +16,17 @@ from mixpanel_etl.lake.identity import names_a_person
 if TYPE_CHECKING:
     import polars as pl
 
-#: An id is looked for by its longest part that JSON writes in one way only, if it has so many characters.
+#: An id is looked for by its longest part of characters that no library escapes in JSON, if it has so many of them.
 _NEEDLE = 4
-_PLAIN = re.compile(r'[^"\\/\x00-\x1f\ufffd]+')
-_NAMES = r"(?i:distinct|device|user|identity|identified|anon)\w*\\*\x22\s*:\s*(?:\[[^\]]*?)?\\*\x22?"
-#: Backslashes, letters and digits that are written as escapes, which no library does: in JSON within JSON they may hide
-#: further escapes, so that such a text is always read closely.
-_NEEDLESS = r"\\u00(?i:5c|3[0-9]|[46][1-9a-f]|[57][0-9a])"
+_PLAIN = re.compile(r"[A-Za-z0-9 !#$%()*,\-.:;?@\[\]^_{|}~]+")
+#: Such characters, or backslashes, as escapes all the same: in JSON within JSON they may hide further ones, so that
+#: such a text is always read closely.
+_NEEDLESS = r"\\u00(?i:2[013-589ac-e]|3[0-9abf]|4[0-9a-f]|5[0-9a-f]|6[1-9a-f]|7[0-9a-e])"
+_NAMES = r"(?i:distinct|device|user|identity|identified|anon)\w*\\*\x22\s*:\s*"
+#: A value under a name that may be a person's; of a list all that follows, as its end is not worth finding.
+_NAMED = _NAMES + r"(?s:\[.*|[^,{}]*)"
+_BEFORE = r"(?s:\[.*?)?\\*\x22?"
+_WORD = r"[\pL\pN]+"
 #: Ids in one regular expression: those of several hundred would not fit.
 _AT_ONCE = 20
 _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
@@ -116,8 +120,12 @@ class Ids:
 
     def perhaps_in(self, text: str) -> bool:
         """Whether a text is worth a closer look; False is certain."""
-        patterns = self._everything if "\\u" in text else self._beside_needles
-        return any(needle in text for needle in self._needles) or any(re.search(one, text) for one in patterns)
+        return (
+            any(needle in text for needle in self._needles)
+            or any(re.search(one, text) for one in self._spelled)
+            or bool(self._words and not self._words.isdisjoint(re.findall(r"[^\W_]+", text)))
+            or ("\\u00" in text and bool(re.search(_NEEDLESS, text)))
+        )
 
     def as_word_in(self, text: str) -> bool:
         """Whether one of the ids stands in a text between characters that are no part of an id."""
@@ -128,40 +136,44 @@ class Ids:
 
     def _candidates(self, text: pl.Series) -> list[tuple[int, str]]:
         """Rows that may hold an id within a JSON text: few, so that they can be read closely."""
-        found = _matching(text, [*self._needle_patterns, *self._beside_needles])
-        escaped = (text.str.contains("\\u", literal=True).fill_null(False) & ~found).arg_true()
+        import polars as pl
+
+        found = _matching(text, self._spelled)
+        if len(self._needles) > _AT_ONCE:
+            found |= text.str.contains_any(self._needles).fill_null(False)
+        elif self._needles:  # alternatives in one regular expression are found several times faster
+            found |= _matching(text, ["|".join("".join(map(_plainly, needle)) for needle in self._needles)])
+        escaped = (text.str.contains("\\u00", literal=True).fill_null(False) & ~found).arg_true()
         if len(escaped):
-            found = found.scatter(escaped.filter(_matching(text.gather(escaped), self._everything)), True)
+            found = found.scatter(escaped.filter(_matching(text.gather(escaped), [_NEEDLESS])), True)
+        if self._words:
+            rows = pl.DataFrame({"row": pl.arange(len(text), eager=True), "text": text}).filter(~found)
+            named = rows.with_columns(pl.col("text").str.extract_all(_NAMED)).explode("text").drop_nulls()
+            words = named.with_columns(pl.col("text").str.extract_all(_WORD)).explode("text")
+            found = found.scatter(words.filter(pl.col("text").is_in(list(self._words)))["row"].unique(), True)
         numbers = found.arg_true()
         return list(zip(numbers.to_list(), text.gather(numbers).to_list(), strict=True))
 
     @cached_property
     def _needles(self) -> list[str]:
         found = {needle for text in self._telling if len(needle := _needle(text)) >= _NEEDLE}
+        if len(found) > _AT_ONCE:
+            return sorted(found)
         return sorted(one for one in found if not any(other in one for other in found - {one}))
 
     @cached_property
-    def _needle_patterns(self) -> list[str]:
-        # Alternatives in one regular expression are found several times faster than by `contains_any`.
-        return _alternatives(["".join(map(_plainly, needle)) for needle in self._needles])
+    def _words(self) -> frozenset[str]:
+        """Ids that look like other values: they are looked for behind names of persons only."""
+        return frozenset(text for text in self.all - self._telling if text.isascii())
 
     @cached_property
-    def _beside_needles(self) -> list[str]:
-        """Regular expressions for the ids that no needle finds."""
-        return self._patterns(text for text in self.all if text not in self._telling or len(_needle(text)) < _NEEDLE)
-
-    @cached_property
-    def _everything(self) -> list[str]:
-        """Regular expressions for all ids, in JSON that escapes more than it must."""
-        return [*self._patterns(self.all), _NEEDLESS]
-
-    def _patterns(self, ids: Iterable[str]) -> list[str]:
-        found = [_spellings(text) if text in self._telling else _NAMES + _spellings(text) for text in sorted(ids)]
-        return _alternatives(found)
-
-
-def _alternatives(patterns: list[str]) -> list[str]:
-    return ["|".join(patterns[n : n + _AT_ONCE]) for n in range(0, len(patterns), _AT_ONCE)]
+    def _spelled(self) -> list[str]:
+        """Regular expressions for the ids that are found in no other way, however they are escaped."""
+        rest = sorted(
+            text for text in self.all - self._words if text not in self._telling or len(_needle(text)) < _NEEDLE
+        )
+        found = [_spellings(text) if text in self._telling else _NAMES + _BEFORE + _spellings(text) for text in rest]
+        return ["|".join(found[n : n + _AT_ONCE]) for n in range(0, len(found), _AT_ONCE)]
 
 
 def _matching(text: pl.Series, patterns: list[str]) -> pl.Series:

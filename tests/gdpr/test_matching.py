@@ -102,7 +102,9 @@ def as_table(column: str, *texts: str) -> pa.Table:
 def test_a_row_is_theirs_or_mentions_them_by_the_rule_alone(document: dict[str, Any], choice: random.Random) -> None:
     text = spelled(document, choice)
     hits = list(found(document))
-    rows = Ids(PERSON).in_table(as_table("properties", text, '{"page": "/anna"}'))
+    table = as_table("properties", text, '{"page": "/anna"}')
+    rows = Ids(PERSON).in_table(table)
+    assert Ids([*PERSON, *(f"nobody-{n}" for n in range(100))]).in_table(table) == rows, "among many the same"
     theirs = any(name in ID_PROPERTY_NAMES and depth == 1 for name, depth in hits)
     assert rows.theirs == ({0} if theirs else set())
     assert rows.mentions == ({0} if hits and not theirs else set())
