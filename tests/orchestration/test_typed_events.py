@@ -20,7 +20,7 @@ from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.lake import EventsTable, Table, connect
 from mixpanel_etl.pull import EventFilter, pull_events
 from mixpanel_etl.pull.typed import typed_schema
-from mixpanel_etl.sandbox import Sandbox
+from mixpanel_etl.sandbox import Fault, Sandbox
 from mixpanel_etl.settings import Settings
 
 DAYS = [date(2026, 1, 1) + timedelta(days=n) for n in range(3)]
@@ -131,6 +131,33 @@ def test_the_check_tells_what_lexicon_and_data_disagree_about(mixpanel: Sandbox,
     assert ok.passed
     # One request for the schemas, one for the check, whatever the number of events.
     assert sum(request.method == "GET" and "schemas" in request.path for request in mixpanel.requests) == 2
+
+
+def test_the_check_alone_looks_at_the_days_of_the_lake(mixpanel: Sandbox, instance: dg.DagsterInstance) -> None:
+    describe("buy", {"amount": "number"})
+    found = definitions(events=["buy"])
+    for day in DAYS[:2]:
+        send(mixpanel, day, ("buy", {"amount": "4"}))
+        assert run(found, instance, day).success
+    job = dg.define_asset_job("look", selection=dg.AssetSelection.all_asset_checks())
+    merged = dg.Definitions.merge(found, dg.Definitions(jobs=[job]))
+    alone = merged.resolve_job_def("look").execute_in_process(instance=instance)
+    (evaluation,) = alone.get_asset_check_evaluations()
+    assert (evaluation.metadata["days"].value, evaluation.metadata["events"].value) == (2, 2)
+    assert evaluation.metadata["of_other_types"].value == ["amount"]
+
+
+def test_without_an_answer_from_mixpanel_the_check_warns_and_says_why(
+    mixpanel: Sandbox, instance: dg.DagsterInstance
+) -> None:
+    send(mixpanel, DAYS[0], ("buy", {"amount": 4}))
+    mixpanel.add_fault(Fault("*/schemas", "payment_required"))
+    result = run(definitions(events=["buy"], types_from="data"), instance, DAYS[0])
+    assert result.success
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert not evaluation.passed
+    assert "the Lexicon could not be asked" in str(evaluation.description)
+    assert "check_drift: false" in str(evaluation.description)
 
 
 def test_a_range_is_one_run_and_each_day_is_recorded(mixpanel: Sandbox, instance: dg.DagsterInstance) -> None:
