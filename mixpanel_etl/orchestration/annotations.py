@@ -240,6 +240,10 @@ def _backfill(instance: dg.DagsterInstance, backfill_id: str, job: str) -> _Ende
     if backfill is None or ending is None:
         return None
     runs = instance.get_run_records(dg.RunsFilter(tags={BACKFILL_ID_TAG: backfill_id}))
+    if not all(record.dagster_run.is_finished for record in runs):
+        return None  # `dagster job backfill` calls it completed when all runs are submitted,
+    if backfill.status == BulkActionStatus.COMPLETED and any(not record.dagster_run.is_success for record in runs):
+        ending = "failure"  # and never says how they ended
     ends = [record.end_time for record in runs if record.end_time]
     end = max(ends, default=backfill.backfill_end_timestamp or backfill.backfill_timestamp)
     partitions = _partitions([record.dagster_run.tags for record in runs])

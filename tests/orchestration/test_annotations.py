@@ -165,10 +165,30 @@ def test_a_backfill_is_one_annotation_at_its_end(mixpanel: Sandbox, instance: dg
     run(instance, {BACKFILL_ID_TAG: "abc", "dagster/partition": "2026-01-02"})
     daemon.tick()
     assert annotations() == []
+    last = instance.create_run_for_job(
+        release, status=dg.DagsterRunStatus.STARTED, tags={BACKFILL_ID_TAG: "abc", "dagster/partition": "2026-01-03"}
+    )
     instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))  # type: ignore[no-untyped-call]
     daemon.tick()
+    assert annotations() == []
+    instance.report_run_canceled(last)
     daemon.tick()
-    assert [found.description for found in annotations()] == ["release: success 2026-01-01 to 2026-01-02"]
+    daemon.tick()
+    assert [found.description for found in annotations()] == ["release: success 2026-01-01 to 2026-01-03"]
+
+
+def test_a_backfill_of_the_command_line_with_a_run_that_failed_is_a_failure(
+    mixpanel: Sandbox, instance: dg.DagsterInstance
+) -> None:
+    instance.add_backfill(
+        PartitionBackfill("abc", BulkActionStatus.COMPLETED, from_failure=False, tags={}, backfill_timestamp=1.0)
+    )
+    daemon = Daemon(instance, endings=["success", "failure"])
+    daemon.tick()
+    run(instance, {BACKFILL_ID_TAG: "abc"})
+    run(instance, {BACKFILL_ID_TAG: "abc", "fails": "yes"})
+    daemon.tick()
+    assert [found.description for found in annotations()] == ["release: failure"]
 
 
 @pytest.mark.parametrize(
