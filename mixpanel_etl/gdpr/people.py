@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mixpanel_etl.client.events import NOBODY
 from mixpanel_etl.gdpr.files import LakeFile, lake_files
 from mixpanel_etl.gdpr.matching import Ids, as_text
 from mixpanel_etl.gdpr.tokens import tokens
@@ -20,13 +21,6 @@ from mixpanel_etl.lake.storage import storage
 
 #: Mixpanel joins at most so many ids (api-facts 5). What leads to more belongs to nobody in particular.
 MOST_IDS = 500
-#: Ids that Mixpanel refuses (api-facts 4.1): whoever sends them has not said who it is.
-NOBODY = frozenset(
-    (
-        *("", "00000000-0000-0000-0000-000000000000", "anon", "anonymous", "nil", "none", "null", "n/a", "na"),
-        *("undefined", "unknown", "<nil>", "0", "-1", "true", "false", "[]", "{}"),
-    )
-)
 _DEVICE = "$device:"
 _DEVICE_NAMES = ("device_id", "$device_id", "$device_ids")
 _WORKERS = min(2, os.cpu_count() or 1)
@@ -113,7 +107,7 @@ class _Known:
 
     def worth_following(self, ids: Iterable[str]) -> set[str]:
         """Those that were not asked for yet, a device under both of its names."""
-        new = {one.removeprefix(_DEVICE) for one in ids} - NOBODY - self.asked
+        new = set(_somebody(one.removeprefix(_DEVICE) for one in ids)) - self.asked
         return new | {_DEVICE + one for one in new}
 
     def person(self, seed: str) -> tuple[set[str], dict[str, int]]:
@@ -230,4 +224,9 @@ def _link(named: list[tuple[str, str]]) -> _Link:
     devices = {value for place, value in named if place.rpartition(".")[2] in _DEVICE_NAMES}
     ids = {value for _, value in named} - devices
     devices |= {one.removeprefix(_DEVICE) for one in ids if one.startswith(_DEVICE)}
-    return _Link(frozenset(ids - devices - NOBODY), frozenset(devices - NOBODY))
+    return _Link(_somebody(ids - devices), _somebody(devices))
+
+
+def _somebody(ids: Iterable[str]) -> frozenset[str]:
+    """Without those that Mixpanel refuses (api-facts 4.1): whoever sends them has not said who it is."""
+    return frozenset(one for one in ids if one and one.lower() not in NOBODY)

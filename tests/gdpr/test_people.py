@@ -106,7 +106,7 @@ def test_a_device_that_two_people_used_joins_neither_to_the_other(tmp_path: Any)
     assert found(lake, "tablet") == {"tablet"}
 
 
-@pytest.mark.parametrize("nobody", ["", "undefined", "0", "00000000-0000-0000-0000-000000000000", "null"])
+@pytest.mark.parametrize("nobody", ["", "undefined", "NULL", "0", "00000000-0000-0000-0000-000000000000"])
 def test_an_id_that_means_nobody_leads_to_nobody(tmp_path: Any, nobody: str) -> None:
     lake = str(tmp_path)
     table(lake, "events", "2026-03-01", [row("u1", user=nobody), row("u2", user=nobody), row("u1", "d1", "u1")])
