@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pyrate_limiter import Rate as BucketRate
 from pyrate_limiter import RateItem
@@ -28,6 +29,8 @@ from mixpanel_etl.settings import Settings
 
 POLL = (0.05, 1.0)  # seconds between looks for a free place, growing
 CONTENTION = (0.01, 0.05)  # seconds until the next try when another process counted in between
+#: How long units counted ahead can be used. Less than our windows are longer than Mixpanel's.
+AHEAD_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,9 @@ class Budgets:
         self._store: Store | None = None
         self._lock = threading.Lock()
         self._spent: Counter[str] = Counter()
+        self._counting = threading.Lock()
+        #: By budget and unit: what is left of what was counted ahead, and until when (monotonic) it can be used.
+        self._ahead: dict[tuple[str, str], tuple[int, float]] = {}
 
     def acquire(self, request: Request, deadline_at: float) -> Release:
         """Wait until a request may be sent. Call what is returned when its response has been read.
@@ -88,7 +94,7 @@ class Budgets:
         """What is used and left of a budget now."""
         limits = BUDGETS[name]
         with self._reaching_the_store(name):
-            demand = self._demand(name, limits.rates[0].unit, 1)
+            demand = self._demand(_Cost(name, limits.rates[0].unit, 1))
             longest = max(demand.rates, key=lambda rate: rate.seconds)
             used = min(demand.bucket.count(), longest.limit)
             wait, _ = demand.wait()
@@ -137,17 +143,34 @@ class Budgets:
 
     def _count(self, request: Request, deadline_at: float) -> None:
         """Count the request in every bucket at once, when all have room."""
+        costs = list(_costs(request))
         while True:
-            # Anew each time: a bucket may have been replaced while we slept (a deleted or damaged file).
-            demands = list(self._demands(request))
-            wait, full = max((demand.wait() for demand in demands), key=lambda found: found[0], default=(0.0, None))
+            with self._counting:  # threads of one process would only wait for each other at the store
+                # Anew each time: a bucket may have been replaced while we slept (a deleted or damaged file).
+                demands = [self._demand(cost, request.operation.endpoint) for cost in costs if not self._covered(cost)]
+                wait, full = max((demand.wait() for demand in demands), key=lambda found: found[0], default=(0.0, None))
+                if full is None and all(demand.put() for demand in demands):
+                    self._use(costs, demands)
+                    return
             if full is not None:
                 self._wait_for(full, wait, request, deadline_at)
-            elif all(demand.put() for demand in demands):
-                return
             else:
                 # Another process was faster. What was counted already stays counted: too careful, but never too late.
                 self._waiter.clock.sleep(random.uniform(*CONTENTION))  # noqa: S311
+
+    def _covered(self, cost: _Cost) -> bool:
+        """Whether enough was counted ahead."""
+        left, until = self._ahead.get(cost[:2], (0, 0.0))
+        return left >= cost.weight and self._waiter.clock.monotonic() < until
+
+    def _use(self, costs: list[_Cost], demands: list[_Demand]) -> None:
+        """Keep what was counted beyond the request for the next ones."""
+        until = self._waiter.clock.monotonic() + AHEAD_SECONDS
+        for demand in demands:
+            self._ahead[demand.name, demand.rates[0].unit] = (demand.weight, until)
+        for cost in costs:
+            left, until = self._ahead[cost[:2]]
+            self._ahead[cost[:2]] = (left - cost.weight, until)
 
     def _wait_for(self, full: _Full, seconds: float, request: Request, deadline_at: float) -> None:
         clock = self._waiter.clock
@@ -161,14 +184,8 @@ class Budgets:
             raise error
         self._waiter.wait(seconds, reason)
 
-    def _demands(self, request: Request) -> Iterator[_Demand]:
-        for name in request.operation.budgets:
-            for unit in dict.fromkeys(rate.unit for rate in BUDGETS[name].rates):
-                weight = 1 if unit == "requests" else request.cost.get(unit, 0)
-                if weight:
-                    yield self._demand(name, unit, weight, endpoint=request.operation.endpoint)
-
-    def _demand(self, name: str, unit: str, weight: int, *, endpoint: str = "") -> _Demand:
+    def _demand(self, cost: _Cost, endpoint: str = "") -> _Demand:
+        name, unit, weight = cost
         limits = BUDGETS[name]
         rates = sorted((rate for rate in limits.rates if rate.unit == unit), key=lambda rate: rate.seconds)
         for rate in rates:
@@ -181,7 +198,7 @@ class Budgets:
         bucket = self._opened().bucket(
             self.key(name, limits, unit), [BucketRate(rate.limit, rate.interval_ms) for rate in rates]
         )
-        return _Demand(name, self._whose(limits), rates, bucket, weight)
+        return _Demand(name, self._whose(limits), rates, bucket, max(weight, rates[0].ahead))
 
     def _whose(self, limits: Limits) -> str:
         if limits.scope == "organization":
@@ -204,6 +221,22 @@ class Budgets:
             yield
         except failures as error:
             raise _unavailable(error, endpoint) from error
+
+
+class _Cost(NamedTuple):
+    """What a request takes from one bucket."""
+
+    budget: str
+    unit: str
+    weight: int
+
+
+def _costs(request: Request) -> Iterator[_Cost]:
+    for name in request.operation.budgets:
+        for unit in dict.fromkeys(rate.unit for rate in BUDGETS[name].rates):
+            weight = 1 if unit == "requests" else request.cost.get(unit, 0)
+            if weight:
+                yield _Cost(name, unit, weight)
 
 
 @dataclass(frozen=True)

@@ -159,12 +159,17 @@ def _check_properties(properties: Mapping[str, Any]) -> None:
         raise _Fault(f"properties have {min(taken)!r}, which is a field of its own")
     for name, value in properties.items():
         if isinstance(value, dict | list | tuple):
-            _check_nested(name, value)
+            check_nested(name, value)
         elif isinstance(value, float) and not math.isfinite(value):
             raise _Fault(f"properties[{name!r}] is {value}, which JSON does not have")
 
 
-def _check_nested(name: str, value: Any) -> None:
+def check_nested(name: str, value: Any) -> None:
+    """Whether Mixpanel takes a list or an object as a property's value.
+
+    Raises:
+        ValueError: says why not.
+    """
     for part, level in _parts(value, 0):
         if isinstance(part, dict | list | tuple) and len(part) > MOST_MEMBERS:
             kind = "keys" if isinstance(part, dict) else "elements"

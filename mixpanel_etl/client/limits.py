@@ -11,11 +11,19 @@ Scope = Literal["project", "organization"]
 
 @dataclass(frozen=True)
 class Rate:
-    """At most `limit` units in any `seconds` in a row. Units are requests, unless named otherwise."""
+    """At most `limit` units in any `seconds` in a row. Units are requests, unless named otherwise.
+
+    Args:
+        limit: the most.
+        seconds: length of the window.
+        unit: what is counted.
+        ahead: units that a process counts at once, and then uses without looking at the shared state again.
+    """
 
     limit: int
     seconds: int
     unit: str = "requests"
+    ahead: int = 1
 
     @property
     def interval_ms(self) -> int:
@@ -63,7 +71,7 @@ BUDGETS: dict[str, Limits] = {
     "ingestion": Limits(
         "project",
         # 2 GB of uncompressed JSON a minute, or about 30,000 events a second, which Mixpanel measures by the minute.
-        (Rate(2000, 60, "megabytes"), Rate(1800, 60, "thousand events")),
+        (Rate(2000, 60, "megabytes", ahead=20), Rate(1800, 60, "thousand events", ahead=18)),
         concurrent=20,
     ),
     "lexicon": Limits("organization", (Rate(5, 60), Rate(4000, 60, "items"))),

@@ -36,7 +36,8 @@ DESCRIPTIONS = {
     "batch": "Number of the request within the push, from 1; 0 when it was refused before.",
     "refused_at": "When (UTC).",
 }
-_PART, _LATEST = "part", "latest"
+_PART = "part"
+LATEST = "latest"  # part of pushes without partitions
 _HELD = 1_000
 
 
@@ -60,7 +61,7 @@ class DeadLetter:
 
 
 def dead_letters(lake: str, push: str) -> Table:
-    """The table of a push: `imports/<push>/part=latest/data.parquet`."""
+    """The table of a push: `imports/<push>/part=<partition>/data.parquet`."""
     return Table(lake, f"imports/{push}", SCHEMA, column=_PART)
 
 
@@ -90,12 +91,12 @@ class DeadLetters:
             if len(self._held) == _HELD:
                 self._spill()
 
-    def publish(self, table: Table, provenance: Provenance) -> Partition:
-        """Make them the table's rows, instead of those of the last push."""
+    def publish(self, table: Table, provenance: Provenance, part: str = LATEST) -> Partition:
+        """Make them the rows of a part of the table, instead of those of the last push."""
         self._spill()
         self._writer.close()
         self._file.seek(0)
-        return table.write(_LATEST, pa.ipc.open_stream(self._file), provenance)
+        return table.write(part, pa.ipc.open_stream(self._file), provenance)
 
     def _spill(self) -> None:
         self._writer.write_batch(pa.RecordBatch.from_pylist(self._held, SCHEMA))
@@ -106,5 +107,5 @@ def unconfirmed_letters(table: Table) -> Iterator[DeadLetter]:
     """Those of the last push of which nobody knows whether they arrived."""
     import polars as pl
 
-    for known in table.scan([_LATEST]).filter(pl.col("unconfirmed")).drop(_PART).collect().iter_rows(named=True):
+    for known in table.scan([LATEST]).filter(pl.col("unconfirmed")).drop(_PART).collect().iter_rows(named=True):
         yield DeadLetter(**{**known, "row": msgspec.json.decode(known["row"])})

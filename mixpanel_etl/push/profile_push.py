@@ -19,16 +19,9 @@ from mixpanel_etl.client.profile_updates import encoded
 from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.push.changes import SNAPSHOT, Changes, Previous, compared
 from mixpanel_etl.push.dead_letters import DeadLetter, DeadLetters, dead_letters, unconfirmed_letters
+from mixpanel_etl.push.delivery import IN_FLIGHT, Delivery, deliver_all
 from mixpanel_etl.push.errors import PushError
-from mixpanel_etl.push.profile_sender import (
-    IN_FLIGHT,
-    Batch,
-    Delivery,
-    Item,
-    ProfileSender,
-    batches,
-    refused,
-)
+from mixpanel_etl.push.profile_sender import Batch, Item, ProfileSender, batches, refused
 from mixpanel_etl.push.profiles import ProfileMapping, Update
 
 _LATEST = "latest"
@@ -212,7 +205,7 @@ class _Run:
         if relative:
             found = (self._noted(batch) for batch in found)
         error: MixpanelError | None = None
-        for delivery in sender.deliver_all(found, self._push.in_flight):
+        for delivery in deliver_all(found, sender.deliver, self._push.in_flight):
             if delivery.error:
                 error = error or delivery.error
                 self._open.discard(delivery.batch.number)
@@ -224,7 +217,7 @@ class _Run:
         if error:
             raise error
 
-    def _arrived(self, changes: Changes, letters: DeadLetters, delivery: Delivery, *, relative: bool) -> None:
+    def _arrived(self, changes: Changes, letters: DeadLetters, delivery: Delivery[Batch], *, relative: bool) -> None:
         again = {letter.id for letter in delivery.letters if not letter.unconfirmed}
         arrived = [item for item in delivery.batch.items if item.id not in again]
         changes.pushed(item.id for item in arrived)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +26,6 @@ from mixpanel_etl.client.profile_updates import MOST_UPDATES, encoded
 from mixpanel_etl.push.dead_letters import DeadLetter
 from mixpanel_etl.push.profiles import Update
 
-IN_FLIGHT = 10
 _TRIES, _LONGEST = 8, 60.0  # of a batch that may not be sent twice, after a 429, which says that nothing was done
 
 
@@ -45,20 +42,6 @@ class Item:
 class Batch:
     number: int
     items: list[Item]
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """What became of a batch.
-
-    Attributes:
-        letters: of the rows that did not arrive, or may not have.
-        error: why none of it counts as arrived: the push cannot go on.
-    """
-
-    batch: Batch
-    letters: list[DeadLetter]
-    error: MixpanelError | None = None
 
 
 def batches(items: Iterable[Item]) -> Iterator[Batch]:
@@ -89,22 +72,6 @@ class ProfileSender:
         self._send: Callable[[Any], None] = mixpanel.ingestion.groups if groups else mixpanel.ingestion.engage
         self._relative = relative
         self._clock = clock
-
-    def deliver_all(self, found: Iterable[Batch], in_flight: int = IN_FLIGHT) -> Iterator[Delivery]:
-        """Send batches, several at a time, in their order. After the first error none is begun any more."""
-        pending: deque[tuple[Batch, Future[list[DeadLetter]]]] = deque()
-        failed = False
-        with ThreadPoolExecutor(in_flight) as pool:
-            for batch in found:
-                pending.append((batch, pool.submit(self.deliver, batch)))
-                if len(pending) >= in_flight:
-                    delivery = _delivery(*pending.popleft())
-                    failed = delivery.error is not None
-                    yield delivery
-                if failed:
-                    break
-            while pending:
-                yield _delivery(*pending.popleft())
 
     def deliver(self, batch: Batch) -> list[DeadLetter]:
         """Send a batch: the letters of the rows that did not arrive, or may not have.
@@ -155,13 +122,6 @@ class ProfileSender:
                     raise
                 self._clock.sleep(error.retry_after or min(2.0**attempt, _LONGEST))
         return None
-
-
-def _delivery(batch: Batch, future: Future[list[DeadLetter]]) -> Delivery:
-    try:
-        return Delivery(batch, future.result())
-    except MixpanelError as error:
-        return Delivery(batch, [], error)
 
 
 def refused(item: Item) -> str | None:

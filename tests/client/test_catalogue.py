@@ -32,6 +32,7 @@ OTHERS = {
         "spent",
         "feature_flags.evaluate_locally",
         "gdpr.download",
+        "ingestion.import_lines",
         "pipelines.status_summary",
         "query.jql_items",
     ),
