@@ -72,8 +72,8 @@ def _made(events: int) -> Path:
 
 def _push(table: Path, server: str) -> int:
     from mixpanel_etl.client import Mixpanel
-    from mixpanel_etl.push.event_push import EventPush, push_events
     from mixpanel_etl.push.events import EventMapping
+    from mixpanel_etl.push.rows import RowPush, push_rows
     from mixpanel_etl.settings import Settings
     from mixpanel_etl.warehouse import Warehouse
 
@@ -86,8 +86,11 @@ def _push(table: Path, server: str) -> int:
             "MIXPANEL_BASE_URL": server,
             "MIXPANEL_BUDGET_URL": f"{folder}/budget.sqlite",
         }
-        with Mixpanel(Settings.load()) as mixpanel, Warehouse(f"duckdb:///{table}?memory_limit=64MB&threads=1").query("FROM orders") as rows:
-            pushed = push_events(mixpanel, rows, EventPush("orders", mapping, folder), "latest")
+        with (
+            Mixpanel(Settings.load()) as mixpanel,
+            Warehouse(f"duckdb:///{table}?memory_limit=64MB&threads=1").query("FROM orders") as rows,
+        ):
+            pushed = push_rows(mixpanel, rows, RowPush("orders", mapping, folder), "latest")
     if pushed.refused or pushed.sent != pushed.rows:
         raise SystemExit(f"not all arrived: {pushed}")
     return pushed.sent
