@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mixpanel_etl.components import MixpanelGdpr as MixpanelGdpr
     from mixpanel_etl.components import MixpanelLexicon as MixpanelLexicon
     from mixpanel_etl.components import MixpanelProfiles as MixpanelProfiles
+    from mixpanel_etl.components import MixpanelPush as MixpanelPush
     from mixpanel_etl.components import MixpanelReports as MixpanelReports
     from mixpanel_etl.components import MixpanelTypedEvents as MixpanelTypedEvents
     from mixpanel_etl.components import MixpanelWarehouseSync as MixpanelWarehouseSync
@@ -24,6 +25,7 @@ _COMPONENTS = (
     "MixpanelGdpr",
     "MixpanelLexicon",
     "MixpanelProfiles",
+    "MixpanelPush",
     "MixpanelReports",
     "MixpanelTypedEvents",
     "MixpanelWarehouseSync",
@@ -36,6 +38,7 @@ __all__ = [
     "MixpanelGdpr",
     "MixpanelLexicon",
     "MixpanelProfiles",
+    "MixpanelPush",
     "MixpanelReports",
     "MixpanelTypedEvents",
     "MixpanelWarehouseSync",

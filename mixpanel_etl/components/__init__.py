@@ -7,6 +7,7 @@ from mixpanel_etl.components.gdpr import MixpanelGdpr as MixpanelGdpr
 from mixpanel_etl.components.lexicon import MixpanelLexicon as MixpanelLexicon
 from mixpanel_etl.components.profiles import MixpanelCohorts as MixpanelCohorts
 from mixpanel_etl.components.profiles import MixpanelProfiles as MixpanelProfiles
+from mixpanel_etl.components.push import MixpanelPush as MixpanelPush
 from mixpanel_etl.components.reports import MixpanelReports as MixpanelReports
 from mixpanel_etl.components.typed_events import MixpanelTypedEvents as MixpanelTypedEvents
 from mixpanel_etl.components.warehouse_sync import MixpanelWarehouseSync as MixpanelWarehouseSync

@@ -8,6 +8,7 @@ from typing import Annotated
 import dagster as dg
 
 from mixpanel_etl.lake import ColumnType, ConfigurationError
+from mixpanel_etl.lake.sql import sql_folder
 
 EnvPrefix = Annotated[
     str,
@@ -61,7 +62,8 @@ def read_sql(name: str, folder: Path) -> str:
     Raises:
         ConfigurationError: it is nowhere there.
     """
-    for place in (folder, *folder.resolve().parents):
+    # Last where the package keeps its own: in a clone that is one of the folders above.
+    for place in (folder, *folder.resolve().parents, sql_folder().parent):
         if (place / name).is_file():
             return (place / name).read_text()
     raise ConfigurationError(f"{name}: there is no such file in {folder} or in a folder above it")

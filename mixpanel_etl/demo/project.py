@@ -14,6 +14,7 @@ from rich.console import Console
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.demo.furnish import furnish, shop_project
+from mixpanel_etl.demo.warehouse import shop_warehouse
 from mixpanel_etl.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def demo_project(root: Path) -> Iterator[tuple[Sandbox, date, date]]:
     with Console().status(f"generating {_EVENTS:,} events, {first} to {last}"):
         sandbox = Sandbox([shop_project()]).start()
         sandbox.generate(_EVENTS, first, last)
+    shop_warehouse(root / "shop.duckdb", last)
     # What people would have saved in Mixpanel's UI: the reports of `demo/defs/reports` ask for them.
     sandbox.save(Funnel(7509, "Purchases", ["page view", "add to cart", "checkout"], length=7))
     sandbox.save(Insight(42, "Sales", ["checkout"], on='properties["currency"]', last_days=90))
@@ -49,6 +51,7 @@ def demo_project(root: Path) -> Iterator[tuple[Sandbox, date, date]]:
         "MIXPANEL_LAKE": str(root / "lake"),
         "MIXPANEL_START_DATE": str(first),
         "MIXPANEL_BUDGET_URL": str(root / "budget.sqlite"),
+        "MIXPANEL_WAREHOUSE_URL": f"duckdb:///{root / 'shop.duckdb'}",
         "DAGSTER_HOME": str(home),
     }
     os.chdir(root)  # a `.env` beside the user's own project is not the demo's

@@ -12,6 +12,7 @@ from mixpanel_etl.client import MixpanelError
 from mixpanel_etl.gdpr.errors import GdprError
 from mixpanel_etl.lake import LakeError
 from mixpanel_etl.lexicon import LexiconError
+from mixpanel_etl.push.errors import PushError
 from mixpanel_etl.settings import SettingsError
 from mixpanel_etl.warehouse import WarehouseError
 
@@ -23,7 +24,7 @@ def told_plainly() -> Iterator[None]:
     """Turns our own errors into a `dg.Failure` that shows their advice and is not tried again without a change."""
     try:
         yield
-    except (MixpanelError, GdprError, LakeError, LexiconError, SettingsError, WarehouseError) as error:
+    except (MixpanelError, GdprError, LakeError, LexiconError, SettingsError, WarehouseError, PushError) as error:
         raise dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error
 
 

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class PushError(Exception):
     """The push as a whole cannot go on: its mapping does not fit the query, or it would take away too much.
 
     The text names what is wrong, and what to do.
     """
+
+
+def check_columns(named: Iterable[str], there: Iterable[str]) -> None:
+    """Check that a query has the columns that a mapping names.
+
+    Raises:
+        PushError: names the first one that is not there.
+    """
+    known = list(there)
+    missing = sorted(set(named) - set(known))
+    if missing:
+        raise PushError(f"the query has no column {missing[0]!r}; it has {', '.join(known)}")

@@ -23,7 +23,7 @@ from mixpanel_etl.client.events import (
     RESERVED,
     check_nested,
 )
-from mixpanel_etl.push.errors import PushError
+from mixpanel_etl.push.errors import PushError, check_columns
 
 if TYPE_CHECKING:
     import polars as pl
@@ -101,10 +101,7 @@ class EventMapping:
         Raises:
             PushError: a column is not there, or of a type that cannot be sent; names it.
         """
-        named = [self.time, *self.key, *filter(None, (self.event_column, *self.ids.values(), self.ip))]
-        missing = sorted({*named, *(self.properties or {})} - set(schema.names))
-        if missing:
-            raise PushError(f"the query has no column {missing[0]!r}; it has {', '.join(schema.names)}")
+        check_columns(self.columns, schema.names)
         _check_time(self, schema.field(self.time).type)
         for column in {*self.ids.values(), *([self.event_column] if self.event_column else [])}:
             kind = schema.field(column).type
@@ -113,15 +110,24 @@ class EventMapping:
         if self.properties is not None:
             properties = dict(self.properties)
         else:
-            # A key is also a property, as a rule: `order_id`. What else is named has its own place in the event.
-            placed = {self.time, *filter(None, (self.event_column, *self.ids.values(), self.ip))}
-            properties = {name: name for name in schema.names if name not in placed}
+            # A key is also a property, as a rule: `order_id`.
+            properties = {name: name for name in schema.names if name not in self._placed}
             reserved = sorted(RESERVED & properties.keys())
             if reserved:
                 raise PushError(f"column {reserved[0]!r} would be a field of its own: map it, or name it otherwise")
         for column in properties:
             _check_type(column, schema.field(column).type)
         return ResolvedEvents(self, properties, schema)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are named."""
+        return sorted({*self._placed, *self.key, *(self.properties or {})})
+
+    @property
+    def _placed(self) -> set[str]:
+        """Those that have a place of their own in the event."""
+        return {self.time, *filter(None, (self.event_column, *self.ids.values(), self.ip))}
 
     @property
     def ids(self) -> dict[str, str]:

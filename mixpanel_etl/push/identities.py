@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mixpanel_etl.client import BadRequest, InvalidRequest, Mixpanel, ReplyError
 from mixpanel_etl.push.dead_letters import DeadLetter
-from mixpanel_etl.push.errors import PushError
+from mixpanel_etl.push.errors import PushError, check_columns
 from mixpanel_etl.push.event_batches import Seen
 
 Link = Literal["merge", "identify", "alias"]
@@ -44,10 +44,13 @@ class IdentityMapping:
         Raises:
             PushError: a column is not there; names it.
         """
-        for column in (self.distinct_id, self.other_id):
-            if column not in schema.names:
-                raise PushError(f"the query has no column {column!r}; it has {', '.join(schema.names)}")
+        check_columns(self.columns, schema.names)
         return self
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are named."""
+        return [self.distinct_id, self.other_id]
 
 
 @dataclass(frozen=True)

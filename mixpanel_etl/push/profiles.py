@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from mixpanel_etl.client import GroupUpdate, UserUpdate
 from mixpanel_etl.client.profile_updates import NOT_FOR_GROUPS, REPEATABLE, Operator
-from mixpanel_etl.push.errors import PushError
+from mixpanel_etl.push.errors import PushError, check_columns
 
 Row = Mapping[str, Any]
 Update = UserUpdate | GroupUpdate
@@ -71,9 +71,7 @@ class ProfileMapping:
             PushError: a column is not there, or of a type that its operator cannot take; names it.
         """
         named = {self.id, *([self.delete] if self.delete else []), *_columns(self.properties)}
-        missing = sorted(named - set(schema.names))
-        if missing:
-            raise PushError(f"the query has no column {missing[0]!r}; it has {', '.join(schema.names)}")
+        check_columns(named, schema.names)
         _check_types(self, schema)
         if "$set" in self.properties:
             return self
@@ -89,7 +87,7 @@ class ProfileMapping:
 
     @property
     def columns(self) -> list[str]:
-        """The columns that are sent."""
+        """The columns that are named: of a mapping with all of them, those that are sent."""
         return sorted({self.id, *([self.delete] if self.delete else []), *_columns(self.properties)})
 
     @property

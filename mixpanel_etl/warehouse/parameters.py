@@ -33,6 +33,28 @@ def parameters_of(sql: str, dialect: str = "duckdb") -> set[str]:
     return {found.name for found in _read(sql, dialect)[1]}
 
 
+def columns_of(sql: str, dialect: str = "duckdb") -> list[str] | None:
+    """The names of the columns that a query has; None when its text does not tell, as with `SELECT *`.
+
+    Raises:
+        WarehouseError: the text can't be read as SQL, or is not one statement.
+    """
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    sql, _ = _read(sql, dialect)
+    try:
+        query = sqlglot.parse_one(sql, dialect=dialect)
+    except SqlglotError:
+        return None  # another dialect, as like as not: its own warehouse will tell
+    if not isinstance(query, exp.Query) or query.is_star:
+        return None
+    names = query.named_selects
+    # What is not in lower case, each warehouse calls otherwise.
+    return names if all(name and name == name.lower() for name in names) else None
+
+
 def one_statement(sql: str, dialect: str) -> str:
     """The statement without a semicolon at its end, so that it fits into brackets.
 

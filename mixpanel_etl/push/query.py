@@ -1,0 +1,160 @@
+"""A push as a project has it: a query of the warehouse, what its rows become, and where what was refused is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.lake import Table
+from mixpanel_etl.push.dead_letters import LATEST, dead_letters
+from mixpanel_etl.push.errors import PushError, check_columns
+from mixpanel_etl.push.events import EventMapping
+from mixpanel_etl.push.identities import IdentityMapping
+from mixpanel_etl.push.profile_push import ProfilePush, Pushed, preview_profiles, push_profiles
+from mixpanel_etl.push.profiles import ProfileMapping
+from mixpanel_etl.push.rows import PushedRows, RowPush, preview_rows, push_rows
+from mixpanel_etl.warehouse import Warehouse, columns_of, parameters_of
+
+PushMapping = EventMapping | IdentityMapping | ProfileMapping
+#: The bounds of a partition, as the query knows them: `$start` is in it, `$end` is not.
+Window = tuple[datetime, datetime]
+OnProgress = Callable[[PushedRows | Pushed], None]
+
+_BOUNDS = {"start", "end"}
+
+
+@dataclass(frozen=True)
+class QueryPush:
+    """A query whose rows go into Mixpanel.
+
+    Attributes:
+        name: folder of its tables in the lake: letters, digits and underscores.
+        sql: one statement. With `$start` and `$end` it is asked for a day at a time.
+        mapping: what its rows become.
+        only_new: of events: send only those that Mixpanel has not acknowledged yet.
+
+    Raises:
+        PushError: the query has other parameters, or one of the two only, or lacks a column of the mapping (as far as
+            its text tells), or profiles are pushed by day.
+        WarehouseError: the query can't be read.
+    """
+
+    name: str
+    sql: str
+    mapping: PushMapping
+    only_new: bool = False
+
+    def __post_init__(self) -> None:
+        found = parameters_of(self.sql)
+        if found and found != _BOUNDS:
+            raise PushError(
+                f"the query has the parameters {', '.join(f'${name}' for name in sorted(found))}; "
+                "it can have $start and $end, the beginning and the end of a day, or none"
+            )
+        if found and isinstance(self.mapping, ProfileMapping):
+            raise PushError("profiles are compared as a whole: leave $start and $end out of the query")
+        if self.only_new and not isinstance(self.mapping, EventMapping):
+            raise PushError("only_new is for events: profiles are sent when they change, links do no harm twice")
+        known = columns_of(self.sql)
+        if known is not None:
+            check_columns(self.mapping.columns, known)
+
+    @property
+    def by_day(self) -> bool:
+        """Whether its partitions are days."""
+        return bool(parameters_of(self.sql))
+
+    def dead_letters(self, lake: str) -> Table:
+        """The rows that were refused; their parts are days, or `latest`."""
+        return dead_letters(lake, self.name)
+
+    def count(self, warehouse: Warehouse, window: Window | None) -> int:
+        """How many rows the query has."""
+        return warehouse.count(self.sql, _bound(window))
+
+    def send(
+        self,
+        mixpanel: Mixpanel,
+        warehouse: Warehouse,
+        lake: str,
+        part: str = LATEST,
+        window: Window | None = None,
+        *,
+        run_id: str = "",
+        only_refused: bool = False,
+        allow_shrink: bool = False,
+        retry_unconfirmed: bool = False,
+        on_progress: OnProgress = lambda _: None,
+    ) -> PushedRows | Pushed:
+        """Run the query, and send its rows.
+
+        Args:
+            mixpanel: the project.
+            warehouse: of the query.
+            lake: path or URI; dead letters and snapshots are kept there.
+            part: the partition, a day or `latest`.
+            window: bounds of the day, when the query has them.
+            run_id: of the run.
+            only_refused: send only what was refused the last time, after a fix of the query, the mapping or Mixpanel.
+            allow_shrink: of profiles: see `push_profiles`.
+            retry_unconfirmed: of profiles: see `push_profiles`.
+            on_progress: told after each request.
+
+        Raises:
+            PushError: the mapping does not fit the rows. Nothing was sent.
+            WarehouseError: the query fails.
+            MixpanelError: the push broke off. Run it again.
+        """
+        with warehouse.query(self.sql, _bound(window)) as rows:
+            if isinstance(self.mapping, ProfileMapping):
+                # What was refused counts as changed, so that it is sent again in any case.
+                return push_profiles(
+                    mixpanel,
+                    rows,
+                    ProfilePush(self.name, self.mapping, lake),
+                    run_id=run_id,
+                    allow_shrink=allow_shrink,
+                    retry_unconfirmed=retry_unconfirmed,
+                    on_progress=on_progress,
+                )
+            push = RowPush(self.name, self.mapping, lake, self.only_new)
+            only = self._refused(lake, part) if only_refused else None
+            return push_rows(mixpanel, rows, push, part, run_id=run_id, only=only, on_progress=on_progress)
+
+    def preview(self, warehouse: Warehouse, lake: str, window: Window | None = None) -> PushedRows | Pushed:
+        """What would be sent and refused; nothing is.
+
+        Raises:
+            PushError: the mapping does not fit the rows.
+            WarehouseError: the query fails.
+        """
+        with warehouse.query(self.sql, _bound(window)) as rows:
+            if isinstance(self.mapping, ProfileMapping):
+                return preview_profiles(rows, ProfilePush(self.name, self.mapping, lake))
+            return preview_rows(rows, RowPush(self.name, self.mapping, lake, self.only_new))
+
+    def _refused(self, lake: str, part: str) -> Callable[[Any], Any] | None:
+        """Which insert_ids were refused the last time; None (all) when a row could not be told apart by one."""
+        if not isinstance(self.mapping, EventMapping):
+            return None
+        ids = self.dead_letters(lake).scan([part]).collect()["id"]
+        if ids.null_count():
+            return None
+        return lambda insert_ids: insert_ids.is_in(ids.implode()) | insert_ids.is_null()
+
+
+def counted(pushed: PushedRows | Pushed) -> Mapping[str, int]:
+    """The numbers of a push, by name."""
+    return {name: value for name, value in asdict(pushed).items() if isinstance(value, int)}
+
+
+def reasons(pushed: PushedRows | Pushed) -> Sequence[tuple[str, int]]:
+    """Why rows were refused, the most frequent first."""
+    return list(pushed.messages.items())
+
+
+def _bound(window: Window | None) -> dict[str, datetime]:
+    return dict(zip(("start", "end"), window, strict=True)) if window else {}
