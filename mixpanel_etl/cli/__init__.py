@@ -12,6 +12,7 @@ from mixpanel_etl.cli.export import export
 from mixpanel_etl.cli.external_tables import external_tables_command
 from mixpanel_etl.cli.gdpr import gdpr
 from mixpanel_etl.cli.lexicon import lexicon
+from mixpanel_etl.cli.push import push
 from mixpanel_etl.cli.sandbox import sandbox
 from mixpanel_etl.cli.sql import sql
 from mixpanel_etl.cli.warehouse_imports import warehouse_imports
@@ -23,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,  # locals hold credentials
 )
-for command in (export, backfill, doctor, sql, sandbox, demo, dev, warehouse_imports):
+for command in (export, backfill, doctor, sql, push, sandbox, demo, dev, warehouse_imports):
     app.command()(command)
 app.command("external-tables")(external_tables_command)
 app.add_typer(gdpr, name="gdpr")

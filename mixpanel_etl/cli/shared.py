@@ -17,7 +17,9 @@ from mixpanel_etl.gdpr.errors import GdprError
 from mixpanel_etl.lake import LakeError
 from mixpanel_etl.lexicon import LexiconError
 from mixpanel_etl.orchestration.backfill import BackfillError
+from mixpanel_etl.push.errors import PushError
 from mixpanel_etl.settings import SettingsError
+from mixpanel_etl.warehouse import WarehouseError
 
 console = Console()
 errors = Console(stderr=True)
@@ -52,6 +54,8 @@ def told_plainly() -> Iterator[None]:
         LexiconError,
         SettingsError,
         BackfillError,
+        PushError,
+        WarehouseError,
         OSError,
     ) as error:
         errors.print(f"[bold red]{type(error).__name__}[/]: ", end="")

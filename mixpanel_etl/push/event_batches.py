@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MOST_BYTES = 2 << 20  # one of Mixpanel's documents says so, another one 10 MB
+_READINGS = 3
 _ROWS = 8_192  # encoded at once: enough for vectors, little enough for memory
 
 #: Given insert_ids, whether each is meant.
@@ -122,16 +123,27 @@ class EventSender:
         count = batch.rows.num_rows
         lines = batch.events["line"].str.join("\n").item().encode() + b"\n"
         try:
-            self._import(lines, count)
+            self._sent(lines, count)
         except PayloadTooLarge as error:
             if count == 1:
                 return [batch.letter(0, error.fact)]
             return [letter for half in batch.halves() for letter in self.deliver(half)]
         except RecordsRejected as error:
             return [batch.letter(one.index, one.message, one.field) for one in _of_batch(error, count)]
-        except (BadRequest, ReplyError) as error:
+        except BadRequest as error:
             return [batch.letter(position, error.fact) for position in range(count)]
         return []
+
+    def _sent(self, lines: bytes, count: int) -> None:
+        """Send, and again when the answer can't be read: it may have been cut off, and twice does no harm."""
+        for attempt in range(1, _READINGS + 1):
+            try:
+                self._import(lines, count)
+            except ReplyError:
+                if attempt == _READINGS:
+                    raise
+            else:
+                return
 
 
 def _of_batch(error: RecordsRejected, count: int) -> list[FailedRecord]:

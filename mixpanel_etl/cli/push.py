@@ -1,0 +1,150 @@
+"""`mixpanel-etl push`: a push from the command line, or what it would do."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import dagster as dg
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mixpanel_etl.cli.shared import console, errors, told_plainly, waits
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.orchestration.pushes import Pushes, window_of
+from mixpanel_etl.push.dead_letters import LATEST
+from mixpanel_etl.push.errors import PushError
+from mixpanel_etl.push.profile_push import Pushed
+from mixpanel_etl.push.query import QueryPush, Window, counted, reasons
+from mixpanel_etl.push.rows import PushedRows
+from mixpanel_etl.settings import Settings
+
+_REASONS = 20
+
+
+def push(
+    name: Annotated[str, typer.Argument(help="Of the push, in the YAML of a MixpanelPush.")],
+    first: Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD; yesterday by default.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day; the first by default.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent and refused.")] = False,
+    retry_rejected: Annotated[
+        bool, typer.Option("--retry-rejected", help="Run the query again, and send only what was refused.")
+    ] = False,
+    allow_shrink: Annotated[
+        bool, typer.Option("--allow-shrink", help="Let more than half of the profiles be taken away.")
+    ] = False,
+    module: Annotated[
+        str, typer.Option("-m", "--module", help="Python package of the `defs` folder.")
+    ] = "mixpanel_etl.defs",
+) -> None:
+    """Send the rows of a push. Dagster is not told: `mixpanel-etl backfill --asset` records what it does."""
+    with told_plainly():
+        pushes, found = _found(module, name)
+        settings, lake, warehouse = pushes.mixpanel.settings(), pushes.lake_uri(), pushes.warehouse.warehouse()
+        parts = list(_parts(found, settings, lake, first, last, retry_rejected=retry_rejected))
+        if not parts:
+            console.print(f"nothing to do: no row of {name} was refused")
+            return
+        if dry_run:
+            for part, window in parts:
+                _show(part, found.preview(warehouse, lake, window), " (nothing was sent)")
+            return
+        refused = 0
+        with Mixpanel(settings, waits) as mixpanel:
+            for part, window in parts:
+                with _bar(part, found.count(warehouse, window)) as advance:
+                    done = found.send(
+                        mixpanel,
+                        warehouse,
+                        lake,
+                        part,
+                        window,
+                        only_refused=retry_rejected,
+                        allow_shrink=allow_shrink,
+                        retry_unconfirmed=retry_rejected,
+                        on_progress=advance,
+                    )
+                _show(part, done)
+                refused += done.refused
+    if refused:
+        errors.print(f"{refused:,} rows were refused: {found.dead_letters(lake).uri}", soft_wrap=True)
+        raise typer.Exit(1)
+
+
+def _found(module: str, name: str) -> tuple[Pushes, QueryPush]:
+    from mixpanel_etl.components import MixpanelPush
+
+    try:
+        folder = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise PushError(f"--module {module}: {error}") from None
+    tree = dg.ComponentTree.from_module(folder, project_root=Path(str(folder.__file__)).parents[1])
+    known: list[str] = []
+    for component in tree.get_all_components(of_type=MixpanelPush):
+        pushes = component.described()
+        for item in pushes.pushes:
+            if item.push.name == name:
+                return pushes, item.push
+            known.append(item.push.name)
+    there = f"there are {', '.join(sorted(known))}" if known else "it has none"
+    raise PushError(f"no push is called {name!r} in {module}: {there}")
+
+
+def _parts(
+    push: QueryPush, settings: Settings, lake: str, first: str | None, last: str | None, *, retry_rejected: bool
+) -> Iterator[tuple[str, Window | None]]:
+    """The partitions asked for, with their bounds."""
+    letters = push.dead_letters(lake)
+    if retry_rejected and first is None:
+        keys = [key for key in letters.keys() if (part := letters.partition(key)) and part.rows]  # noqa: SIM118
+    elif push.by_day:
+        keys = _days(settings, first, last)
+    else:
+        keys = [LATEST]
+    for key in keys:
+        yield key, window_of(key, settings.zone) if push.by_day else None
+
+
+def _days(settings: Settings, first: str | None, last: str | None) -> list[str]:
+    yesterday = datetime.now(UTC).astimezone(settings.zone).date() - timedelta(days=1)
+    try:
+        start = date.fromisoformat(first) if first else yesterday
+        end = date.fromisoformat(last) if last else start
+    except ValueError as error:
+        raise PushError(f"{error}: write days as YYYY-MM-DD") from None
+    if end < start:
+        raise PushError(f"--to {end} is before --from {start}")
+    return [str(start + timedelta(days=n)) for n in range((end - start).days + 1)]
+
+
+@contextmanager
+def _bar(part: str, rows: int) -> Iterator[Callable[[PushedRows | Pushed], None]]:
+    """A bar of the rows, their rate and the time that is left."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=errors) as progress:
+        task = progress.add_task(part, total=rows, rate="")
+
+        def advance(pushed: PushedRows | Pushed) -> None:
+            speed = progress.tasks[0].speed or 0
+            progress.update(task, completed=pushed.done, rate=f"{speed:,.0f} rows/s")
+
+        yield advance
+        progress.update(task, completed=rows)
+
+
+def _show(part: str, pushed: PushedRows | Pushed, verb: str = "") -> None:
+    numbers = ", ".join(f"{value:,} {name}" for name, value in counted(pushed).items() if value or name == "rows")
+    console.print(f"{part}: {numbers}{verb}", highlight=False)
+    for event in pushed.first:
+        console.print_json(json.dumps(event))
+    if pushed.messages:
+        table = Table("rows", "why refused", box=None, pad_edge=False)
+        for message, count in reasons(pushed)[:_REASONS]:
+            table.add_row(f"{count:,}", message)
+        console.print(table)
