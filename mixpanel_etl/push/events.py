@@ -125,6 +125,11 @@ class EventMapping:
         return sorted({*self._placed, *self.key, *(self.properties or {})})
 
     @property
+    def person_columns(self) -> list[str]:
+        """Those that say whose a row is."""
+        return list(self.ids.values())
+
+    @property
     def _placed(self) -> set[str]:
         """Those that have a place of their own in the event."""
         return {self.time, *filter(None, (self.event_column, *self.ids.values(), self.ip))}

@@ -52,6 +52,11 @@ class IdentityMapping:
         """The columns that are named."""
         return [self.distinct_id, self.other_id]
 
+    @property
+    def person_columns(self) -> list[str]:
+        """Those that say whose a row is."""
+        return self.columns
+
 
 @dataclass(frozen=True)
 class IdentityBatch:

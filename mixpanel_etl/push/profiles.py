@@ -91,6 +91,11 @@ class ProfileMapping:
         return sorted({self.id, *([self.delete] if self.delete else []), *_columns(self.properties)})
 
     @property
+    def person_columns(self) -> list[str]:
+        """Those that say whose a row is."""
+        return [] if self.group_key else [self.id]
+
+    @property
     def text(self) -> str:
         """What the updates depend on beside the rows: profiles are pushed again when it changes."""
         properties = {operator: dict(sorted(columns.items())) for operator, columns in self.properties.items()}

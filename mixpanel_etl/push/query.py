@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import Table
+from mixpanel_etl.lake.storage import storage
+from mixpanel_etl.lake.suppression import Suppressed
 from mixpanel_etl.push.dead_letters import LATEST, dead_letters
 from mixpanel_etl.push.errors import PushError, check_columns
 from mixpanel_etl.push.events import EventMapping
@@ -108,7 +114,8 @@ class QueryPush:
             WarehouseError: the query fails.
             MixpanelError: the push broke off. Run it again.
         """
-        with warehouse.query(self.sql, _bound(window)) as rows:
+        with warehouse.query(self.sql, _bound(window)) as found:
+            rows = _without_suppressed(found, self.mapping, lake)
             if isinstance(self.mapping, ProfileMapping):
                 # What was refused counts as changed, so that it is sent again in any case.
                 return push_profiles(
@@ -144,6 +151,28 @@ class QueryPush:
         if ids.null_count():
             return None
         return lambda insert_ids: insert_ids.is_in(ids.implode()) | insert_ids.is_null()
+
+
+def _without_suppressed(rows: pa.RecordBatchReader, mapping: PushMapping, lake: str) -> pa.RecordBatchReader:
+    """The rows without those of persons whom Mixpanel has just deleted: a push would bring them back."""
+    suppressed = Suppressed(storage(lake))
+    columns = [name for name in mapping.person_columns if name in rows.schema.names]
+    if not (suppressed and columns):
+        return rows
+
+    def kept() -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            theirs = [_mask(batch.column(name), suppressed) for name in columns]
+            mask = functools.reduce(pc.or_, theirs)
+            yield batch.filter(pc.invert(mask)) if pc.any(mask).as_py() else batch
+
+    return pa.RecordBatchReader.from_batches(rows.schema, kept())
+
+
+def _mask(ids: pa.Array, suppressed: Suppressed) -> pa.Array:
+    texts = ids.cast(pa.string())
+    theirs = [text for text in pc.unique(texts).to_pylist() if text in suppressed]
+    return pc.is_in(texts, pa.array(theirs, pa.string()))
 
 
 def counted(pushed: PushedRows | Pushed) -> Mapping[str, int]:

@@ -15,10 +15,12 @@ import pyarrow as pa
 import pytest
 
 from mixpanel_etl.client import Clock, CredentialError, Mixpanel, MixpanelError
+from mixpanel_etl.gdpr.suppression import Suppression
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.pull import pull_events
 from mixpanel_etl.push.events import EventMapping
 from mixpanel_etl.push.identities import IdentityMapping
+from mixpanel_etl.push.profiles import ProfileMapping
 from mixpanel_etl.push.query import QueryPush
 from mixpanel_etl.push.rows import RowPush, preview_rows, push_rows
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
@@ -287,6 +289,17 @@ class TestQueries:
                 for row in rows.read_all().to_pylist()
             }
         assert held == wanted
+
+    def test_a_person_who_was_deleted_does_not_come_back(
+        self, mixpanel: Sandbox, client: Mixpanel, warehouse: Warehouse, table: EventsTable
+    ) -> None:
+        Suppression(table.lake).add(["u7"], datetime.now(UTC) + timedelta(days=30))
+        told = self.PUSH.send(client, warehouse, table.lake, "2026-02-01", self.WINDOW)
+        assert (told.rows, told.refused) == (1_392, 0)
+        assert "u7" not in {owner for _, owner, _ in stored(mixpanel).values()}
+        people = QueryPush("people", "SELECT DISTINCT customer FROM orders", ProfileMapping("customer"))
+        assert people.send(client, warehouse, table.lake).rows == 29
+        assert "u7" not in mixpanel.profiles()
 
     def test_what_was_refused_is_sent_again_after_a_fix(
         self, mixpanel: Sandbox, client: Mixpanel, warehouse: Warehouse, table: EventsTable

@@ -1,0 +1,93 @@
+"""`mixpanel-etl push`: what it shows, sends and refuses."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+from typer.testing import CliRunner, Result
+
+from mixpanel_etl.cli import app
+from mixpanel_etl.demo.furnish import shop_project
+from mixpanel_etl.demo.warehouse import shop_warehouse
+from mixpanel_etl.sandbox import Project, Sandbox
+
+LAST = datetime.now(UTC).date() - timedelta(days=1)
+
+
+@pytest.fixture
+def mixpanel_project() -> Project:
+    return shop_project()
+
+
+@pytest.fixture
+def shop(mixpanel: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "shop.duckdb"
+    shop_warehouse(path, LAST)
+    monkeypatch.setenv("MIXPANEL_WAREHOUSE_URL", f"duckdb:///{path}")
+    return path
+
+
+def push(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["push", *arguments, "--module", "mixpanel_etl.demo.defs"])
+
+
+def test_a_dry_run_shows_events_and_sends_nothing(mixpanel: Sandbox, shop: Path) -> None:
+    result = push("orders", "--dry-run")
+    assert result.exit_code == 0
+    assert '"event": "Order placed"' in result.output
+    assert "nothing was sent" in result.output
+    assert not mixpanel.requests
+
+
+def test_yesterday_is_pushed_when_no_day_is_named(mixpanel: Sandbox, shop: Path) -> None:
+    result = push("orders")
+    assert result.exit_code == 0
+    assert len(mixpanel.deduplicated(LAST, LAST)) == 84  # until 20:00
+
+
+def test_what_was_refused_ends_the_command_with_1_and_is_sent_after_a_fix(mixpanel: Sandbox, shop: Path) -> None:
+    with duckdb.connect(str(shop)) as connection:
+        connection.execute("UPDATE orders SET customer_id = 'null' WHERE order_id = 100000")
+    result = push("orders")
+    assert result.exit_code == 1
+    assert "takes for nobody" in result.output
+    assert "imports/orders" in result.output
+    with duckdb.connect(str(shop)) as connection:
+        connection.execute("UPDATE orders SET customer_id = 'u1' WHERE order_id = 100000")
+    mixpanel.clear_requests()
+    assert push("orders", "--retry-rejected").exit_code == 0
+    assert len(mixpanel.deduplicated(LAST, LAST)) == 84
+    assert "no row of orders was refused" in push("orders", "--retry-rejected").output
+
+
+def test_profiles_of_users_and_groups_are_pushed(mixpanel: Sandbox, shop: Path) -> None:
+    assert push("customers").exit_code == 0
+    assert push("companies").exit_code == 0
+    assert mixpanel.profiles()["u1"].properties["plan"] == "pro"
+    assert mixpanel.group_profiles("company_id")["company-1"].properties["industry"] == "Software"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["order"], "there are companies, customers, orders"),
+        (["orders", "--from", "yesterday"], "YYYY-MM-DD"),
+        (["orders", "--from", "2026-01-02", "--to", "2026-01-01"], "is before"),
+    ],
+)
+def test_a_mistake_is_told_in_a_sentence(mixpanel: Sandbox, shop: Path, arguments: list[str], said: str) -> None:
+    result = push(*arguments)
+    assert result.exit_code == 1
+    assert said in result.output
+
+
+def test_a_warehouse_that_is_not_there_is_told_without_its_password(
+    mixpanel: Sandbox, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIXPANEL_WAREHOUSE_URL", "postgresql://etl:hunter2@127.0.0.1:1/shop")
+    result = push("orders")
+    assert result.exit_code == 1
+    assert "hunter2" not in result.output
