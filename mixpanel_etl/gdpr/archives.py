@@ -6,7 +6,7 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -138,12 +138,13 @@ def lines(parts: Iterable[bytes]) -> Iterator[bytes]:
     yield rest
 
 
-def owner(line: bytes, of_id: Mapping[str, Collection[str]]) -> Collection[str]:
+def owner(line: bytes, of_id: Mapping[str, Collection[str]], is_closed: Callable[[str], bool]) -> Collection[str]:
     """Whose record a line is.
 
     Args:
         line: an event or a profile as JSON.
         of_id: requests by the ids that belong to them.
+        is_closed: whether an id is that of a request which is over: its record is nobody's any more.
 
     Raises:
         BadArchive: it names nobody whom we asked about.
@@ -152,9 +153,12 @@ def owner(line: bytes, of_id: Mapping[str, Collection[str]]) -> Collection[str]:
         record = msgspec.json.decode(line)
     except msgspec.DecodeError:
         record = None
-    for one in _named(record):
+    named = list(_named(record))
+    for one in named:
         if one in of_id:
             return of_id[one]
+    if any(map(is_closed, named)):
+        return ()
     raise BadArchive(
         "the archive of several people has a record that names none of them, so it can't be told whose it is. Nothing "
         "was delivered; set `pack_retrievals: false`, and `mixpanel-etl gdpr retry` asks for each of them alone"

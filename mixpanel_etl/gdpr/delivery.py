@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,10 +21,13 @@ from mixpanel_etl.gdpr.archives import BadArchive
 from mixpanel_etl.gdpr.ledger import Delivery, Entry, Job, Ledger
 from mixpanel_etl.gdpr.progress import Progress
 from mixpanel_etl.lake.storage import Draft, Storage, storage
+from mixpanel_etl.lake.suppression import hasher
 
 _REQUESTS_AT_A_TIME = 100  # so many files are open at once
 
 Files = dict[str, int]
+#: Writes the content of an archive's file into files of requests.
+Share = Callable[[Iterable[bytes], Mapping[str, IO[bytes]]], None]
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def deliver(
     for job in jobs.values():
         entries = [one.entry for one in finished if job in one.jobs]
         try:
-            for request_id, found in _deliver_job(gdpr, job, entries, to.storage).items():
+            for request_id, found in _deliver_job(ledger, gdpr, job, entries, to.storage).items():
                 files[request_id] |= found
         except (BadArchive, MixpanelError) as error:
             errors[job.job_id] = error
@@ -108,25 +111,22 @@ def _folder(entry: Entry) -> str:
     return quote(entry.request_id, safe="")
 
 
-def _deliver_job(gdpr: Gdpr, job: Job, entries: Sequence[Entry], place: Storage) -> dict[str, Files]:
+def _deliver_job(ledger: Ledger, gdpr: Gdpr, job: Job, entries: Sequence[Entry], place: Storage) -> dict[str, Files]:
     state = gdpr.get_retrieval(job.tracking_id)
     if not state.link:
         raise BadArchive(f"job {job.job_id} has ended in {state.status}, and Mixpanel gives no link to its archive")
     # A request with more ids than fit into one job has several archives.
     prefix = f"{job.job_id}/" if job.part else ""
-    # With the ids of all, so that a record of nobody is noticed in the first round, before anything is visible.
-    owners = {} if len(job.request_ids) == 1 else _owners(entries)
+    share = _whole if len(job.request_ids) == 1 else _Shared(ledger, job)
     found: dict[str, Files] = {}
     with archives.downloaded(gdpr, state.link, place) as file, archives.checked(file) as archive:
         for start in range(0, len(entries), _REQUESTS_AT_A_TIME):
             some = entries[start : start + _REQUESTS_AT_A_TIME]
-            found |= _unpack(archive, {entry.request_id: f"{_folder(entry)}/{prefix}" for entry in some}, owners, place)
+            found |= _unpack(archive, {entry.request_id: f"{_folder(entry)}/{prefix}" for entry in some}, share, place)
     return found
 
 
-def _unpack(
-    archive: zipfile.ZipFile, folders: Mapping[str, str], owners: Mapping[str, Sequence[str]], place: Storage
-) -> dict[str, Files]:
+def _unpack(archive: zipfile.ZipFile, folders: Mapping[str, str], share: Share, place: Storage) -> dict[str, Files]:
     """Write the files of some requests, and make them visible when all of them are whole."""
     found: dict[str, Files] = {request_id: {} for request_id in folders}
     with ExitStack() as stack:
@@ -138,7 +138,7 @@ def _unpack(
                     draft = stack.enter_context(place.draft("archive"))
                     drafts.append((request_id, folder + member.filename, draft))
                     files[request_id] = opened.enter_context(Path(draft.path).open("wb"))
-                _share(archives.chunks(archive, member), owners, files)
+                share(archives.chunks(archive, member), files)
         for request_id, name, draft in drafts:
             found[request_id][name] = Path(draft.path).stat().st_size
             with place.exclusive(name):
@@ -146,23 +146,35 @@ def _unpack(
     return found
 
 
-def _share(content: Iterable[bytes], owners: Mapping[str, Sequence[str]], files: Mapping[str, IO[bytes]]) -> None:
-    """Each line into the files of those whom it is about; without owners, everything into every file."""
-    if not owners:
-        for chunk in content:
-            for file in files.values():
-                file.write(chunk)
-        return
-    for line in archives.lines(content):
-        if line.strip():
-            for request_id in archives.owner(line, owners):
-                if request_id in files:
-                    files[request_id].write(line + b"\n")
+def _whole(content: Iterable[bytes], files: Mapping[str, IO[bytes]]) -> None:
+    """Everything into every file."""
+    for chunk in content:
+        for file in files.values():
+            file.write(chunk)
 
 
-def _owners(entries: Iterable[Entry]) -> dict[str, list[str]]:
-    owners: dict[str, list[str]] = {}
-    for entry in entries:
-        for one in entry.ids:
-            owners.setdefault(one, []).append(entry.request_id)
-    return owners
+class _Shared:
+    """Each line into the files of those whom it is about.
+
+    It knows all requests of the job, so that a record of nobody is noticed at once, before anything is visible; those
+    that are over, as they were cancelled or delivered, by their hashes.
+    """
+
+    def __init__(self, ledger: Ledger, job: Job) -> None:
+        entries = ledger.named(job.request_ids)
+        self._owners: dict[str, list[str]] = {}
+        for entry in entries:
+            for one in entry.ids:
+                self._owners.setdefault(one, []).append(entry.request_id)
+        self._closed = {one for entry in entries for one in entry.hashes}
+        self._hash = hasher(ledger.storage)
+
+    def __call__(self, content: Iterable[bytes], files: Mapping[str, IO[bytes]]) -> None:
+        for line in archives.lines(content):
+            if line.strip():
+                for request_id in archives.owner(line, self._owners, self._is_closed):
+                    if request_id in files:
+                        files[request_id].write(line + b"\n")
+
+    def _is_closed(self, distinct_id: str) -> bool:
+        return self._hash(distinct_id) in self._closed

@@ -201,15 +201,22 @@ class Ledger:
         """The requests that are over."""
         return self._read_all((name for name, _, _ in self._names() if name.startswith(f"{LEDGER}/closed/")), Entry)
 
+    def named(self, request_ids: Iterable[str]) -> list[Entry]:
+        """The requests of some ids, over or not; those that were never taken in are missing."""
+        wanted, names = set(request_ids), dict[str, str]()
+        for name, found, _ in self._names():
+            if found in wanted:
+                names.setdefault(found, name)  # closed before open: a crash can leave both
+        return self._read_all(names.values(), Entry)
+
     def entry(self, request_id: str) -> Entry:
         """One request.
 
         Raises:
             LedgerError: it was never taken in.
         """
-        for name, found, _ in self._names():  # closed before open: a crash can leave both
-            if found == request_id and (entry := self._read(name, Entry)):
-                return entry
+        for entry in self.named([request_id]):
+            return entry
         raise LedgerError(f"request {request_id!r} is not in the ledger; `mixpanel-etl gdpr status` lists them")
 
     def fresh(self, entry: Entry) -> Entry:

@@ -14,7 +14,7 @@ import pytest
 
 from mixpanel_etl.gdpr import archives, decisions
 from mixpanel_etl.gdpr.archives import BadArchive, Bounds
-from mixpanel_etl.gdpr.delivery import remove_expired
+from mixpanel_etl.gdpr.delivery import deliver, remove_expired
 from mixpanel_etl.sandbox import Fault, Sandbox
 
 from .desk import Desk
@@ -46,6 +46,25 @@ def test_a_packed_archive_is_taken_apart_by_person(desk: Desk, mixpanel: Sandbox
     certificate = json.loads(Path(desk.ledger.storage.uri("gdpr/certificates/R-2.json")).read_text())
     assert certificate["delivery"]["files"]["events.jsonl"] == (desk.outbox / "R-2/events.jsonl").stat().st_size
     assert "bert" not in json.dumps(certificate)
+
+
+def test_who_shared_an_archive_and_is_cancelled_or_served_already_holds_nobody_up(
+    desk: Desk, mixpanel: Sandbox
+) -> None:
+    load(mixpanel, "anna", "bert", "carl")
+    for name, one in (("R-1", "anna"), ("R-2", "bert"), ("R-3", "carl")):
+        desk.ask(name, one, kind="retrieval")
+    desk.work()
+    decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now)
+    desk.pass_days(2)
+    desk.poll()
+    finished = [one for one in desk.open() if one.entry.request_id == "R-2"]  # as a run for only this one
+    assert deliver(desk.ledger, desk.client.gdpr, finished, desk.destination, desk.now())[1] == []
+    assert [path.name for path in desk.outbox.iterdir() if not path.name.startswith(".")] == ["R-2"]
+    assert [desk.work(), desk.work()] == [[], []]
+    assert [desk.state(name) for name in ("R-1", "R-2", "R-3")] == ["cancelled", "completed", "completed"]
+    assert [lines(desk.outbox / name / "events.jsonl") for name in ("R-2", "R-3")] == [["bert"], ["carl"]]
+    assert not (desk.outbox / "R-1").exists()
 
 
 def test_delivered_data_are_removed_when_they_expire(desk: Desk, mixpanel: Sandbox) -> None:
