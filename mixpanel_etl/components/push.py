@@ -19,6 +19,7 @@ from mixpanel_etl.orchestration.pushes import PushAsset, Pushes, push_definition
 from mixpanel_etl.push.errors import PushError
 from mixpanel_etl.push.events import EventMapping
 from mixpanel_etl.push.identities import IdentityMapping
+from mixpanel_etl.push.lookup import LookupMapping
 from mixpanel_etl.push.profiles import ProfileMapping
 from mixpanel_etl.push.query import QueryPush
 from mixpanel_etl.settings import DEFAULT_PREFIX
@@ -30,6 +31,7 @@ KINDS: Mapping[str, type[Any]] = {
     "identities": IdentityMapping,
     "users": ProfileMapping,
     "groups": ProfileMapping,
+    "lookup_table": LookupMapping,
 }
 _NAME = r"^[A-Za-z0-9_]+$"
 _COMMON = ("name", "kind", "query", "asset", "only_new", "most_refused")
@@ -151,7 +153,7 @@ _Entry = Annotated[dict[Any, Any], WithJsonSchema(_schema())]
 
 @dataclass
 class MixpanelPush(dg.Component, dg.Resolvable):
-    """Rows of a warehouse into Mixpanel: events, links between ids, profiles of users and groups.
+    """Rows of a warehouse into Mixpanel: events, links between ids, profiles, lookup tables.
 
     Credentials, region, time zone and the warehouse's URL come from the environment (`MIXPANEL_*`; see `.env.example`).
     """

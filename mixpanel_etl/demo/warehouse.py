@@ -1,4 +1,4 @@
-"""The shop's warehouse: customers, companies and orders in a DuckDB file, for `demo/defs/pushes`."""
+"""The shop's warehouse: customers, companies, products and orders in a DuckDB file, for `demo/defs/pushes`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ from datetime import date
 from pathlib import Path
 
 _TABLES = (
+    """
+    CREATE TABLE products AS
+    SELECT
+        'p' || i AS product_id,
+        'Product ' || i AS title,
+        ['books', 'garden', 'toys'][1 + i % 3] AS category,
+        round(1 + i * 37 % 9_000 / 100, 2) AS price
+    FROM range(1, 201) AS numbers(i)
+    """,
     """
     CREATE TABLE companies AS
     SELECT

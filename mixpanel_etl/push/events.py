@@ -101,7 +101,7 @@ class EventMapping:
         Raises:
             PushError: a column is not there, or of a type that cannot be sent; names it.
         """
-        check_columns(self.columns, schema.names)
+        check_columns(self.named, schema.names)
         _check_time(self, schema.field(self.time).type)
         for column in {*self.ids.values(), *([self.event_column] if self.event_column else [])}:
             kind = schema.field(column).type
@@ -120,7 +120,7 @@ class EventMapping:
         return ResolvedEvents(self, properties, schema)
 
     @property
-    def columns(self) -> list[str]:
+    def named(self) -> list[str]:
         """The columns that are named."""
         return sorted({*self._placed, *self.key, *(self.properties or {})})
 

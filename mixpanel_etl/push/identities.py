@@ -44,18 +44,18 @@ class IdentityMapping:
         Raises:
             PushError: a column is not there; names it.
         """
-        check_columns(self.columns, schema.names)
+        check_columns(self.named, schema.names)
         return self
 
     @property
-    def columns(self) -> list[str]:
+    def named(self) -> list[str]:
         """The columns that are named."""
         return [self.distinct_id, self.other_id]
 
     @property
     def person_columns(self) -> list[str]:
         """Those that say whose a row is."""
-        return self.columns
+        return self.named
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def preview_profiles(rows: pa.RecordBatchReader, push: ProfilePush) -> Pushed:
     mapping = push.mapping.of(rows.schema)
     previous = Previous(_batches(push.snapshot), _ids(push.sent))
     with (
-        compared(rows, mapping.id, mapping.columns, previous, sent_as=mapping.text) as changes,
+        compared(rows, mapping.id, mapping.named, previous, sent_as=mapping.text) as changes,
         DeadLetters() as letters,
     ):
         told = _counted(changes, mapping)
@@ -171,7 +171,7 @@ class _Run:
         carried = [] if retry_unconfirmed else list(unsure.values())
         previous = Previous(_batches(push.snapshot), _ids(push.sent), [_as_ids(forgotten)])
         with (
-            compared(rows, mapping.id, mapping.columns, previous, sent_as=mapping.text) as changes,
+            compared(rows, mapping.id, mapping.named, previous, sent_as=mapping.text) as changes,
             DeadLetters() as letters,
         ):
             self._told = _counted(changes, mapping)

@@ -86,7 +86,7 @@ class ProfileMapping:
         )
 
     @property
-    def columns(self) -> list[str]:
+    def named(self) -> list[str]:
         """The columns that are named: of a mapping with all of them, those that are sent."""
         return sorted({self.id, *([self.delete] if self.delete else []), *_columns(self.properties)})
 

@@ -19,12 +19,13 @@ from mixpanel_etl.push.dead_letters import LATEST, dead_letters
 from mixpanel_etl.push.errors import PushError, check_columns
 from mixpanel_etl.push.events import EventMapping
 from mixpanel_etl.push.identities import IdentityMapping
+from mixpanel_etl.push.lookup import LookupMapping, LookupPush, preview_lookup, push_lookup
 from mixpanel_etl.push.profile_push import ProfilePush, Pushed, preview_profiles, push_profiles
 from mixpanel_etl.push.profiles import ProfileMapping
 from mixpanel_etl.push.rows import PushedRows, RowPush, preview_rows, push_rows
 from mixpanel_etl.warehouse import Warehouse, columns_of, parameters_of
 
-PushMapping = EventMapping | IdentityMapping | ProfileMapping
+PushMapping = EventMapping | IdentityMapping | ProfileMapping | LookupMapping
 #: The bounds of a partition, as the query knows them: `$start` is in it, `$end` is not.
 Window = tuple[datetime, datetime]
 OnProgress = Callable[[PushedRows | Pushed], None]
@@ -60,13 +61,13 @@ class QueryPush:
                 f"the query has the parameters {', '.join(f'${name}' for name in sorted(found))}; "
                 "it can have $start and $end, the beginning and the end of a day, or none"
             )
-        if found and isinstance(self.mapping, ProfileMapping):
-            raise PushError("profiles are compared as a whole: leave $start and $end out of the query")
+        if found and isinstance(self.mapping, ProfileMapping | LookupMapping):
+            raise PushError("what is compared as a whole has no days: leave $start and $end out of the query")
         if self.only_new and not isinstance(self.mapping, EventMapping):
             raise PushError("only_new is for events: profiles are sent when they change, links do no harm twice")
         known = columns_of(self.sql)
         if known is not None:
-            check_columns(self.mapping.columns, known)
+            check_columns(self.mapping.named, known)
 
     @property
     def by_day(self) -> bool:
@@ -127,6 +128,8 @@ class QueryPush:
                     retry_unconfirmed=retry_unconfirmed,
                     on_progress=on_progress,
                 )
+            if isinstance(self.mapping, LookupMapping):
+                return push_lookup(mixpanel, rows, LookupPush(self.name, self.mapping, lake), run_id=run_id)
             push = RowPush(self.name, self.mapping, lake, self.only_new)
             only = self._refused(lake, part) if only_refused else None
             return push_rows(mixpanel, rows, push, part, run_id=run_id, only=only, on_progress=on_progress)
@@ -141,6 +144,8 @@ class QueryPush:
         with warehouse.query(self.sql, _bound(window)) as rows:
             if isinstance(self.mapping, ProfileMapping):
                 return preview_profiles(rows, ProfilePush(self.name, self.mapping, lake))
+            if isinstance(self.mapping, LookupMapping):
+                return preview_lookup(rows, LookupPush(self.name, self.mapping, lake))
             return preview_rows(rows, RowPush(self.name, self.mapping, lake, self.only_new))
 
     def _refused(self, lake: str, part: str) -> Callable[[Any], Any] | None:

@@ -73,7 +73,7 @@ def test_profiles_of_users_and_groups_are_pushed(mixpanel: Sandbox, shop: Path) 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["order"], "there are companies, customers, orders"),
+        (["order"], "there are companies, customers, orders, products"),
         (["orders", "--from", "yesterday"], "YYYY-MM-DD"),
         (["orders", "--from", "2026-01-02", "--to", "2026-01-01"], "is before"),
     ],
