@@ -13,9 +13,10 @@ from mixpanel_etl.cli.shared import console, told_plainly
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.gdpr import decisions
 from mixpanel_etl.gdpr.intake import rejected_table
+from mixpanel_etl.gdpr.jobs import wait_for_retrievals
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.polling import trouble
-from mixpanel_etl.gdpr.progress import ROW, Progress, progress_of
+from mixpanel_etl.gdpr.progress import ROW, Progress, open_requests, progress_of
 from mixpanel_etl.gdpr.requests import Kind
 from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
 
@@ -107,6 +108,10 @@ def _now() -> datetime:
 def _needs_a_person(ledger: Ledger, progress: list[Progress], now: datetime) -> Iterator[str]:
     jobs = {job.job_id: job for one in progress for job in one.jobs}
     yield from (text for job in jobs.values() if (text := trouble(job, now, _LATE)))
+    waiting = wait_for_retrievals(open_requests(ledger))
+    for one in progress:
+        if one.state(now) in ("held", "ready") and (retrieval := waiting.get(one.entry.request_id)):
+            yield f"request {one.entry.request_id} waits for the data that {retrieval} retrieves of the same person"
     for kind in get_args(Kind):
         pause = ledger.pause(kind)
         if pause and any(one.entry.request.kind == kind and one.state(now) == "ready" for one in progress):

@@ -7,7 +7,7 @@ there are: an intent without a tracking id means that nobody knows whether the j
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -127,20 +127,29 @@ def submit(
 def submittable(ledger: Ledger, progress: Sequence[Progress], now: datetime) -> list[Progress]:
     """The requests that can go to Mixpanel now: no job yet, held long enough, no pause, no retrieval to wait for."""
     ready = [one for one in progress if one.due(now) == "jobs"]
-    ready = [one for one in ready if not _paused_until(ledger, one.entry.request.kind, now)]
-    # Who asks for their data and for its deletion wants the data first.
-    retrieved = {
-        one: other.entry.request.requested_at
-        for other in sorted(progress, key=lambda other: other.entry.request.requested_at, reverse=True)
-        if other.entry.request.kind == "retrieval"
-        for one in other.entry.ids
+    waiting = wait_for_retrievals(progress)
+    return [
+        one
+        for one in ready
+        if one.entry.request_id not in waiting and not _paused_until(ledger, one.entry.request.kind, now)
+    ]
+
+
+def wait_for_retrievals(progress: Sequence[Progress]) -> dict[str, str]:
+    """The deletions of people who asked for their data before, and want it first, each with that retrieval."""
+    retrievals = sorted(
+        (one for one in progress if one.entry.request.kind == "retrieval"),
+        key=lambda one: one.entry.request.requested_at,
+        reverse=True,
+    )
+    earliest = {one: retrieval.entry for retrieval in retrievals for one in retrieval.entry.ids}
+    return {
+        deletion.entry.request_id: earliest[one].request_id
+        for deletion in progress
+        if deletion.entry.request.kind == "deletion"
+        for one in deletion.entry.ids
+        if one in earliest and earliest[one].request.requested_at <= deletion.entry.request.requested_at
     }
-    return [one for one in ready if one.entry.request.kind == "retrieval" or not _waits(one, retrieved)]
-
-
-def _waits(deletion: Progress, retrieved: Mapping[str, datetime]) -> bool:
-    asked = deletion.entry.request.requested_at
-    return any(one in retrieved and retrieved[one] <= asked for one in deletion.entry.ids)
 
 
 def _paused_until(ledger: Ledger, kind: Kind, now: datetime) -> datetime | None:

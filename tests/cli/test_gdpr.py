@@ -76,6 +76,13 @@ def test_a_job_of_which_nobody_knows_is_named_with_the_commands_that_help(mixpan
     assert "has the tracking id" in said
 
 
+def test_status_says_what_a_deletion_waits_for(open_desk: Desk) -> None:
+    for name, kind in (("R-5", "retrieval"), ("R-6", "deletion")):
+        open_desk.ask(name, "dora-4714", kind=kind, requested_at=open_desk.now())
+    open_desk.work()
+    assert "request R-6 waits for the data that R-5 retrieves" in run("gdpr", "status")[1]
+
+
 def test_only_what_has_failed_is_tried_again(open_desk: Desk) -> None:
     code, said = run("gdpr", "retry", "R-1")
     assert code == 1

@@ -370,16 +370,24 @@ def test_deadlines_are_shown_for_each_request_every_day(mixpanel: Sandbox, gdpr:
     assert days == {"R-1": 4, "R-2": 19}
 
 
-def test_a_step_that_fails_is_not_started_again_every_minute(
-    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon, lake: Path
+def test_without_a_destination_no_data_are_asked_for_and_a_failed_step_is_not_started_again_every_minute(
+    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon
 ) -> None:
     daemon.gdpr = replace(gdpr, deliver_to=None)
-    drop(gdpr, {"request_id": "R-1", "kind": "retrieval", "distinct_ids": "anna-4711"})
-    daemon.settle()
-    mixpanel.clock.advance(timedelta(days=2))
+    drop(
+        gdpr,
+        {"request_id": "R-1", "kind": "retrieval", "distinct_ids": "anna-4711"},
+        {"request_id": "R-2", "kind": "deletion", "distinct_ids": "bert-4712"},
+    )
     for _ in range(4):
         daemon.settle()
-    assert [run for run in daemon.runs if run[0] == "deliveries"] == [("deliveries", False)]
+    assert daemon.runs == [("requests", True), ("jobs", False)]
+    assert daemon.recorded("jobs", "R-2")
+    assert not [request for request in mixpanel.requests if "retrievals" in request.path]
+    daemon.gdpr = gdpr
+    daemon.forget_failures()
+    daemon.settle()
+    assert daemon.recorded("jobs", "R-1")
 
 
 def test_requests_far_apart_are_not_one_run_over_all_between(

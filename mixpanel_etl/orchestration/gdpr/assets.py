@@ -83,8 +83,12 @@ def _expand(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progres
 
 
 def _submit(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
+    ready = {one.entry.request_id: one.entry.request.kind for one in _due(gdpr, ledger, "jobs", keys)}
+    wanted = [request_id for request_id, kind in ready.items() if gdpr.destination or kind == "deletion"]
     with gdpr.client(ledger) as mixpanel:
-        jobs, errors = submit(ledger, mixpanel.gdpr, keys, gdpr.now, together=gdpr.pack_retrievals)
+        jobs, errors = submit(ledger, mixpanel.gdpr, wanted, gdpr.now, together=gdpr.pack_retrievals)
+    if len(wanted) < len(ready):
+        errors.append(GdprError("retrieved data have no destination: set `deliver_to` to a place for personal data"))
     for job in jobs:
         dg.get_dagster_logger().info(
             f"{job.kind} {job.tracking_id}: {len(job.request_ids)} requests, {job.id_count} ids"
@@ -111,8 +115,6 @@ def _erase(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress
 
 def _deliver(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
     due, errors = _due(gdpr, ledger, "deliveries", keys), list[Exception]()
-    if due and gdpr.destination is None:
-        raise GdprError("retrieved data have no destination: set `deliver_to` to a place for personal data")
     if due and gdpr.destination:
         with gdpr.client(ledger) as mixpanel:
             _, errors = deliver(ledger, mixpanel.gdpr, due, gdpr.destination, gdpr.now())

@@ -42,7 +42,7 @@ class Gdpr:
         query: SQL that returns requests, see `gdpr.requests.COLUMNS`.
         intake_minutes: how often `query` and `folder` are read.
         folder: path or URI into which files with requests are dropped.
-        deliver_to: path or URI for retrieved data; without it, retrievals stop before they are delivered.
+        deliver_to: path or URI for retrieved data; without it none are asked for.
         keep_days: after which delivered data are removed.
         lookup_property: of profiles, which the requests' `lookup` names.
         profiles_table: table of the lake in which it is looked up before Mixpanel is asked.
