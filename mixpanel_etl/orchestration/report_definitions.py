@@ -10,9 +10,10 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from mixpanel_etl.lake import ConfigurationError
 from mixpanel_etl.orchestration.reports import NamedReport, Reports, report_asset
-from mixpanel_etl.pull.reports import RangeReport, Report
+from mixpanel_etl.orchestration.snapshots import daily_snapshots, snapshot_partitions
+from mixpanel_etl.pull.reports import PartitionUnit, RangeReport
 
-_SCHEDULES = {"day": "daily", "week": "weekly", "month": "monthly"}
+_SCHEDULES: dict[PartitionUnit, str] = {"day": "daily", "week": "weekly", "month": "monthly"}
 
 
 def report_definitions(reports: Reports) -> dg.Definitions:
@@ -25,31 +26,40 @@ def report_definitions(reports: Reports) -> dg.Definitions:
         SettingsError: the project's settings are malformed or contradict each other.
         ConfigurationError: two reports have one name, or the lake is of an unknown kind.
     """
-    groups: dict[str, list[NamedReport]] = defaultdict(list)
     names: set[str] = set()
+    ranges: dict[PartitionUnit, list[tuple[NamedReport, RangeReport]]] = defaultdict(list)
+    snapshots: list[dg.AssetKey] = []
     for named in reports.reports:
         if named.name in names:
             raise ConfigurationError(f"two reports are called {named.name!r}: give one of them another name")
         names.add(named.name)
-        groups[_schedule_of(named.report)].append(named)
-    found = [_scheduled(reports, group, members) for group, members in groups.items()]
-    return dg.Definitions(
+        if isinstance(named.report, RangeReport):
+            ranges[named.report.partition_unit].append((named, named.report))
+        else:
+            snapshots.append(reports.key(named))
+    scheduled = [_scheduled(reports, unit, members) for unit, members in ranges.items()]
+    found = dg.Definitions(
         assets=[report_asset(reports, named) for named in reports.reports],
-        jobs=[schedule.job for schedule in found],
-        schedules=found,
+        jobs=[schedule.job for schedule in scheduled],
+        schedules=scheduled,
+    )
+    if not snapshots:
+        return found
+    days = snapshot_partitions(reports.mixpanel, reports.start_date)
+    return dg.Definitions.merge(
+        found, daily_snapshots(f"{reports.name}_snapshots", snapshots, days, reports.refresh_at)
     )
 
 
-def _schedule_of(report: Report) -> str:
-    return _SCHEDULES[report.partition_unit] if isinstance(report, RangeReport) else "snapshots"
-
-
-def _scheduled(reports: Reports, group: str, members: Sequence[NamedReport]) -> dg.ScheduleDefinition:
-    partitions = reports.partitions(members[0].report)
+def _scheduled(
+    reports: Reports, unit: PartitionUnit, members: Sequence[tuple[NamedReport, RangeReport]]
+) -> dg.ScheduleDefinition:
+    group = _SCHEDULES[unit]
+    partitions = reports.partitions(members[0][1])
     job = dg.define_asset_job(
         f"{reports.name}_{group}_refresh",
-        selection=dg.AssetSelection.assets(*[reports.key(named) for named in members]),
-        description=f"Asks Mixpanel again for {group} reports: {', '.join(named.name for named in members)}.",
+        selection=dg.AssetSelection.assets(*[reports.key(named) for named, _ in members]),
+        description=f"Asks Mixpanel again for {group} reports: {', '.join(named.name for named, _ in members)}.",
     )
 
     @dg.schedule(
@@ -66,8 +76,8 @@ def _scheduled(reports: Reports, group: str, members: Sequence[NamedReport]) -> 
             return dg.SkipReason(f"no partition is over since {partitions.start:%Y-%m-%d}")
         # Reports that look back equally far share a run.
         alike: dict[str, list[dg.AssetKey]] = defaultdict(list)
-        for named in members:
-            alike[keys[-_look_back(named.report) :][0]].append(reports.key(named))
+        for named, report in members:
+            alike[keys[-report.partitions_to_refresh() :][0]].append(reports.key(named))
         return [
             dg.RunRequest(
                 run_key=f"{now.isoformat()} {first}..{keys[-1]}",
@@ -78,7 +88,3 @@ def _scheduled(reports: Reports, group: str, members: Sequence[NamedReport]) -> 
         ]
 
     return refresh
-
-
-def _look_back(report: Report) -> int:
-    return report.partitions_to_refresh() if isinstance(report, RangeReport) else 1

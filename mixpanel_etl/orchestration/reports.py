@@ -2,7 +2,7 @@
 
 # Dagster reads the annotations of assets, so they must be types, not strings.
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -15,8 +15,8 @@ from mixpanel_etl.orchestration.metadata import declared_table, preview, publish
 from mixpanel_etl.orchestration.pictures import picture
 from mixpanel_etl.orchestration.recording import Metadata, recorded
 from mixpanel_etl.orchestration.resource import MixpanelResource
-from mixpanel_etl.orchestration.snapshots import snapshot_day, snapshot_partitions
-from mixpanel_etl.pull.reports import RangeReport, Report, Snapshot, Taken, pull_range, pull_snapshot, report_table
+from mixpanel_etl.orchestration.snapshots import run_id_of, snapshot_asset, snapshot_partitions
+from mixpanel_etl.pull.reports import RangeReport, Snapshot, Taken, pull_range, pull_snapshot, report_table
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,8 @@ class Reports:
     def table(self, report: NamedReport) -> Table:
         return report_table(self.lake or self.mixpanel.settings().lake, f"{self.folder}/{report.name}", report.report)
 
-    def partitions(self, report: Report) -> dg.TimeWindowPartitionsDefinition:
-        """Days, weeks (from Monday) or months that are over in project time; of a snapshot days with today."""
-        if not isinstance(report, RangeReport):
-            return snapshot_partitions(self.mixpanel, self.start_date)
+    def partitions(self, report: RangeReport) -> dg.TimeWindowPartitionsDefinition:
+        """Days, weeks (from Monday) or months that are over in project time."""
         settings = self.mixpanel.settings()
         start, zone = str(self.start_date or settings.start_date), settings.timezone
         if report.partition_unit == "week":
@@ -82,35 +80,36 @@ def report_asset(reports: Reports, named: NamedReport) -> dg.AssetsDefinition:
 
     Each partition of a run is recorded as one materialization, and the run costs one query.
     """
-    key, report, table = reports.key(named), named.report, reports.table(named)
-    spec = dg.AssetSpec(key, description=inspect.getdoc(type(report)), group_name="mixpanel_reports")
-    spec = spec.replace_attributes(**named.attributes).replace_attributes(partitions_def=reports.partitions(report))
+    report = named.report
+    asked = dg.MetadataValue.json({"kind": report.kind, **report.model_dump(exclude_none=True)})
+    spec = dg.AssetSpec(
+        reports.key(named), description=inspect.getdoc(type(report)), group_name="mixpanel_reports"
+    ).replace_attributes(**named.attributes)
+    spec = spec.merge_attributes(metadata={"mixpanel_etl/report": asked})
+    if isinstance(report, RangeReport):
+        return _range_asset(reports, spec, report, reports.table(named))
+    return _snapshot_asset(reports, spec, report, reports.table(named))
 
+
+def _range_asset(reports: Reports, spec: dg.AssetSpec, report: RangeReport, table: Table) -> dg.AssetsDefinition:
     @dg.multi_asset(
         specs=[
-            spec.merge_attributes(
-                kinds={"mixpanel", "parquet"},
-                metadata={
-                    **declared_table(table.uri, table.schema, report.descriptions),
-                    "mixpanel_etl/report": dg.MetadataValue.json(
-                        {"kind": report.kind, **report.model_dump(exclude_none=True)}
-                    ),
-                },
+            spec.replace_attributes(partitions_def=reports.partitions(report)).merge_attributes(
+                kinds={"mixpanel", "parquet"}, metadata=declared_table(table.uri, table.schema, report.descriptions)
             )
         ],
-        name=key.to_python_identifier(),
+        name=spec.key.to_python_identifier(),
         backfill_policy=dg.BackfillPolicy.multi_run(report.most_partitions),
         pool=reports.mixpanel.pool("query"),
     )
     def materialized(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        with recorded(context, key) as done, reports.mixpanel.client(context.log) as mixpanel:
+        with recorded(context, spec.key) as done, reports.mixpanel.client(context.log) as mixpanel:
             taken: list[Taken] = []
-            for one in _pull(context, reports, named, mixpanel):
+            spent: Metadata = {}
+            for one in pull_range(mixpanel, report, table, context.partition_keys, run_id=run_id_of(context)):
                 taken.append(one)
-                done[one.partition.key] = _metadata(one)
-            spent = queries(mixpanel)
-            for one in taken:
-                done[one.partition.key] = {**_metadata(one), **spent, "mixpanel_etl/preview": _preview(one)}
+                spent = spent or queries(mixpanel)  # all is spent before the first partition arrives
+                done[one.partition.key] = _metadata(one) | spent
             # One picture of the whole run, where it is seen first: on each partition it would fill Dagster's storage.
             shown = [(one.partition.key, one.rows) for one in taken]
             last = shown[-1][0]
@@ -121,23 +120,19 @@ def report_asset(reports: Reports, named: NamedReport) -> dg.AssetsDefinition:
     return materialized
 
 
-def _pull(
-    context: dg.AssetExecutionContext, reports: Reports, named: NamedReport, mixpanel: Mixpanel
-) -> Iterator[Taken]:
-    report, table = named.report, reports.table(named)
-    run_id = context.run.root_run_id or context.run.run_id
-    if isinstance(report, RangeReport):
-        yield from pull_range(mixpanel, report, table, context.partition_keys, run_id=run_id)
-    else:
-        yield pull_snapshot(mixpanel, report, table, snapshot_day(context, reports.partitions(report)), run_id=run_id)
+def _snapshot_asset(reports: Reports, spec: dg.AssetSpec, report: Snapshot, table: Table) -> dg.AssetsDefinition:
+    def take(context: dg.AssetExecutionContext, mixpanel: Mixpanel, day: str) -> dg.MaterializeResult[Any]:
+        taken = pull_snapshot(mixpanel, report, table, day, run_id=run_id_of(context))
+        shown = picture(report, [(day, taken.rows)], mixpanel.settings.zone, context.log)
+        return dg.MaterializeResult(metadata=shown | _metadata(taken) | queries(mixpanel))
+
+    partitions = snapshot_partitions(reports.mixpanel, reports.start_date)
+    return snapshot_asset(spec, table, report.descriptions, reports.mixpanel, take, partitions=partitions)
 
 
 def _metadata(taken: Taken) -> Metadata:
     found = published(taken.partition)
     if taken.rows:
         found["mixpanel_etl/computed_at"] = dg.MetadataValue.timestamp(taken.rows["computed_at"][0].as_py())
-    return found
-
-
-def _preview(taken: Taken) -> dg.MetadataValue[Any]:
-    return preview(taken.rows.drop_columns("computed_at"))  # it is the same in all rows
+    # Without what is the same in all rows.
+    return found | {"mixpanel_etl/preview": preview(taken.rows.drop_columns("computed_at"))}

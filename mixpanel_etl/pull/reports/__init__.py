@@ -5,6 +5,7 @@ bring it into the lake.
 """
 
 from mixpanel_etl.pull.reports.calendar import PartitionUnit as PartitionUnit
+from mixpanel_etl.pull.reports.calendar import later as later
 from mixpanel_etl.pull.reports.pull import Taken as Taken
 from mixpanel_etl.pull.reports.pull import pull_range as pull_range
 from mixpanel_etl.pull.reports.pull import pull_snapshot as pull_snapshot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 PartitionUnit = Literal["day", "week", "month"]
@@ -34,6 +35,15 @@ def end_of(day: date, unit: PartitionUnit) -> date:
     return day
 
 
+def later(day: date, unit: PartitionUnit, count: int) -> date:
+    """The first day of the unit that comes `count` units after the one in which a day lies."""
+    start = start_of(day, unit)
+    for _ in range(count):
+        start = end_of(start, unit) + timedelta(days=1)
+    return start
+
+
+@lru_cache(maxsize=4096)  # all segments of a reply have the same labels
 def moment_of(label: str, zone: tzinfo) -> datetime:
     """The UTC moment at which a unit begins that Mixpanel labels `2026-01-31` or `2026-01-31 13:00:00`.
 

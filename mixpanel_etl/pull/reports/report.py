@@ -18,9 +18,12 @@ from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit
 MOMENT = pa.timestamp("ms", tz="UTC")
 #: Days in which events still arrive (api-facts 1.3.6): what a schedule asks for again when a report says nothing.
 LATE_DAYS = 5
-#: Partitions of one run, and so of one query: a year of days, or a hundred days of hours.
+#: Partitions of one run, and so of one query: a year of days, or a hundred days of hours ...
 MOST_PARTITIONS = 366
 MOST_FINE_PARTITIONS = 100
+#: ... but not more numbers than this, which bounds the memory of a run.
+MOST_NUMBERS = 1_000_000
+_UNITS_A_DAY = {"minute": 1440, "hour": 24}
 
 
 def _parsed(text: str) -> str:
@@ -98,7 +101,9 @@ class Report(BaseModel, ABC):
     @property
     def most_partitions(self) -> int:
         """Of one run, and so of one query."""
-        return MOST_FINE_PARTITIONS if getattr(self, "unit", "day") in ("minute", "hour") else MOST_PARTITIONS
+        units = _UNITS_A_DAY.get(getattr(self, "unit", "day"), 1)
+        numbers = units * (getattr(self, "limit", None) or 1)
+        return max(1, min(MOST_PARTITIONS if units == 1 else MOST_FINE_PARTITIONS, MOST_NUMBERS // numbers))
 
     @abstractmethod
     def facts(self, reply: Any, zone: tzinfo) -> Iterator[Fact]:
