@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -59,7 +60,9 @@ def test_a_report_is_an_asset_with_a_documented_table_and_a_schedule(load: Load)
     columns = node.metadata["dagster/column_schema"].columns
     assert all(column.description for column in columns)
     assert {"time", "segment", "value", "computed_at"} <= {column.name for column in columns}
-    assert {schedule.name.rpartition("_")[2] for schedule in definitions.schedules or []} == {"daily", "snapshots"}
+    schedules = sorted(schedule.name for schedule in definitions.schedules or [])
+    assert [name.rpartition("_")[2] for name in schedules] == ["daily", "daily"]
+    assert schedules[1].endswith("_snapshots_daily")
 
 
 @pytest.mark.parametrize(
@@ -100,6 +103,20 @@ def _told(error: BaseException | None) -> str:
         told += f"{error}\n"
         error = error.__cause__ or error.__context__
     return told
+
+
+def test_the_page_on_reports_begins_with_yaml_and_python_that_run(load: Load) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "reports.md").read_text()
+    yaml = page.partition("```yaml\n")[2].partition("```")[0]
+    definitions = load(yaml.partition("  reports:\n")[2])
+    assert {key.path[-1] for key in definitions.resolve_asset_graph().get_all_asset_keys()} == {
+        "purchases",
+        "weekly_retention",
+        "checkouts_by_country",
+    }
+    names: dict[str, Any] = {}
+    exec(page.partition("```python\n")[2].partition("```")[0], names)
+    assert names["defs"].resolve_asset_graph().has(dg.AssetKey(["mixpanel", "reports", "purchases"]))
 
 
 @pytest.mark.parametrize("kind", KINDS)

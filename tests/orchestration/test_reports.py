@@ -16,6 +16,7 @@ import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from mixpanel_etl.client import Clock, Mixpanel
+from mixpanel_etl.lake import Table
 from mixpanel_etl.orchestration import MixpanelResource, NamedReport, Reports, report_definitions
 from mixpanel_etl.orchestration.backfill import Backfill, BackfillError
 from mixpanel_etl.pull.reports import KINDS, RangeReport, report_of
@@ -120,7 +121,7 @@ def desk(mixpanel: Sandbox, instance: dg.DagsterInstance) -> Callable[..., Desk]
 @pytest.fixture
 def shop(mixpanel: Sandbox) -> Sandbox:
     """90 days of the shop, some of today, and what its people saved."""
-    mixpanel.generate(9_000, FIRST, LAST)
+    mixpanel.generate(4_500, FIRST, LAST)
     mixpanel.generate(300, TODAY, TODAY, seed=9)
     mixpanel.save(Funnel(7509, "Purchases", ["page view", "add to cart", "checkout"]))
     mixpanel.save(Insight(42, "Sales", ["checkout"], on='properties["currency"]'))
@@ -132,42 +133,35 @@ def test_there_is_a_report_of_every_kind() -> None:
 
 
 @pytest.mark.parametrize("kind", RANGES)
-def test_a_backfill_of_90_days_costs_one_query_and_records_each_day(
+def test_a_backfill_of_90_days_costs_one_query_and_a_day_alone_has_the_same_rows(
     shop: Sandbox, desk: Callable[..., Desk], kind: str
 ) -> None:
     reports = desk(**{kind: EVERY[kind]})
     result = reports.run(kind, first=FIRST, last=LAST)
     assert result.success
     assert len(shop.requests) == 1
-    days = {str(FIRST + timedelta(days=n)) for n in range(90)}
-    assert reports.recorded(kind) == days
-    events = result.asset_materializations_for_node(f"mixpanel__reports__{kind}")
-    rows = reports.rows(kind)
-    counted = {event.partition: event.metadata["dagster/partition_row_count"].value for event in events}
-    assert len(events) == len(counted) == 90
-    assert sum(counted.values()) == len(rows)  # type: ignore[arg-type]
-    for event in events:
-        metadata = {name: value.value for name, value in event.metadata.items()}
-        assert metadata["mixpanel_etl/queries_spent"] == 1
-        assert metadata["mixpanel_etl/queries_left"] == 59
-        assert "mixpanel_etl/preview" in metadata
-    assert rows["computed_at"].null_count() == 0
+    assert reports.recorded(kind) == {str(FIRST + timedelta(days=n)) for n in range(90)}
     assert reports.kept(kind, f"{FIRST}..{LAST}") is not None
+    rows = reports.rows(kind)
+    assert rows["computed_at"].null_count() == 0
+    found = metadata(result, kind)
+    assert len(found) == 90
+    assert sum(one["dagster/partition_row_count"] for one in found.values()) == len(rows)
+    assert {(one["mixpanel_etl/queries_spent"], one["mixpanel_etl/queries_left"]) for one in found.values()} == {
+        (1, 59)
+    }
+    assert all("mixpanel_etl/preview" in one for one in found.values())
+    # One picture of all of them is enough.
+    pictures = [day for day, one in found.items() if "mixpanel_etl/picture" in one]
+    assert pictures == ([str(LAST)] if KINDS[kind].picture else [])
+    for day in pictures:
+        assert_small_picture(found[day]["mixpanel_etl/picture"])
 
-
-@pytest.mark.parametrize("kind", RANGES)
-def test_a_day_alone_has_the_rows_that_it_has_in_a_backfill(
-    shop: Sandbox, desk: Callable[..., Desk], kind: str
-) -> None:
-    """A day of addiction, funnel or retention does not depend on what else is asked for."""
-    parameters = {name: value for name, value in EVERY[kind].items() if name != "buckets"}
-    reports = desk(**{kind: parameters})
-    day = str(FIRST + timedelta(days=40))
-    assert reports.run(kind, first=day, last=day).success
-    alone = reports.rows(kind).filter(pl.col("date") == day).drop("computed_at")
-    assert reports.run(kind, first=FIRST, last=LAST).success
-    among = reports.rows(kind).filter(pl.col("date") == day).drop("computed_at")
+    middle = str(FIRST + timedelta(days=40))
+    among = rows.filter(pl.col("date") == middle).drop("computed_at")
+    assert reports.run(kind, first=middle).success
     assert len(shop.requests) == 2
+    alone = reports.rows(kind).filter(pl.col("date") == middle).drop("computed_at")
     if kind == "segmentation_numeric":  # its ranges are cut to the numbers of all days asked for
         assert alone["value"].sum() == among["value"].sum()
     elif kind == "retention":  # who signed up before the first day asked for is new again, as Mixpanel counts it here
@@ -176,17 +170,31 @@ def test_a_day_alone_has_the_rows_that_it_has_in_a_backfill(
         assert alone.sort(alone.columns).equals(among.sort(among.columns))
 
 
+def metadata(result: dg.ExecuteInProcessResult, kind: str) -> dict[str | None, dict[str, Any]]:
+    """The metadata of each materialized partition."""
+    events = result.asset_materializations_for_node(f"mixpanel__reports__{kind}")
+    assert len({event.partition for event in events}) == len(events)
+    return {event.partition: {name: value.value for name, value in event.metadata.items()} for event in events}
+
+
+def assert_small_picture(markdown: str) -> None:
+    match = re.fullmatch(r"!\[\w+\]\(data:image/png;base64,([^)]+)\)", markdown)
+    assert match
+    assert base64.b64decode(match[1]).startswith(b"\x89PNG")
+    assert len(markdown) < 60_000
+
+
 @pytest.mark.parametrize("kind", SNAPSHOTS)
 def test_a_snapshot_of_today_costs_one_query(shop: Sandbox, desk: Callable[..., Desk], kind: str) -> None:
     reports = desk(**{kind: EVERY[kind]})
     result = reports.run(kind, first=TODAY)
     assert result.success
     assert len(shop.requests) == 1
-    (event,) = result.asset_materializations_for_node(f"mixpanel__reports__{kind}")
-    assert event.partition == str(TODAY)
-    rows = reports.rows(kind)
-    assert event.metadata["dagster/partition_row_count"].value == len(rows) > 0
-    assert event.metadata["mixpanel_etl/queries_spent"].value == 1
+    ((day, found),) = metadata(result, kind).items()
+    assert day == str(TODAY)
+    assert found["dagster/partition_row_count"] == len(reports.rows(kind)) > 0
+    assert found["mixpanel_etl/queries_spent"] == 1
+    assert ("mixpanel_etl/picture" in found) == (KINDS[kind].picture is not None)
 
 
 def test_a_backfill_of_snapshots_says_that_the_past_is_over(shop: Sandbox, desk: Callable[..., Desk]) -> None:
@@ -226,18 +234,37 @@ def test_one_report_that_fails_leaves_the_others_alone(shop: Sandbox, desk: Call
     ],
     ids=["not in the plan", "an error that says 200", "cut off", "429 for an hour", "time-out", "no connection"],
 )
-def test_a_query_that_fails_records_nothing_and_keeps_what_was_there(
+def test_a_query_that_fails_keeps_what_was_there_and_leaves_other_reports_alone(
     shop: Sandbox, desk: Callable[..., Desk], fault: Fault, said: str
 ) -> None:
-    reports = desk(segmentation={"event": "checkout"})
-    assert reports.run("segmentation", first=FIRST, last=LAST).success
+    reports = desk(segmentation={"event": "checkout"}, events={"events": ["page view"]})
+    last = FIRST + timedelta(days=2)
+    assert reports.run("segmentation", first=FIRST, last=last).success
     before = reports.rows("segmentation")
     shop.add_fault(fault)
-    result = reports.run("segmentation", first=FIRST, last=LAST)
+    result = reports.run("segmentation", "events", first=FIRST, last=last)
     assert not result.success
     assert said in failure(result, "segmentation")
-    assert not result.asset_materializations_for_node("mixpanel__reports__segmentation")
+    assert not metadata(result, "segmentation")
     assert reports.rows("segmentation").equals(before)
+    assert len(reports.recorded("events")) == 3
+
+
+def test_a_lake_that_fails_in_the_middle_keeps_and_records_the_days_before(
+    shop: Sandbox, desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports = desk(events={"events": ["page view"]})
+    write = Table.write
+
+    def full(self: Table, key: str, *given: Any) -> Any:
+        if key == str(FIRST + timedelta(days=2)):
+            raise OSError("no space left on device")
+        return write(self, key, *given)
+
+    monkeypatch.setattr(Table, "write", full)
+    assert not reports.run("events", first=FIRST, last=FIRST + timedelta(days=4)).success
+    assert reports.recorded("events") == {str(FIRST), str(FIRST + timedelta(days=1))}
+    assert set(reports.rows("events")["date"]) == {str(FIRST), str(FIRST + timedelta(days=1))}
 
 
 def test_the_schedule_asks_again_for_what_can_still_change_and_reports_alike_share_a_run(
@@ -272,25 +299,20 @@ def test_the_schedule_asks_again_for_what_can_still_change_and_reports_alike_sha
     assert request.tags[ASSET_PARTITION_RANGE_END_TAG] == "2026-02-01"
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].picture])
-def test_the_last_partition_of_a_run_has_a_small_picture_of_all(
-    shop: Sandbox, desk: Callable[..., Desk], kind: str
+def test_snapshots_are_scheduled_for_today_and_skipped_for_days_that_are_over(
+    shop: Sandbox, desk: Callable[..., Desk]
 ) -> None:
-    reports = desk(**{kind: EVERY[kind]})
-    days = (str(FIRST), str(LAST)) if kind in RANGES else (str(TODAY), None)
-    result = reports.run(kind, first=days[0], last=days[1])
-    pictures = {
-        event.partition: event.metadata["mixpanel_etl/picture"].value
-        for event in result.asset_materializations_for_node(f"mixpanel__reports__{kind}")
-        if "mixpanel_etl/picture" in event.metadata
-    }
-    assert list(pictures) == [days[1] or days[0]]
-    markdown = str(next(iter(pictures.values())))
-    match = re.fullmatch(r"!\[\w+\]\(data:image/png;base64,([^)]+)\)", markdown)
-    assert match
-    picture = base64.b64decode(match[1])
-    assert picture.startswith(b"\x89PNG")
-    assert len(picture) < 60_000
+    reports = desk(top_events={}, event_names={})
+    schedule = reports.definitions.resolve_schedule_def("mixpanel__reports_snapshots_daily")
+    now = datetime.now(UTC)
+    for moment, asked in ((now, [str(TODAY)]), (now - timedelta(days=2), [])):
+        context = dg.build_schedule_context(
+            instance=reports.instance,
+            scheduled_execution_time=moment,
+            repository_def=reports.definitions.get_repository_def(),
+        )
+        requests = schedule.evaluate_tick(context).run_requests or []
+        assert [request.partition_key for request in requests] == asked
 
 
 def test_the_command_line_backfills_weeks_and_months_by_their_first_day(

@@ -125,9 +125,15 @@ def _partition_of(label: str, report: RangeReport, endpoint: str) -> str:
 def _as_table(report: Report, rows: list[tuple[Any, ...]], computed: datetime) -> pa.Table:
     *columns, computed_column = report.schema
     values: Iterable[tuple[Any, ...]] = zip(*rows, strict=True) if rows else [()] * len(columns)
-    arrays = [pa.array(cells, column.type) for cells, column in zip(values, columns, strict=True)]
+    arrays = [_as_array(cells, column.type) for cells, column in zip(values, columns, strict=True)]
     arrays.append(pa.array([computed] * len(rows), computed_column.type))
     return pa.Table.from_arrays(arrays, schema=report.schema)
+
+
+def _as_array(cells: tuple[Any, ...], type_: pa.DataType) -> pa.Array:
+    if pa.types.is_floating(type_):  # Arrow refuses integers from 2**53, which JSON may have
+        cells = tuple(None if cell is None else float(cell) for cell in cells)
+    return pa.array(cells, type_)
 
 
 def _provenance(
