@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 
 import pytest
 
+from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.sandbox import Fault, Sandbox
 
@@ -17,10 +19,10 @@ __all__ = ["desk"]
 
 
 @pytest.fixture(autouse=True)
-def _budget(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """One of their own for the commands: the desk's waits pass in a moment, theirs do not."""
-    assert desk.client
-    monkeypatch.setenv("MIXPANEL_BUDGET_URL", str(tmp_path / "commands.sqlite"))
+def _hasty(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The waits of the commands pass in a moment, too."""
+    commands = sys.modules["mixpanel_etl.cli.gdpr"]  # the package has the group of commands under this name
+    monkeypatch.setattr(commands, "Mixpanel", partial(Mixpanel, clock=desk.clock))
 
 
 @pytest.fixture

@@ -31,12 +31,12 @@ class Desk:
         mixpanel.clock.set(NOW, frozen=True)
         self.sandbox, self.outbox = mixpanel, outbox
         self.ledger = Ledger(Settings.load().lake)
-        clock = Clock(
+        self.clock = Clock(
             sleep=lambda seconds: mixpanel.clock.advance(timedelta(seconds=seconds)),
             monotonic=lambda: mixpanel.clock.now().timestamp(),
             now=self.now,
         )
-        self.client = Mixpanel(Settings.load(), clock=clock, deadline=60)
+        self.client = Mixpanel(Settings.load(), clock=self.clock, deadline=60)
 
     def now(self) -> datetime:
         return self.sandbox.clock.now()
