@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mixpanel_etl.lake import connect
 
 #: Report of `demo/defs/reports` -> its numbers as Mixpanel says (`theirs`), and from the events (`ours`). The range is
-#: that of the partitions which were asked for.
+#: that of the partitions which were asked for; who is new in a week depends on all weeks before.
 _COMPARED = {
     "purchases": """
         SELECT date, step AS part, count AS number FROM reports.purchases;
@@ -18,7 +18,10 @@ _COMPARED = {
     "weekly_retention": """
         SELECT date, interval AS part, count AS number FROM reports.weekly_retention;
         SELECT date, interval AS part, count AS number
-        FROM retention($first, $last, born_event := 'sign up', unit := 'week', interval_count := 8)
+        FROM retention(
+            date_trunc('week', (SELECT min(date) FROM events)::DATE + 6)::DATE, $last,
+            born_event := 'sign up', unit := 'week', interval_count := 8
+        ) WHERE date >= $first
     """,
     "checkouts_by_country": """
         SELECT date, segment AS part, value AS number FROM reports.checkouts_by_country

@@ -191,7 +191,7 @@ def _heat_map(figure: Figure, axes: Axes, report: Report, partitions: Partitions
     table = [
         _retained(report, key, rows, zone) if isinstance(report, Retention) else _active(rows) for key, rows in shown
     ]
-    width = max((len(shares) for shares in table), default=0)
+    width = max(len(shares) for shares in table) or 1  # a column of nothing when nobody came
     grid = [shares + [math.nan] * (width - len(shares)) for shares in table]
     # The root, because the first column is often all, and the others a few percent.
     norm = PowerNorm(0.5, vmin=0, vmax=max((share for shares in table for share in shares if share > 0), default=1.0))

@@ -92,9 +92,11 @@ def report_asset(reports: Reports, named: NamedReport) -> dg.AssetsDefinition:
 
 
 def _range_asset(reports: Reports, spec: dg.AssetSpec, report: RangeReport, table: Table) -> dg.AssetsDefinition:
+    partitions = reports.partitions(report)
+
     @dg.multi_asset(
         specs=[
-            spec.replace_attributes(partitions_def=reports.partitions(report)).merge_attributes(
+            spec.replace_attributes(partitions_def=partitions).merge_attributes(
                 kinds={"mixpanel", "parquet"}, metadata=declared_table(table.uri, table.schema, report.descriptions)
             )
         ],
@@ -104,9 +106,11 @@ def _range_asset(reports: Reports, spec: dg.AssetSpec, report: RangeReport, tabl
     )
     def materialized(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         with recorded(context, spec.key) as done, reports.mixpanel.client(context.log) as mixpanel:
+            start = date.fromisoformat(str(partitions.get_first_partition_key()))
             taken: list[Taken] = []
             spent: Metadata = {}
-            for one in pull_range(mixpanel, report, table, context.partition_keys, run_id=run_id_of(context)):
+            keys, run_id = context.partition_keys, run_id_of(context)
+            for one in pull_range(mixpanel, report, table, keys, start=start, run_id=run_id):
                 taken.append(one)
                 spent = spent or queries(mixpanel)  # all is spent before the first partition arrives
                 done[one.partition.key] = _metadata(one) | spent

@@ -135,6 +135,18 @@ def test_retention_has_a_row_for_each_interval_of_a_cohort(shop: Sandbox, client
     ]
 
 
+def test_who_began_before_a_cohort_is_not_new_in_it_though_the_cohort_is_asked_for_alone(
+    shop: Sandbox, client: Mixpanel, tmp_path: Path
+) -> None:
+    report = report_of("retention", {"born_event": "view"})  # Ada's first is on the 2nd
+    assert isinstance(report, RangeReport)
+    table = report_table(str(tmp_path), "reports/retention", report)
+    (taken,) = pull_range(client, report, table, [DAYS[1]], start=MONDAY)
+    assert taken.partition.key == DAYS[1]
+    assert set(taken.rows["first"].to_pylist()) == {0}
+    assert client.spent("query") == 1
+
+
 def test_addiction_says_how_many_users_were_active_in_at_least_so_many_hours(
     shop: Sandbox, client: Mixpanel, tmp_path: Path
 ) -> None:

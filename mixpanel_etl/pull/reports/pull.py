@@ -29,7 +29,13 @@ def report_table(lake: str, name: str, report: Report) -> Table:
 
 
 def pull_range(
-    mixpanel: Mixpanel, report: RangeReport, table: Table, keys: Sequence[str], *, run_id: str = ""
+    mixpanel: Mixpanel,
+    report: RangeReport,
+    table: Table,
+    keys: Sequence[str],
+    *,
+    start: date | None = None,
+    run_id: str = "",
 ) -> Iterator[Taken]:
     """Ask once for all partitions, keep the reply, and publish each partition, those without facts too.
 
@@ -39,6 +45,8 @@ def pull_range(
         table: see `report_table`.
         keys: first days of the partitions (YYYY-MM-DD, of project time). What lies between them is asked for too,
             because Mixpanel answers for ranges, but not published.
+        start: of the first partition there is. Reports whose numbers depend on what was before are asked for from
+            there, so that a partition has the same numbers in whatever run.
         run_id: goes into the files.
 
     Raises:
@@ -46,6 +54,8 @@ def pull_range(
     """
     unit = report.partition_unit
     first, last = date.fromisoformat(min(keys)), date.fromisoformat(max(keys))
+    if start and report.needs_the_past:
+        first = min(first, start)
     # Whole units: Mixpanel cuts a week or a month at the edges of what is asked for.
     days = Days(start_of(first, unit), end_of(last, unit))
     with mixpanel.replies() as replies:

@@ -130,6 +130,11 @@ class RangeReport(Report):
         units: dict[str, PartitionUnit] = {"week": "week", "month": "month"}
         return units.get(getattr(self, "unit", "day"), "day")
 
+    @property
+    def needs_the_past(self) -> bool:
+        """Whether numbers depend on the days asked for before theirs, so that every run has to ask from the start."""
+        return False
+
     def partitions_to_refresh(self) -> int:
         """`look_back`, or what the kind thinks can still change."""
         return self.look_back or self._changing()

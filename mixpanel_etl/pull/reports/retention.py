@@ -56,6 +56,11 @@ class Retention(RangeReport):
         if self.limit and not self.on:
             yield "limit is given without `on`, whose values it limits: give `on`, or no limit"
 
+    @property
+    def needs_the_past(self) -> bool:
+        # Mixpanel takes for new who did not do the `born_event` within the days asked for.
+        return self.retention_type == "birth"
+
     def _changing(self) -> int:
         # Interval 0 too has its whole length from each user's own beginning, be it the last minute of the partition.
         return self.interval_count + 2
