@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import typer
@@ -21,6 +22,7 @@ from mixpanel_etl.orchestration.pushes import Pushes, window_of
 from mixpanel_etl.push.dead_letters import LATEST
 from mixpanel_etl.push.errors import PushError
 from mixpanel_etl.push.profile_push import Pushed
+from mixpanel_etl.push.projects import ProjectMapping
 from mixpanel_etl.push.query import QueryPush, Window, counted, reasons
 from mixpanel_etl.push.rows import PushedRows
 from mixpanel_etl.settings import Settings
@@ -37,7 +39,8 @@ def push(
         bool, typer.Option("--retry-rejected", help="Run the query again, and send only what was refused.")
     ] = False,
     allow_shrink: Annotated[
-        bool, typer.Option("--allow-shrink", help="Let more than half of the profiles be taken away.")
+        bool,
+        typer.Option("--allow-shrink", help="Let more than half of the profiles or rows be taken away."),
     ] = False,
     module: Annotated[
         str, typer.Option("-m", "--module", help="Python package of the `defs` folder.")
@@ -101,18 +104,19 @@ def _parts(
 ) -> Iterator[tuple[str, Window | None]]:
     """The partitions asked for, with their bounds."""
     letters = push.dead_letters(lake)
+    zone = ZoneInfo(push.mapping.time_zone) if isinstance(push.mapping, ProjectMapping) else settings.zone
     if retry_rejected and first is None:
         keys = [key for key in letters.keys() if (part := letters.partition(key)) and part.rows]  # noqa: SIM118
     elif push.by_day:
-        keys = _days(settings, first, last)
+        keys = _days(zone, first, last)
     else:
         keys = [LATEST]
     for key in keys:
-        yield key, window_of(key, settings.zone) if push.by_day else None
+        yield key, window_of(key, zone) if push.by_day else None
 
 
-def _days(settings: Settings, first: str | None, last: str | None) -> list[str]:
-    yesterday = datetime.now(UTC).astimezone(settings.zone).date() - timedelta(days=1)
+def _days(zone: ZoneInfo, first: str | None, last: str | None) -> list[str]:
+    yesterday = datetime.now(UTC).astimezone(zone).date() - timedelta(days=1)
     try:
         start = date.fromisoformat(first) if first else yesterday
         end = date.fromisoformat(last) if last else start
@@ -141,6 +145,9 @@ def _bar(part: str, rows: int) -> Iterator[Callable[[PushedRows | Pushed], None]
 def _show(part: str, pushed: PushedRows | Pushed, verb: str = "") -> None:
     numbers = ", ".join(f"{value:,} {name}" for name, value in counted(pushed).items() if value or name == "rows")
     console.print(f"{part}: {numbers}{verb}", highlight=False)
+    if isinstance(pushed, PushedRows) and pushed.overwritten:
+        fields = ", ".join(f"{name} ({count:,})" for name, count in pushed.overwritten.items())
+        console.print(f"left out, because Mixpanel writes them itself: {fields}", highlight=False)
     for event in pushed.first:
         console.print_json(json.dumps(event))
     if pushed.messages:

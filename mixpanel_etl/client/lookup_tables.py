@@ -25,7 +25,8 @@ def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]], endpoint: str)
         InvalidRequest: names the column or the row at fault.
     """
     _check_columns(columns, endpoint)
-    out = io.StringIO(newline="")
+    content = io.BytesIO()
+    out = io.TextIOWrapper(content, "utf-8", newline="")
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(columns)
     keys: dict[str, int] = {}
@@ -40,12 +41,17 @@ def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]], endpoint: str)
             raise _refused(number, f"has the key {excerpt(key)} of rows[{keys[key]}]", endpoint)
         keys[key] = number
         writer.writerow(cells)
-    content = out.getvalue().encode()
-    if len(content) > MOST_BYTES:
+        _check_size(content, endpoint)  # on the way, so that no more than the limit is held
+    out.flush()
+    _check_size(content, endpoint)
+    return content.getvalue()
+
+
+def _check_size(content: io.BytesIO, endpoint: str) -> None:
+    if content.tell() > MOST_BYTES:
         raise InvalidRequest(
-            f"{len(content):,} bytes of CSV, the limit is {MOST_BYTES:,}", endpoint=endpoint, advice="Drop columns."
+            f"more than {MOST_BYTES:,} bytes of CSV, which is the limit", endpoint=endpoint, advice="Drop columns."
         )
-    return content
 
 
 def _check_columns(columns: Sequence[str], endpoint: str) -> None:

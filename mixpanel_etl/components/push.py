@@ -21,6 +21,7 @@ from mixpanel_etl.push.events import EventMapping
 from mixpanel_etl.push.identities import IdentityMapping
 from mixpanel_etl.push.lookup import LookupMapping
 from mixpanel_etl.push.profiles import ProfileMapping
+from mixpanel_etl.push.projects import ProjectMapping
 from mixpanel_etl.push.query import QueryPush
 from mixpanel_etl.settings import DEFAULT_PREFIX
 from mixpanel_etl.warehouse import WarehouseError
@@ -32,6 +33,7 @@ KINDS: Mapping[str, type[Any]] = {
     "users": ProfileMapping,
     "groups": ProfileMapping,
     "lookup_table": LookupMapping,
+    "project": ProjectMapping,
 }
 _NAME = r"^[A-Za-z0-9_]+$"
 _COMMON = ("name", "kind", "query", "asset", "only_new", "most_refused")
@@ -68,8 +70,11 @@ def _push(context: dg.ResolutionContext, entry: Any) -> PushAsset:
     if kind not in KINDS:
         raise _Mistaken(f"kind is {kind!r}: give one of {', '.join(KINDS)}", "kind")
     mapping = _mapping(str(kind), {key: value for key, value in given.items() if key not in _COMMON})
+    if kind == "project" and "query" in given:
+        raise _Mistaken("query is not for kind project, which has its events from a lake", "query")
+    sql = "" if kind == "project" else _query(context, given.get("query"))
     try:
-        push = QueryPush(name, _query(context, given.get("query")), mapping, given.get("only_new", False))
+        push = QueryPush(name, sql, mapping, given.get("only_new", False))
     except (PushError, WarehouseError) as error:
         raise _Mistaken(str(error), "query") from None
     return PushAsset(_spec(context, entry.get("asset")), push, given.get("most_refused", 0))
@@ -143,9 +148,11 @@ def _schema() -> dict[str, Any]:
     branches = []
     for kind, mapping in KINDS.items():
         own = [field.name for field in dataclasses.fields(mapping)]
-        then = {"propertyNames": {"enum": [*common, *own]}}
+        then: dict[str, Any] = {"propertyNames": {"enum": [*common, *own]}}
+        if kind != "project":
+            then["required"] = ["query"]
         branches.append({"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": then})
-    return {"type": "object", "properties": common, "required": ["name", "kind", "query", "asset"], "allOf": branches}
+    return {"type": "object", "properties": common, "required": ["name", "kind", "asset"], "allOf": branches}
 
 
 _Entry = Annotated[dict[Any, Any], WithJsonSchema(_schema())]
@@ -153,7 +160,9 @@ _Entry = Annotated[dict[Any, Any], WithJsonSchema(_schema())]
 
 @dataclass
 class MixpanelPush(dg.Component, dg.Resolvable):
-    """Rows of a warehouse into Mixpanel: events, links between ids, profiles, lookup tables.
+    """Rows of a warehouse into Mixpanel: events, links between ids, profiles of users and groups, lookup tables.
+
+    Events of another project's lake, too.
 
     Credentials, region, time zone and the warehouse's URL come from the environment (`MIXPANEL_*`; see `.env.example`).
     """

@@ -17,6 +17,7 @@ from mixpanel_etl.orchestration.resource import MixpanelResource
 from mixpanel_etl.orchestration.warehouse import WarehouseResource
 from mixpanel_etl.push.dead_letters import LATEST
 from mixpanel_etl.push.profile_push import Pushed
+from mixpanel_etl.push.projects import ProjectMapping
 from mixpanel_etl.push.query import QueryPush, Window, counted, reasons
 from mixpanel_etl.push.rows import PushedRows
 
@@ -69,11 +70,12 @@ class Pushes:
         return self.lake or self.mixpanel.settings().lake
 
     def partitions(self, push: QueryPush) -> dg.DailyPartitionsDefinition | None:
-        """The days in project time, of a query with `$start` and `$end`."""
+        """The days in project time, of a query with `$start` and `$end`; those of the lake that is copied."""
         if not push.by_day:
             return None
         settings = self.mixpanel.settings()
-        return dg.DailyPartitionsDefinition(str(self.start_date or settings.start_date), timezone=settings.timezone)
+        zone = push.mapping.time_zone if isinstance(push.mapping, ProjectMapping) else settings.timezone
+        return dg.DailyPartitionsDefinition(str(self.start_date or settings.start_date), timezone=zone)
 
 
 class PushConfig(dg.Config):
@@ -99,8 +101,8 @@ def push_asset(pushes: Pushes, item: PushAsset) -> dg.AssetsDefinition:
     @dg.multi_asset(
         specs=[
             item.spec.replace_attributes(partitions_def=pushes.partitions(push)).merge_attributes(
-                kinds={"mixpanel", "sql"},
-                metadata={"mixpanel_etl/query": dg.MetadataValue.md(f"```sql\n{push.sql}\n```")},
+                kinds={"mixpanel", "sql"} if push.sql else {"mixpanel"},
+                metadata={"mixpanel_etl/query": dg.MetadataValue.md(f"```sql\n{push.sql}\n```")} if push.sql else {},
             )
         ],
         name=key.to_python_identifier(),
@@ -206,6 +208,8 @@ def _metadata(pushed: PushedRows | Pushed) -> Metadata:
         shown["mixpanel_etl/reasons"] = dg.MetadataValue.md(
             _listed(("", message, count) for message, count in reasons(pushed)[:_SHOWN])
         )
+    if isinstance(pushed, PushedRows) and pushed.overwritten:
+        shown["mixpanel_etl/overwritten"] = dg.MetadataValue.json(pushed.overwritten)
     return shown
 
 

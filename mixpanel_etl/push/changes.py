@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from mixpanel_etl.push.dead_letters import DeadLetter
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -45,6 +47,7 @@ class Changes:
 
     Attributes:
         rows: of the query.
+        usable: those that can be told apart.
         changed: rows that are new, or other than they were.
         vanished: ids of the snapshot that no row has any more.
         before: ids of the snapshot.
@@ -53,15 +56,21 @@ class Changes:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self.rows = self._number("rows")
+        self.usable = self._number("usable")
         self.changed = self._number("changed")
         self.vanished = self._number("vanished")
         self.before = self._number("previous")
 
-    def unusable_rows(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+    def unusable_letters(self) -> Iterator[DeadLetter]:
         """Rows that can't be told apart, with the reason; they are not among the changed ones."""
         for reason, where in _UNUSABLE.items():
             for batch in self._batches(f"SELECT * FROM rows WHERE {where}"):  # noqa: S608
-                yield reason, batch
+                for row in batch.to_pylist():
+                    yield DeadLetter(row["$id"], row, reason)
+
+    def usable_rows(self) -> Iterator[pa.RecordBatch]:
+        """All other rows, changed or not, by `$id`."""
+        return self._batches('SELECT * FROM usable ORDER BY "$id"')
 
     def changed_rows(self) -> Iterator[pa.RecordBatch]:
         """New and changed rows with all their columns and `$id` and `$hash`."""
@@ -164,10 +173,11 @@ _COMPARISON = (
     SELECT * FROM known WHERE id NOT IN (SELECT id FROM forgotten)
     """,
     'CREATE TABLE twice AS SELECT "$id" AS id FROM rows WHERE "$id" IS NOT NULL GROUP BY 1 HAVING count(*) > 1',
+    'CREATE VIEW usable AS SELECT * FROM rows WHERE "$id" IS NOT NULL AND "$id" NOT IN (SELECT id FROM twice)',
     """
     CREATE TABLE changed AS
-    SELECT r."$id" AS id, r."$hash" AS hash FROM rows r LEFT JOIN previous p ON r."$id" = p.id
-    WHERE r."$id" IS NOT NULL AND p.hash IS DISTINCT FROM r."$hash" AND r."$id" NOT IN (SELECT id FROM twice)
+    SELECT u."$id" AS id, u."$hash" AS hash FROM usable u LEFT JOIN previous p ON u."$id" = p.id
+    WHERE p.hash IS DISTINCT FROM u."$hash"
     """,
     """
     CREATE TABLE vanished AS

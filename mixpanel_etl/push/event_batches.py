@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from mixpanel_etl.client import BadRequest, FailedRecord, Mixpanel, PayloadTooLa
 from mixpanel_etl.client.events import MOST_EVENTS
 from mixpanel_etl.push.dead_letters import DeadLetter
 from mixpanel_etl.push.events import ResolvedEvents
+from mixpanel_etl.push.projects import CopiedEvents
 from mixpanel_etl.push.repeats import Repeats
 
 if TYPE_CHECKING:
@@ -65,11 +67,12 @@ class Seen:
 
     rows: int = 0
     skipped: int = 0
+    overwritten: Counter[str] = field(default_factory=Counter)  # see `CopiedEvents`
 
 
 def event_batches(
     rows: pa.RecordBatchReader,
-    events: ResolvedEvents,
+    events: ResolvedEvents | CopiedEvents,
     now: datetime,
     refuse: Callable[[DeadLetter], None],
     *,
@@ -159,7 +162,7 @@ def _of_batch(error: RecordsRejected, count: int) -> list[FailedRecord]:
 
 
 def _encoded(
-    rows: pa.RecordBatchReader, events: ResolvedEvents, now: datetime, only: Choice | None
+    rows: pa.RecordBatchReader, events: ResolvedEvents | CopiedEvents, now: datetime, only: Choice | None
 ) -> Iterator[tuple[pa.RecordBatch, pl.DataFrame]]:
     for part in _parts(rows):
         encoded = events.encode(part, now)

@@ -18,18 +18,17 @@ from mixpanel_etl.client import Clock, Mixpanel, MixpanelError
 from mixpanel_etl.client.profile_updates import encoded
 from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.push.changes import SNAPSHOT, Changes, Previous, compared
-from mixpanel_etl.push.dead_letters import DeadLetter, DeadLetters, dead_letters, unconfirmed_letters
+from mixpanel_etl.push.dead_letters import LATEST, DeadLetter, DeadLetters, dead_letters, unconfirmed_letters
 from mixpanel_etl.push.delivery import IN_FLIGHT, Delivery, deliver_all
 from mixpanel_etl.push.errors import PushError
 from mixpanel_etl.push.profile_sender import Batch, Item, ProfileSender, batches, refused
 from mixpanel_etl.push.profiles import ProfileMapping, Update
 
-_LATEST = "latest"
 _SENT = pa.schema([*SNAPSHOT, pa.field("row", pa.string(), nullable=False)])
 _CHECKPOINT_SECONDS = 60.0
 _SHOWN = 5
-#: A push that would take away more than this share of all profiles is held back.
-_MOST_VANISHED = 0.5
+#: A push that would take away more than this share of all profiles, or rows of a lookup table, is held back.
+MOST_VANISHED = 0.5
 
 OnProgress = Callable[["Pushed"], None]
 
@@ -76,7 +75,7 @@ class Pushed:
         changed: rows that are new or other than at the last push.
         vanished: profiles whose row is gone; `cleared` of them were unset or deleted.
         done: changed rows and vanished profiles that were sent and answered so far.
-        updates: how many updates that took.
+        updates: how many updates that took; of a lookup table, whether it was replaced.
         refused: rows in the dead letters, `unconfirmed` among them.
         unconfirmed: of which nobody knows whether they arrived.
         messages: why rows were refused, the most frequent first.
@@ -139,7 +138,7 @@ def preview_profiles(rows: pa.RecordBatchReader, push: ProfilePush) -> Pushed:
         DeadLetters() as letters,
     ):
         told = _counted(changes, mapping)
-        letters.add(_unusable(changes))
+        letters.add(changes.unusable_letters())
         for item in _items(changes, mapping):
             told.updates += len(item.updates)
             told.first += [shown(update) for update in item.updates[: max(0, _SHOWN - len(told.first))]]
@@ -177,7 +176,7 @@ class _Run:
             self._told = _counted(changes, mapping)
             _check_vanished(changes, mapping, allow_shrink=allow_shrink)
             self._keep(changes, carried)
-            letters.add([*carried, *_unusable(changes)])
+            letters.add([*carried, *changes.unusable_letters()])
             try:
                 self._send(changes, letters, _items(changes, mapping), relative=mapping.relative)
                 if mapping.vanished != "keep":
@@ -253,7 +252,7 @@ class _Run:
         """Write the snapshot; what was noted on the way is in it."""
         still = {self._key(number) for number in self._open}
         noted = [key for key in self._push.sent.keys() if key not in still]  # noqa: SIM118 - no dictionary
-        self._push.snapshot.write(_LATEST, changes.snapshot(), self._provenance)
+        self._push.snapshot.write(LATEST, changes.snapshot(), self._provenance)
         for key in noted:
             self._push.sent.remove(key)
         self._checkpoint_at = self._push.clock.monotonic() + _CHECKPOINT_SECONDS
@@ -284,19 +283,13 @@ def _vanished(changes: Changes, mapping: ProfileMapping) -> Iterator[Item]:
             yield Item(name, {mapping.id: name}, [mapping.vanished_update(name)])
 
 
-def _unusable(changes: Changes) -> Iterator[DeadLetter]:
-    for reason, batch in changes.unusable_rows():
-        for row in batch.to_pylist():
-            yield DeadLetter(row["$id"], row, reason)
-
-
 def _counted(changes: Changes, mapping: ProfileMapping) -> Pushed:
     cleared = 0 if mapping.vanished == "keep" else changes.vanished
     return Pushed(changes.rows, changes.changed, changes.vanished, cleared)
 
 
 def _check_vanished(changes: Changes, mapping: ProfileMapping, *, allow_shrink: bool) -> None:
-    if mapping.vanished == "keep" or allow_shrink or changes.vanished <= _MOST_VANISHED * changes.before:
+    if mapping.vanished == "keep" or allow_shrink or changes.vanished <= MOST_VANISHED * changes.before:
         return
     raise PushError(
         f"{changes.vanished:,} of {changes.before:,} profiles have no row any more, and `vanished: {mapping.vanished}` "
@@ -305,7 +298,7 @@ def _check_vanished(changes: Changes, mapping: ProfileMapping, *, allow_shrink: 
 
 
 def _batches(table: Table) -> Iterator[pa.RecordBatch]:
-    for batch in table.batches(_LATEST):
+    for batch in table.batches(LATEST):
         yield batch.cast(SNAPSHOT)
 
 

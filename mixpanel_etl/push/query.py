@@ -1,11 +1,12 @@
-"""A push as a project has it: a query of the warehouse, what its rows become, and where what was refused is kept."""
+"""A push as a project has it: what its rows are, what they become, and where what was refused is kept."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -22,10 +23,12 @@ from mixpanel_etl.push.identities import IdentityMapping
 from mixpanel_etl.push.lookup import LookupMapping, LookupPush, preview_lookup, push_lookup
 from mixpanel_etl.push.profile_push import ProfilePush, Pushed, preview_profiles, push_profiles
 from mixpanel_etl.push.profiles import ProfileMapping
+from mixpanel_etl.push.projects import ProjectMapping
 from mixpanel_etl.push.rows import PushedRows, RowPush, preview_rows, push_rows
 from mixpanel_etl.warehouse import Warehouse, columns_of, parameters_of
 
-PushMapping = EventMapping | IdentityMapping | ProfileMapping | LookupMapping
+QueryMapping = EventMapping | IdentityMapping | ProfileMapping | LookupMapping
+PushMapping = QueryMapping | ProjectMapping
 #: The bounds of a partition, as the query knows them: `$start` is in it, `$end` is not.
 Window = tuple[datetime, datetime]
 OnProgress = Callable[[PushedRows | Pushed], None]
@@ -35,17 +38,17 @@ _BOUNDS = {"start", "end"}
 
 @dataclass(frozen=True)
 class QueryPush:
-    """A query whose rows go into Mixpanel.
+    """A query, or the lake of another project, whose rows go into Mixpanel.
 
     Attributes:
         name: folder of its tables in the lake: letters, digits and underscores.
-        sql: one statement. With `$start` and `$end` it is asked for a day at a time.
+        sql: one statement. With `$start` and `$end` it is asked for a day at a time. Empty for the events of a lake.
         mapping: what its rows become.
         only_new: of events: send only those that Mixpanel has not acknowledged yet.
 
     Raises:
         PushError: the query has other parameters, or one of the two only, or lacks a column of the mapping (as far as
-            its text tells), or profiles are pushed by day.
+            its text tells), or profiles or a lookup table are pushed by day.
         WarehouseError: the query can't be read.
     """
 
@@ -55,24 +58,28 @@ class QueryPush:
     only_new: bool = False
 
     def __post_init__(self) -> None:
+        if self.only_new and not isinstance(self.mapping, EventMapping | ProjectMapping):
+            raise PushError("only_new is for events: the others are sent when they change, links do no harm twice")
+        if not isinstance(self.mapping, ProjectMapping):
+            self._check_query(self.mapping)
+
+    def _check_query(self, mapping: QueryMapping) -> None:
         found = parameters_of(self.sql)
         if found and found != _BOUNDS:
             raise PushError(
                 f"the query has the parameters {', '.join(f'${name}' for name in sorted(found))}; "
                 "it can have $start and $end, the beginning and the end of a day, or none"
             )
-        if found and isinstance(self.mapping, ProfileMapping | LookupMapping):
-            raise PushError("what is compared as a whole has no days: leave $start and $end out of the query")
-        if self.only_new and not isinstance(self.mapping, EventMapping):
-            raise PushError("only_new is for events: profiles are sent when they change, links do no harm twice")
+        if found and isinstance(mapping, ProfileMapping | LookupMapping):
+            raise PushError("profiles and lookup tables are compared as a whole: leave out $start and $end")
         known = columns_of(self.sql)
         if known is not None:
-            check_columns(self.mapping.named, known)
+            check_columns(mapping.named, known)
 
     @property
     def by_day(self) -> bool:
         """Whether its partitions are days."""
-        return bool(parameters_of(self.sql))
+        return isinstance(self.mapping, ProjectMapping) or bool(parameters_of(self.sql))
 
     def dead_letters(self, lake: str) -> Table:
         """The rows that were refused; their parts are days, or `latest`."""
@@ -80,6 +87,8 @@ class QueryPush:
 
     def count(self, warehouse: Warehouse, window: Window | None) -> int:
         """How many rows the query has."""
+        if isinstance(self.mapping, ProjectMapping):
+            return self.mapping.count(_day(window))
         return warehouse.count(self.sql, _bound(window))
 
     def send(
@@ -106,7 +115,7 @@ class QueryPush:
             window: bounds of the day, when the query has them.
             run_id: of the run.
             only_refused: send only what was refused the last time, after a fix of the query, the mapping or Mixpanel.
-            allow_shrink: of profiles: see `push_profiles`.
+            allow_shrink: of profiles and lookup tables: see `push_profiles` and `push_lookup`.
             retry_unconfirmed: of profiles: see `push_profiles`.
             on_progress: told after each request.
 
@@ -115,7 +124,7 @@ class QueryPush:
             WarehouseError: the query fails.
             MixpanelError: the push broke off. Run it again.
         """
-        with warehouse.query(self.sql, _bound(window)) as found:
+        with self._rows(warehouse, window, mixpanel.settings.project_id) as found:
             rows = _without_suppressed(found, self.mapping, lake)
             if isinstance(self.mapping, ProfileMapping):
                 # What was refused counts as changed, so that it is sent again in any case.
@@ -129,7 +138,14 @@ class QueryPush:
                     on_progress=on_progress,
                 )
             if isinstance(self.mapping, LookupMapping):
-                return push_lookup(mixpanel, rows, LookupPush(self.name, self.mapping, lake), run_id=run_id)
+                return push_lookup(
+                    mixpanel,
+                    rows,
+                    LookupPush(self.name, self.mapping, lake),
+                    run_id=run_id,
+                    allow_shrink=allow_shrink,
+                    on_progress=on_progress,
+                )
             push = RowPush(self.name, self.mapping, lake, self.only_new)
             only = self._refused(lake, part) if only_refused else None
             return push_rows(mixpanel, rows, push, part, run_id=run_id, only=only, on_progress=on_progress)
@@ -141,16 +157,26 @@ class QueryPush:
             PushError: the mapping does not fit the rows.
             WarehouseError: the query fails.
         """
-        with warehouse.query(self.sql, _bound(window)) as rows:
+        with self._rows(warehouse, window) as rows:
             if isinstance(self.mapping, ProfileMapping):
                 return preview_profiles(rows, ProfilePush(self.name, self.mapping, lake))
             if isinstance(self.mapping, LookupMapping):
                 return preview_lookup(rows, LookupPush(self.name, self.mapping, lake))
             return preview_rows(rows, RowPush(self.name, self.mapping, lake, self.only_new))
 
+    @contextmanager
+    def _rows(
+        self, warehouse: Warehouse, window: Window | None, to_project: int | None = None
+    ) -> Iterator[pa.RecordBatchReader]:
+        if isinstance(self.mapping, ProjectMapping):
+            yield self.mapping.rows(_day(window), to_project)
+        else:
+            with warehouse.query(self.sql, _bound(window)) as rows:
+                yield rows
+
     def _refused(self, lake: str, part: str) -> Callable[[Any], Any] | None:
         """Which insert_ids were refused the last time; None (all) when a row could not be told apart by one."""
-        if not isinstance(self.mapping, EventMapping):
+        if not isinstance(self.mapping, EventMapping | ProjectMapping):
             return None
         ids = self.dead_letters(lake).scan([part]).collect()["id"]
         if ids.null_count():
@@ -192,3 +218,9 @@ def reasons(pushed: PushedRows | Pushed) -> Sequence[tuple[str, int]]:
 
 def _bound(window: Window | None) -> dict[str, datetime]:
     return dict(zip(("start", "end"), window, strict=True)) if window else {}
+
+
+def _day(window: Window | None) -> date:
+    if window is None:
+        raise PushError("the events of a lake are copied by day: name the day")
+    return window[0].date()

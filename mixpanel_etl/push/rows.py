@@ -20,6 +20,7 @@ from mixpanel_etl.push.delivery import IN_FLIGHT, Delivery, deliver_all
 from mixpanel_etl.push.event_batches import Choice, EventBatch, EventSender, Seen, event_batches
 from mixpanel_etl.push.events import EventMapping
 from mixpanel_etl.push.identities import IdentityBatch, IdentityMapping, IdentitySender, identity_batches
+from mixpanel_etl.push.projects import CopiedEvents, ProjectMapping
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,7 +43,7 @@ class RowPush:
     """
 
     name: str
-    mapping: EventMapping | IdentityMapping
+    mapping: EventMapping | IdentityMapping | ProjectMapping
     lake: str
     only_new: bool = False
     in_flight: int = IN_FLIGHT
@@ -70,6 +71,7 @@ class PushedRows:
         requests: that were answered.
         bytes: of the events, before compression.
         messages: why rows were refused, the most frequent first.
+        overwritten: of events of another project: fields that Mixpanel writes itself, and how many events had them.
         first: of a dry run: the first events, as they would be sent.
     """
 
@@ -80,6 +82,7 @@ class PushedRows:
     requests: int = 0
     bytes: int = 0
     messages: dict[str, int] = field(default_factory=dict)
+    overwritten: dict[str, int] = field(default_factory=dict)
     first: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -177,10 +180,10 @@ def _deliveries(
     only: Choice | None,
 ) -> Iterator[Delivery[Any]]:
     deliver: Callable[[Any], list[DeadLetter]]
-    if isinstance(push.mapping, EventMapping):
-        deliver = EventSender(mixpanel).deliver
-    else:
+    if isinstance(push.mapping, IdentityMapping):
         deliver = IdentitySender(mixpanel, push.mapping.link).deliver
+    else:
+        deliver = EventSender(mixpanel).deliver
     batches = _batches(rows, push, letters, seen, leave_out=leave_out, only=only)
     return deliver_all(batches, deliver, push.in_flight)
 
@@ -197,10 +200,12 @@ def _batches(
     def refuse(letter: DeadLetter) -> None:
         letters.add([letter])
 
-    if isinstance(push.mapping, EventMapping):
-        events = push.mapping.of(rows.schema)
-        return event_batches(rows, events, push.clock.now(), refuse, seen=seen, leave_out=leave_out, only=only)
-    return identity_batches(rows, push.mapping.of(rows.schema), refuse, seen=seen)
+    if isinstance(push.mapping, IdentityMapping):
+        return identity_batches(rows, push.mapping.of(rows.schema), refuse, seen=seen)
+    events = push.mapping.of(rows.schema)
+    if isinstance(events, CopiedEvents):
+        seen.overwritten = events.overwritten
+    return event_batches(rows, events, push.clock.now(), refuse, seen=seen, leave_out=leave_out, only=only)
 
 
 def _size(batch: EventBatch | IdentityBatch) -> int:
@@ -208,7 +213,7 @@ def _size(batch: EventBatch | IdentityBatch) -> int:
 
 
 def _tell(told: PushedRows, seen: Seen, letters: DeadLetters) -> None:
-    told.rows, told.skipped = seen.rows, seen.skipped
+    told.rows, told.skipped, told.overwritten = seen.rows, seen.skipped, dict(seen.overwritten)
     told.refused, told.messages = letters.count, dict(letters.messages.most_common())
 
 

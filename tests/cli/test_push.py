@@ -70,6 +70,20 @@ def test_profiles_of_users_and_groups_are_pushed(mixpanel: Sandbox, shop: Path) 
     assert mixpanel.group_profiles("company_id")["company-1"].properties["industry"] == "Software"
 
 
+def test_a_lookup_table_is_shown_replaced_and_then_left_alone(mixpanel: Sandbox, shop: Path) -> None:
+    shown = push("products", "--dry-run")
+    assert '"category": "books"' in shown.output
+    assert not mixpanel.requests
+    assert push("products").exit_code == 0
+    (table,) = shop_project().tables
+    rows = {row["product_id"]: row for row in mixpanel.lookup_rows(table.id)}
+    assert len(rows) == 200
+    assert rows["p1"] == {"product_id": "p1", "title": "Product 1", "category": "garden", "price": 1.37}
+    mixpanel.clear_requests()
+    assert push("products").exit_code == 0
+    assert not mixpanel.requests
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -35,6 +35,7 @@ ORDERS = """
       key: [id]
       distinct_id: customer
 """
+TABLE = "8b0a3c9e-0d2c-4a47-9a35-0c2f5d1f7a11"
 SQL = {
     "orders.sql": "SELECT id, placed_at, customer FROM orders WHERE placed_at >= $start AND placed_at < $end",
     "people.sql": "SELECT customer, count(*) AS orders FROM orders GROUP BY customer",
@@ -43,7 +44,9 @@ SQL = {
 
 @pytest.fixture
 def mixpanel_project() -> Project:
-    return Project(enforce_budgets=False, timezone="Asia/Tokyo", group_keys=["company"])
+    return Project(
+        enforce_budgets=False, timezone="Asia/Tokyo", group_keys=["company"], lookup_tables=[(TABLE, "customers")]
+    )
 
 
 @pytest.fixture
@@ -178,10 +181,39 @@ def test_users_are_sent_when_they_change(
     assert Table(Settings.load().lake, "pushes/people", dead_letters("", "x").schema, "snapshot").keys()
 
 
+def test_a_lookup_table_is_replaced_when_it_changes_and_held_back_when_most_of_it_is_gone(
+    mixpanel: Sandbox, load: Load, shop: Path, instance: dg.DagsterInstance
+) -> None:
+    definitions = load(f"""
+    - name: people
+      asset: {{key: mixpanel/people}}
+      kind: lookup_table
+      table: {TABLE}
+      query: people.sql
+      key: customer
+      columns: [orders]
+""")
+    for replaced in (1, 0):
+        result = run(definitions, instance, "people")
+        (event,) = result.get_asset_materialization_events()
+        assert event.materialization.metadata["mixpanel_etl/updates"].value == replaced
+    assert {row["customer"]: row["orders"] for row in mixpanel.lookup_rows(TABLE)} == {f"u{n}": 50 for n in range(20)}
+    with duckdb.connect(str(shop)) as connection:
+        connection.execute("DELETE FROM orders WHERE customer > 'u1'")
+    assert not run(definitions, instance, "people").success
+    assert len(mixpanel.lookup_rows(TABLE)) == 20
+    assert run(definitions, instance, "people", allow_shrink=True).success
+    assert {row["customer"] for row in mixpanel.lookup_rows(TABLE)} == {"u0", "u1"}
+
+
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ("      kind: events", "      kind: event", "give one of events, identities, users, groups"),
+        (
+            "      kind: events",
+            "      kind: event",
+            "give one of events, identities, users, groups, lookup_table, project",
+        ),
         ("      time: placed_at", "      time: placed", "no column 'placed'"),
         ("      distinct_id: customer", "      nulls: skip", "no id"),
         ("      key: [id]", "      only_new: true", "key is missing"),
