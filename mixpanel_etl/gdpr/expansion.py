@@ -16,7 +16,7 @@ from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.gdpr.intake import rejected_table, write_refusal
 from mixpanel_etl.gdpr.ledger import Entry, Expansion, Ledger
 from mixpanel_etl.gdpr.people import Person, expand
-from mixpanel_etl.gdpr.requests import Refusal, names_a_person
+from mixpanel_etl.gdpr.requests import Refusal, names_a_person, nobodys
 from mixpanel_etl.lake.storage import Storage, storage
 
 #: Finds people by values of a profile property: distinct ids by value.
@@ -101,6 +101,8 @@ def _reason(
         )
     if names_a_person(entry.request_id, everything):
         return "its request_id contains an id of the person, and would outlive the request: give it a number"
+    if shared := nobodys(everything):
+        return f"its lookup leads to {shared!r}, which is nobody's id: many people's events have it"
     if set(protected).intersection(everything):
         return (
             "its ids lead to one on the list of protected ids, which belongs to no single person: leave out the id "

@@ -42,7 +42,7 @@ def erase_from_lake(ledger: Ledger, progress: Sequence[Progress], now: datetime)
     Suppression(ledger.lake).add(ids, until)
     erasure = erase(ledger.lake, ids)
     if erasure.remaining:
-        unread = f", and {len(erasure.unread)} files can't be read" if erasure.unread else ""
+        unread = f", and {len(erasure.unread)} files can't be read ({erasure.unread[0]}...)" if erasure.unread else ""
         raise NotErased(
             f"{erasure.remaining} rows of the people of {len(progress)} requests are still in the lake after the "
             f"erasure{unread}. See that nothing else writes to it, and run this again"

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 import msgspec
 
+from mixpanel_etl.client.events import NOBODY
 from mixpanel_etl.client.gdpr import ComplianceType, DisclosureType
 
 Kind = Literal["deletion", "retrieval"]
@@ -95,6 +96,11 @@ def read_requests(rows: Iterable[Row], now: datetime, protected: Collection[str]
             yield Refusal(known, kind, str(error), content)
 
 
+def nobodys(ids: Iterable[str]) -> str | None:
+    """The first id that events have whose sender did not know who it was (api-facts 4.1), if there is one."""
+    return next((one for one in ids if one.strip().lower() in NOBODY), None)
+
+
 class _Bad(Exception):
     """The reason of a refusal."""
 
@@ -114,6 +120,8 @@ def _request(name: str, rows: Sequence[dict[str, Any]], now: datetime, protected
         raise _Bad("it has neither distinct_ids nor a lookup: say whom it is about")
     if protected.intersection(ids):
         raise _Bad("one of its ids is on the list of protected ids, which belong to no single person")
+    if nobody := nobodys(ids):
+        raise _Bad(f"{nobody!r} is nobody's id: many people's events have it, and they would all be meant")
     kind = _same(rows, "kind").lower()
     if kind not in _KINDS:
         raise _Bad(f"its kind is {kind!r}: write `deletion` or `retrieval` (or `access`)")

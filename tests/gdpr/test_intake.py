@@ -40,6 +40,8 @@ def read(**row: Any) -> Request | Refusal:
         ({"requested_at": "2026-02-03"}, "in the future"),
         ({"requested_at": "31.1.2026"}, "is no date"),
         ({"distinct_ids": [ANNA, "shared-kiosk"]}, "list of protected ids"),
+        ({"distinct_ids": [ANNA, "Undefined"]}, "'Undefined' is nobody's id"),
+        ({"distinct_ids": "00000000-0000-0000-0000-000000000000"}, "nobody's id"),
         ({"compliance_type": "HIPAA"}, "none of GDPR, CCPA"),
         ({"disclosure_type": "everything"}, "none of Data, Categories, Sources"),
         ({"disclosure_type": "Sources", "kind": "retrieval"}, "only retrievals under CCPA"),
