@@ -1,4 +1,4 @@
-"""`mixpanel-etl backfill`: a Dagster backfill from the command line, in ranges of at most 100 days."""
+"""`mixpanel-etl backfill`: a Dagster backfill from the command line, in as few runs as the asset allows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def backfill(
         str, typer.Option("-m", "--module", help="Python module with the definitions.")
     ] = "mixpanel_etl.definitions",
 ) -> None:
-    """Materialize days of an asset, as Dagster's own command line cannot: in ranges of at most 100 days."""
+    """Materialize days of an asset, as Dagster's own command line cannot: in as few runs as the asset allows."""
     which: Which = "failed" if failed else "missing" if missing else "all"
     with told_plainly(), _instance() as instance:
         plan = Backfill(_definitions(module), asset, instance)
