@@ -9,13 +9,11 @@ after a killed process goes on where that was. Source: specification 14; api-fac
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -31,10 +29,9 @@ from mixpanel_etl.client import (
     ReplyError,
     ServerError,
 )
-from mixpanel_etl.client.warehouse import Run, moment
+from mixpanel_etl.client.warehouse import Run
 from mixpanel_etl.lake.storage import Storage, storage
-
-Phase = Literal["waiting", "triggered", "running", "ended"]
+from mixpanel_etl.push.sync import Sync, as_in, new_run, newest, over, starts
 
 #: A run that was triggered is in the history within this time, or never.
 APPEARS_WITHIN = timedelta(minutes=15)
@@ -44,87 +41,6 @@ _PAUSES = (5.0, 60.0)  # seconds between looks, growing
 _AFTER_429 = timedelta(minutes=10)
 _TAKEN_UP_WITHIN = timedelta(hours=1)
 _CLOCKS_APART = timedelta(minutes=1)  # Mixpanel's, and that of whoever wrote the source
-
-
-class Sync(msgspec.Struct, frozen=True, kw_only=True):
-    """One wish for a sync, and what is known of it; as it is kept in the lake.
-
-    Attributes:
-        id: of this wish, ours.
-        requested_by: the run that asked for it.
-        written_at: when the source was last written (aware); a sync that began before does not do.
-        seen: start times in the history before the trigger; what is not among them began after it.
-        sent_at: when it was triggered, or when a running one was taken up.
-        adopted: it was running already.
-        run_id: Mixpanel's answer to the trigger.
-        unanswered: how the trigger failed without telling whether it arrived.
-        waits_for: why it is not triggered yet.
-        not_before: until when there is no use in trying.
-        status: of the run in the history; `start_time`, `end_time` as Mixpanel has them, see `client.warehouse.moment`.
-        rows: `num_events_imported`.
-        previous_start: of the newest run before this one that succeeded.
-        problem: why it will not succeed any more, and what to do.
-        may_retry: another trigger can do no harm, and may help.
-        reported: somebody was told how it ended.
-    """
-
-    import_id: int
-    id: str
-    requested_by: str
-    requested_at: datetime
-    written_at: datetime | None = None
-    seen: list[int] = []
-    sent_at: datetime | None = None
-    adopted: bool = False
-    run_id: str | None = None
-    unanswered: str | None = None
-    waits_for: str | None = None
-    not_before: datetime | None = None
-    status: str | None = None
-    start_time: int | None = None
-    end_time: int | None = None
-    rows: int | None = None
-    previous_start: int | None = None
-    problem: str | None = None
-    may_retry: bool = False
-    reported: bool = False
-
-    @property
-    def phase(self) -> Phase:
-        if self.problem or self.status not in (None, "RUNNING"):
-            return "ended"
-        if self.status == "RUNNING":
-            return "running"
-        return "triggered" if self.sent_at else "waiting"
-
-    @property
-    def started_at(self) -> datetime | None:
-        """Aware, UTC; by Mixpanel's clock."""
-        return moment(self.start_time)
-
-    @property
-    def ended_at(self) -> datetime | None:
-        """Aware, UTC; by Mixpanel's clock."""
-        return moment(self.end_time)
-
-    @property
-    def previous_started_at(self) -> datetime | None:
-        """Aware, UTC; by Mixpanel's clock."""
-        return moment(self.previous_start)
-
-    def __str__(self) -> str:
-        name = f"warehouse import {self.import_id}"
-        if self.problem:
-            return f"{name}: {self.problem}"
-        if self.phase == "waiting":
-            return f"{name} is not triggered yet: {self.waits_for}"
-        if self.phase == "triggered":
-            lost = f", but the answer was lost ({self.unanswered})" if self.unanswered else ""
-            return f"{name} is triggered{lost}; its run is not in the history yet"
-        began = f"began at {self.started_at:%Y-%m-%d %H:%M:%S} UTC"
-        if self.phase == "running":
-            return f"{name} is RUNNING, {began}" + (" before it was asked for" if self.adopted else "")
-        return f"{name} {self.status}, {began}, {self.rows or 0:,} rows imported"
 
 
 @dataclass(frozen=True)
@@ -224,7 +140,7 @@ class Syncs:
         if sync.not_before and self.clock.now() < sync.not_before:
             return self._in_time(sync)
         if self.mixpanel.warehouse.get_import(sync.import_id).paused:
-            return _over(sync, "it is paused. Resume it in Mixpanel, then materialize this asset again")
+            return over(sync, "it is paused. Resume it in Mixpanel, then materialize this asset again")
         with self._exclusive(sync.import_id):
             earlier = self.kept(sync.import_id)
             if earlier and earlier.id != sync.id and self._does_as_well(earlier, sync):
@@ -232,7 +148,7 @@ class Syncs:
                 if not taken_up.problem:
                     return taken_up
             history = self.mixpanel.warehouse.history(sync.import_id)
-            running = _newest(history, "RUNNING")
+            running = newest(history, "RUNNING")
             if running is not None:
                 return self._beside(sync, running, history)
             usage = self.mixpanel.budget("warehouse_sync")
@@ -253,15 +169,15 @@ class Syncs:
         if sync.written_at and (began is None or began < sync.written_at + _CLOCKS_APART):
             since = f"since {began:%Y-%m-%d %H:%M:%S} UTC, " if began else ""
             return self._waiting(sync, f"one is running {since}which may not have seen what was written to the source")
-        seen = _starts(history)
+        seen = starts(history)
         if running.start_time in seen:
             seen.remove(running.start_time)
         taken = msgspec.structs.replace(sync, seen=seen, adopted=True, sent_at=self.clock.now(), waits_for=None)
         self._keep(taken)
-        return _as_in(history, taken, running)
+        return as_in(history, taken, running)
 
     def _trigger(self, sync: Sync, history: list[Run]) -> Sync:
-        sent = msgspec.structs.replace(sync, seen=_starts(history), sent_at=self.clock.now(), waits_for=None)
+        sent = msgspec.structs.replace(sync, seen=starts(history), sent_at=self.clock.now(), waits_for=None)
         self._keep(sent)  # before it is sent: whoever comes after a crash looks for its run first
         try:
             run_id = self.mixpanel.warehouse.manual_sync(sync.import_id)
@@ -285,11 +201,11 @@ class Syncs:
 
     def _look(self, sync: Sync) -> Sync:
         history = self.mixpanel.warehouse.history(sync.import_id)
-        run = _new_run(history, sync)
+        run = new_run(history, sync)
         if run is not None:
-            return self._in_time(_as_in(history, sync, run))
+            return self._in_time(as_in(history, sync, run))
         if sync.start_time is not None:
-            return _over(sync, "its run is no longer among the 30 of the history: see Mixpanel for how it ended")
+            return over(sync, "its run is no longer among the 30 of the history: see Mixpanel for how it ended")
         if sync.sent_at and self.clock.now() - sync.sent_at < APPEARS_WITHIN:
             return sync
         return self._never_appeared(sync)
@@ -297,22 +213,22 @@ class Syncs:
     def _never_appeared(self, sync: Sync) -> Sync:
         minutes = f"{APPEARS_WITHIN.total_seconds() / 60:.0f} minutes"
         if self.mixpanel.warehouse.get_import(sync.import_id).paused:
-            return _over(sync, f"no run began within {minutes}, and it is paused by now. Resume it in Mixpanel")
+            return over(sync, f"no run began within {minutes}, and it is paused by now. Resume it in Mixpanel")
         if sync.unanswered:
-            return _over(
+            return over(
                 sync,
                 f"the trigger was not answered ({sync.unanswered}) and no run began within {minutes}, so it did not "
                 "arrive. Materialize this asset again to trigger it anew",
                 may_retry=True,
             )
         if sync.run_id is None and not sync.adopted:
-            return _over(
+            return over(
                 sync,
                 f"the process was killed while it triggered, and no run began within {minutes}. Materialize this "
                 "asset again to trigger it anew",
                 may_retry=True,
             )
-        return _over(
+        return over(
             sync,
             f"Mixpanel accepted the trigger (run {sync.run_id}), but no run began within {minutes}. See in Mixpanel "
             "whether a volume alert holds the import, and whether its source can be reached",
@@ -324,7 +240,7 @@ class Syncs:
             return sync
         hours = f"{self.ends_within.total_seconds() / 3600:.3g} hours"
         what = "still RUNNING" if sync.phase == "running" else f"not begun ({sync.waits_for or 'no news of it'})"
-        return _over(
+        return over(
             sync,
             f"{what} after {hours}. See in Mixpanel what holds it; a later materialization takes up a sync that runs. "
             "Give it more time with `timeout_hours`",
@@ -354,62 +270,3 @@ def _may_have_arrived(error: MixpanelError) -> bool:
     if isinstance(error, ConnectionFailed):
         return error.sent
     return isinstance(error, ServerError | IncompleteResponse | ReplyError | DeadlineExceeded)
-
-
-def _over(sync: Sync, problem: str, *, may_retry: bool = False) -> Sync:
-    return msgspec.structs.replace(sync, problem=problem, may_retry=may_retry)
-
-
-def _starts(history: list[Run]) -> list[int]:
-    return [run.start_time for run in history if run.start_time is not None]
-
-
-def _newest(history: list[Run], status: str) -> Run | None:
-    return max((run for run in history if run.status == status), key=lambda run: run.start_time or 0, default=None)
-
-
-def _new_run(history: list[Run], sync: Sync) -> Run | None:
-    """The run of a sync: the one it was before, else the first one that the history did not have before the trigger.
-
-    That may be a scheduled run that began in between. It began after the source was written, so it does as well.
-    """
-    unseen = Counter(sync.seen)
-    found: list[Run] = []
-    for run in sorted(history, key=lambda run: run.start_time or 0):
-        if run.start_time is not None and unseen[run.start_time]:
-            unseen[run.start_time] -= 1
-        elif (run.start_time or 0) >= max(sync.seen, default=0) or sync.adopted:
-            found.append(run)
-    same = [run for run in found if run.start_time == sync.start_time and sync.start_time is not None]
-    return next(iter(same or ([] if sync.start_time else found)), None)
-
-
-def _as_in(history: list[Run], sync: Sync, run: Run) -> Sync:
-    """The sync with what the history says of its run."""
-    before = [other for other in history if (other.start_time or 0) < (run.start_time or 0)]
-    previous = _newest(before, "SUCCEEDED")
-    known = msgspec.structs.replace(
-        sync,
-        status=run.status,
-        start_time=run.start_time,
-        end_time=run.end_time,
-        rows=run.num_events_imported,
-        previous_start=previous.start_time if previous else None,
-    )
-    if run.status == "CANCELLED":
-        return _over(
-            known,
-            f"the sync that {_began(known)} was CANCELLED, as pausing or changing the import in Mixpanel does. See "
-            "that it is not paused, then materialize this asset again",
-        )
-    if run.status == "FAILED":
-        return _over(
-            known,
-            f"the sync that {_began(known)} FAILED after {known.rows or 0:,} rows. Mixpanel's API gives no reason: see "
-            "the import under Data Management > Warehouse Connectors, mend it, then materialize this asset again",
-        )
-    return known
-
-
-def _began(sync: Sync) -> str:
-    return f"began at {sync.started_at:%Y-%m-%d %H:%M:%S} UTC" if sync.started_at else "never began"

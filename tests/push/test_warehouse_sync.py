@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from mixpanel_etl.client import Clock, CredentialError, Mixpanel, NotFound, Timeouts
-from mixpanel_etl.push.warehouse_sync import APPEARS_WITHIN, Sync, Syncs
+from mixpanel_etl.push.sync import Sync
+from mixpanel_etl.push.warehouse_sync import APPEARS_WITHIN, Syncs
 from mixpanel_etl.sandbox import Fault, Project, RunOutcome, Sandbox
 from mixpanel_etl.settings import Settings
 

@@ -14,7 +14,8 @@ from mixpanel_etl.lake import ConfigurationError
 from mixpanel_etl.orchestration.recording import told_plainly
 from mixpanel_etl.orchestration.resource import MixpanelResource
 from mixpanel_etl.orchestration.warehouse import WarehouseResource
-from mixpanel_etl.push.warehouse_sync import Sync, Syncs
+from mixpanel_etl.push.sync import Sync
+from mixpanel_etl.push.warehouse_sync import Syncs
 
 Follow = Literal["run", "sensor"]
 

@@ -10,7 +10,8 @@ import msgspec
 from mixpanel_etl.client import CredentialError, MixpanelError, NotFound, PermissionDenied
 from mixpanel_etl.orchestration.warehouse_sync.asset import SyncedImport, WarehouseSync, sensor_name, sync_metadata
 from mixpanel_etl.orchestration.warehouse_sync.rows import CHECK as ROWS
-from mixpanel_etl.push.warehouse_sync import Sync, Syncs
+from mixpanel_etl.push.sync import Sync
+from mixpanel_etl.push.warehouse_sync import Syncs
 
 CHECK = "sync_succeeded"
 
