@@ -114,7 +114,8 @@ class CopiedEvents:
             _Row(*values) for values in zip(batch.column("time").cast(pa.int64()).to_pylist(), *columns, strict=True)
         ]
         schema = dict.fromkeys(("line", "insert_id", "field", "message"), pl.String)
-        events = pl.DataFrame([self._event(row, latest) for row in rows], schema=schema, orient="row")
+        found = zip(*(self._event(row, latest) for row in rows), strict=True)
+        events = pl.DataFrame(dict(zip(schema, found, strict=False)), schema=schema)  # of no rows, no columns are found
         # Events that differ in their time are two in the other project, too, and must be two in this one.
         known = pl.DataFrame({"$event": columns[0], "$id": columns[1], "$ms": [row.time for row in rows]})
         return events.with_columns(pl.struct("insert_id", *known.get_columns()).hash().alias("identity"))
@@ -175,6 +176,12 @@ def _faults(row: _Row, members: _Members, size: int, latest: int) -> Iterator[tu
         yield "", f"{count} properties, at most {MOST_MEMBERS} are allowed"
     if size > MOST_BYTES:
         yield "", f"{size} bytes, an event must be smaller than 1 MB"
+    text = row.properties or ""
+    if "[" in text or text.count("{") > 1:  # most events have nothing nested
+        yield from _nested_faults(members)
+
+
+def _nested_faults(members: _Members) -> Iterator[tuple[str, str]]:
     for key, value in members.items():
         if bytes(value)[:1] in (b"{", b"["):
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,24 @@ def test_fields_that_mixpanel_writes_itself_are_left_out_and_counted(
     assert (
         min(event["mp_processing_time_ms"] for event in arrived) > 1_770_000_000_000
     )  # not those of the first arrival
+
+
+def test_a_dry_run_shows_events_and_what_is_overwritten_and_sends_nothing(
+    projects: Sandbox, new: Mixpanel, push: QueryPush
+) -> None:
+    window = window_of(str(DAYS[0]), new.settings.zone)
+    told = push.preview(Warehouse("duckdb://"), new.settings.lake, window)
+    assert isinstance(told, PushedRows)
+    assert len(told.first) == 5
+    assert told.overwritten["mp_processing_time_ms"] == told.rows == push.count(Warehouse("duckdb://"), window)
+    assert projects.count(NEW) == 0
+
+
+def test_only_new_events_are_sent_by_choice(projects: Sandbox, new: Mixpanel, push: QueryPush) -> None:
+    push = replace(push, only_new=True)
+    first = send(push, new, DAYS[0])
+    again = send(push, new, DAYS[0])
+    assert (again.sent, again.skipped) == (0, first.sent)
 
 
 def test_a_copy_that_breaks_off_is_run_again(projects: Sandbox, new: Mixpanel, push: QueryPush) -> None:
