@@ -56,7 +56,7 @@ def push(
             return
         if dry_run:
             for part, window in parts:
-                _show(part, found.preview(warehouse, lake, window), " (nothing was sent)")
+                _show(part, found.preview(warehouse, lake, part, window), " (nothing was sent)")
             return
         refused = 0
         with Mixpanel(settings, waits) as mixpanel:

@@ -36,7 +36,9 @@ KINDS: Mapping[str, type[Any]] = {
     "project": ProjectMapping,
 }
 _NAME = r"^[A-Za-z0-9_]+$"
-_COMMON = ("name", "kind", "query", "asset", "only_new", "most_refused")
+_OPTIONS: Mapping[str, tuple[type, Any]] = {"only_new": (bool, False), "most_refused": (int, 0)}
+_SPOKEN = {bool: "true or false", int: "a whole number"}
+_COMMON = ("name", "kind", "query", "asset", *_OPTIONS)
 
 
 def _pushes(context: dg.ResolutionContext, entries: Sequence[Any]) -> list[PushAsset]:
@@ -69,15 +71,18 @@ def _push(context: dg.ResolutionContext, entry: Any) -> PushAsset:
         raise _Mistaken(f"name is {name!r}: give one of letters, digits and underscores, as orders", "name")
     if kind not in KINDS:
         raise _Mistaken(f"kind is {kind!r}: give one of {', '.join(KINDS)}", "kind")
+    for option, (known, default) in _OPTIONS.items():
+        if type(given.setdefault(option, default)) is not known:
+            raise _Mistaken(f"{option} is {given[option]!r}: give {_SPOKEN[known]}", option)
     mapping = _mapping(str(kind), {key: value for key, value in given.items() if key not in _COMMON})
     if kind == "project" and "query" in given:
         raise _Mistaken("query is not for kind project, which has its events from a lake", "query")
     sql = "" if kind == "project" else _query(context, given.get("query"))
     try:
-        push = QueryPush(name, sql, mapping, given.get("only_new", False))
+        push = QueryPush(name, sql, mapping, given["only_new"])
     except (PushError, WarehouseError) as error:
         raise _Mistaken(str(error), "query") from None
-    return PushAsset(_spec(context, entry.get("asset")), push, given.get("most_refused", 0))
+    return PushAsset(_spec(context, entry.get("asset")), push, given["most_refused"])
 
 
 def _mapping(kind: str, attributes: Mapping[str, Any]) -> Any:

@@ -175,7 +175,7 @@ class Progress:
             return
         self._said = now
         rate = pushed.done / (now - self._started)
-        left = timedelta(seconds=round((self._rows - pushed.done) / rate)) if rate else "unknown time"
+        left = timedelta(seconds=round(max(0, self._rows - pushed.done) / rate)) if rate else "unknown time"
         self._say(
             f"{self._part}: {pushed.done:,} of {self._rows:,} rows, {rate:,.0f} a second, {left} left, "
             f"{pushed.refused:,} refused"

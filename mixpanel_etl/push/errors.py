@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 
@@ -13,12 +14,15 @@ class PushError(Exception):
 
 
 def check_columns(named: Iterable[str], there: Iterable[str]) -> None:
-    """Check that a query has the columns that a mapping names.
+    """Check that a query has the columns that a mapping names, and no two of one name.
 
     Raises:
-        PushError: names the first one that is not there.
+        PushError: names the first one that is not there, or is there twice.
     """
     known = list(there)
+    twice = sorted(name for name, count in Counter(known).items() if count > 1)
+    if twice:
+        raise PushError(f"the query has two columns {twice[0]!r}: name one of them otherwise, with AS")
     missing = sorted(set(named) - set(known))
     if missing:
         raise PushError(f"the query has no column {missing[0]!r}; it has {', '.join(known)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -52,6 +52,13 @@ class EventBatch:
         """Two batches of the same number."""
         count = self.rows.num_rows
         return self._part(0, count // 2), self._part(count // 2, count)
+
+    def without(self, positions: Container[int]) -> EventBatch:
+        """A batch of the same number without some of the rows."""
+        import polars as pl
+
+        kept = pl.Series([place not in positions for place in range(self.rows.num_rows)])
+        return EventBatch(self.number, *_filtered(self.rows, self.events, kept))
 
     def letter(self, position: int, message: str, field: str = "") -> DeadLetter:
         """The letter of one of the rows."""
@@ -132,16 +139,27 @@ class EventSender:
                 return [batch.letter(0, error.fact)]
             return [letter for half in batch.halves() for letter in self.deliver(half)]
         except RecordsRejected as error:
-            return [batch.letter(one.index, one.message, one.field) for one in _of_batch(error, count)]
+            failed = {one.index: one for one in _of_batch(error, count)}
+            letters = [batch.letter(index, one.message, one.field) for index, one in failed.items()]
+            if error.imported is not None and error.imported + len(failed) < count and len(failed) < count:
+                # Of some rows it says nothing. They are sent by themselves, and count when it says yes to all of them.
+                letters += self.deliver(batch.without(failed))
+            return letters
         except BadRequest as error:
             return [batch.letter(position, error.fact) for position in range(count)]
         return []
 
     def _sent(self, lines: bytes, count: int) -> None:
-        """Send, and again when the answer can't be read: it may have been cut off, and twice does no harm."""
+        """Send, and again when the answer can't be read: it may have been cut off, and twice does no harm.
+
+        Raises:
+            ReplyError: no answer can be read, or it says that fewer were imported, and not which.
+        """
         for attempt in range(1, _READINGS + 1):
             try:
-                self._import(lines, count)
+                imported = self._import(lines, count).num_records_imported
+                if imported < count:
+                    raise ReplyError(f"{imported} of {count} events were imported", endpoint="POST /import", status=200)
             except ReplyError:
                 if attempt == _READINGS:
                     raise

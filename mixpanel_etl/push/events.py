@@ -112,7 +112,7 @@ class EventMapping:
         else:
             # A key is also a property, as a rule: `order_id`.
             properties = {name: name for name in schema.names if name not in self._placed}
-            reserved = sorted(RESERVED & properties.keys())
+            reserved = sorted({*RESERVED, *_PROPERTIES.values()} & properties.keys())
             if reserved:
                 raise PushError(f"column {reserved[0]!r} would be a field of its own: map it, or name it otherwise")
         for column in properties:
@@ -262,8 +262,14 @@ class ResolvedEvents:
         for column, reasons in nested.items():
             why = pl.lit(pl.Series(reasons, dtype=pl.String))
             yield column, why.is_not_null(), why
+        for column in self.properties:
+            if _is_whole(self.schema.field(column).type):
+                beyond = pl.col(column).is_not_null() & pl.col(column).cast(pl.Int64, strict=False).is_null()
+                yield column, beyond, pl.format("{} has more than 64 bits: cast it to a text", pl.col(column))
         if len(self.properties) + len(ids) + _ADDED > MOST_MEMBERS:
-            given = pl.sum_horizontal(pl.col(name).is_not_null() for name in self.properties) + len(ids) + _ADDED
+            skip = mapping.nulls == "skip"
+            present = [pl.col(name).is_not_null() if skip else pl.lit(True) for name in self.properties]
+            given = pl.sum_horizontal(present) + pl.sum_horizontal(one.is_not_null() for one in ids) + _ADDED
             yield (
                 "",
                 given > MOST_MEMBERS,
@@ -407,7 +413,14 @@ def _zone(name: str) -> ZoneInfo:
         raise PushError(f"time_zone is {name!r}: give an IANA name, as Europe/Berlin") from None
 
 
+def _is_whole(kind: pa.DataType) -> bool:
+    """Whether it is a decimal of whole numbers, as the sum of whole numbers is in DuckDB."""
+    return bool(pa.types.is_decimal(kind) and kind.scale == 0)
+
+
 def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):  # as an ENUM is
+        return _is_text(kind.value_type)
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 

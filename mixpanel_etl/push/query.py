@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +17,7 @@ from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.lake.suppression import Suppressed
 from mixpanel_etl.push.dead_letters import LATEST, dead_letters
 from mixpanel_etl.push.errors import PushError, check_columns
+from mixpanel_etl.push.event_batches import Choice
 from mixpanel_etl.push.events import EventMapping
 from mixpanel_etl.push.identities import IdentityMapping
 from mixpanel_etl.push.lookup import LookupMapping, LookupPush, preview_lookup, push_lookup
@@ -150,19 +150,22 @@ class QueryPush:
             only = self._refused(lake, part) if only_refused else None
             return push_rows(mixpanel, rows, push, part, run_id=run_id, only=only, on_progress=on_progress)
 
-    def preview(self, warehouse: Warehouse, lake: str, window: Window | None = None) -> PushedRows | Pushed:
+    def preview(
+        self, warehouse: Warehouse, lake: str, part: str = LATEST, window: Window | None = None
+    ) -> PushedRows | Pushed:
         """What would be sent and refused; nothing is.
 
         Raises:
             PushError: the mapping does not fit the rows.
             WarehouseError: the query fails.
         """
-        with self._rows(warehouse, window) as rows:
+        with self._rows(warehouse, window) as found:
+            rows = _without_suppressed(found, self.mapping, lake)
             if isinstance(self.mapping, ProfileMapping):
                 return preview_profiles(rows, ProfilePush(self.name, self.mapping, lake))
             if isinstance(self.mapping, LookupMapping):
                 return preview_lookup(rows, LookupPush(self.name, self.mapping, lake))
-            return preview_rows(rows, RowPush(self.name, self.mapping, lake, self.only_new))
+            return preview_rows(rows, RowPush(self.name, self.mapping, lake, self.only_new), part)
 
     @contextmanager
     def _rows(
@@ -174,13 +177,13 @@ class QueryPush:
             with warehouse.query(self.sql, _bound(window)) as rows:
                 yield rows
 
-    def _refused(self, lake: str, part: str) -> Callable[[Any], Any] | None:
-        """Which insert_ids were refused the last time; None (all) when a row could not be told apart by one."""
+    def _refused(self, lake: str, part: str) -> Choice | None:
+        """Which insert_ids were refused the last time; all, when a row could not be told apart by one."""
         if not isinstance(self.mapping, EventMapping | ProjectMapping):
             return None
         ids = self.dead_letters(lake).scan([part]).collect()["id"]
         if ids.null_count():
-            return None
+            return lambda insert_ids: insert_ids.is_null() | True
         return lambda insert_ids: insert_ids.is_in(ids.implode()) | insert_ids.is_null()
 
 

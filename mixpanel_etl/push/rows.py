@@ -7,14 +7,16 @@ that broke off is simply run again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pyarrow as pa
 
 from mixpanel_etl.client import Clock, Mixpanel, MixpanelError
 from mixpanel_etl.lake import Provenance, Table
+from mixpanel_etl.push.acknowledged import Acknowledged, acknowledged
 from mixpanel_etl.push.dead_letters import DeadLetter, DeadLetters, dead_letters
 from mixpanel_etl.push.delivery import IN_FLIGHT, Delivery, deliver_all
 from mixpanel_etl.push.event_batches import Choice, EventBatch, EventSender, Seen, event_batches
@@ -22,10 +24,6 @@ from mixpanel_etl.push.events import EventMapping
 from mixpanel_etl.push.identities import IdentityBatch, IdentityMapping, IdentitySender, identity_batches
 from mixpanel_etl.push.projects import CopiedEvents, ProjectMapping
 
-if TYPE_CHECKING:
-    import polars as pl
-
-ACKNOWLEDGED = pa.schema([pa.field("insert_id", pa.string(), nullable=False)])
 _SHOWN = 5
 
 
@@ -56,7 +54,7 @@ class RowPush:
     @property
     def acknowledged(self) -> Table:
         """The insert_ids that Mixpanel has, of pushes with `only_new`."""
-        return Table(self.lake, f"pushes/{self.name}", ACKNOWLEDGED, column="part")
+        return acknowledged(self.lake, self.name)
 
 
 @dataclass
@@ -113,7 +111,8 @@ def push_rows(
         on_progress: told after each request.
 
     Returns:
-        What was done. The dead letters of the partition are those of this push, and not of earlier ones any more.
+        What was done. The dead letters of the partition are those of this push, and not of earlier ones any more;
+        but those of earlier ones when it sends a choice (`only`) and breaks off, so that the choice can be made again.
 
     Raises:
         PushError: the mapping does not fit the rows. Nothing was sent.
@@ -122,9 +121,9 @@ def push_rows(
     provenance = Provenance(requested_at=push.clock.now(), run_id=run_id, project_id=mixpanel.settings.project_id)
     told, seen = PushedRows(), Seen()
     error: MixpanelError | None = None
-    acknowledged = _Acknowledged(push, part)
-    with DeadLetters() as letters:
-        leave_out = acknowledged.known if push.only_new else None
+    with DeadLetters() as letters, ExitStack() as stack:
+        known = stack.enter_context(Acknowledged(push.acknowledged, part)) if push.only_new else None
+        leave_out = known.known if known else None
         deliveries = _deliveries(mixpanel, rows, push, letters, seen, leave_out=leave_out, only=only)
         try:
             for delivery in deliveries:
@@ -136,27 +135,34 @@ def push_rows(
                 told.requests += 1
                 if isinstance(delivery.batch, EventBatch):
                     told.bytes += delivery.batch.bytes
-                    acknowledged.add(delivery.batch, {letter.id for letter in delivery.letters})
+                    if known:
+                        known.add(delivery.batch.events["insert_id"], [letter.id for letter in delivery.letters])
                 _tell(told, seen, letters)
                 on_progress(told)
         finally:
             _tell(told, seen, letters)
-            letters.publish(push.dead_letters, provenance, part)
-            acknowledged.publish(provenance)
+            if only is None:
+                letters.publish(push.dead_letters, provenance, part)
+            if known:
+                known.publish(provenance)
         if error:
             raise error
+        if only is not None:
+            letters.publish(push.dead_letters, provenance, part)
     return told
 
 
-def preview_rows(rows: pa.RecordBatchReader, push: RowPush) -> PushedRows:
+def preview_rows(rows: pa.RecordBatchReader, push: RowPush, part: str) -> PushedRows:
     """What a push would send and refuse, without sending or writing anything.
 
     Raises:
         PushError: the mapping does not fit the rows.
     """
     told, seen = PushedRows(), Seen()
-    with DeadLetters() as letters:
-        for batch in _batches(rows, push, letters, seen, leave_out=None, only=None):
+    with DeadLetters() as letters, ExitStack() as stack:
+        known = stack.enter_context(Acknowledged(push.acknowledged, part)) if push.only_new else None
+        leave_out = known.known if known else None
+        for batch in _batches(rows, push, letters, seen, leave_out=leave_out, only=None):
             told.sent += _size(batch)
             told.requests += 1
             if isinstance(batch, EventBatch):
@@ -215,34 +221,3 @@ def _size(batch: EventBatch | IdentityBatch) -> int:
 def _tell(told: PushedRows, seen: Seen, letters: DeadLetters) -> None:
     told.rows, told.skipped, told.overwritten = seen.rows, seen.skipped, dict(seen.overwritten)
     told.refused, told.messages = letters.count, dict(letters.messages.most_common())
-
-
-class _Acknowledged:
-    """The insert_ids that Mixpanel has of a partition: those of earlier pushes, and of this one."""
-
-    def __init__(self, push: RowPush, part: str) -> None:
-        import polars as pl
-
-        self._table, self._part, self._kept = push.acknowledged, part, push.only_new
-        before = [pl.Series(batch.column(0).to_pylist(), dtype=pl.String) for batch in self._read()]
-        self._before = pl.concat(before) if before else pl.Series([], dtype=pl.String)
-        self._new: list[pl.Series] = []
-
-    def known(self, insert_ids: pl.Series) -> pl.Series:
-        return insert_ids.is_in(self._before.implode()).fill_null(False)
-
-    def add(self, batch: EventBatch, refused: set[str | None]) -> None:
-        if self._kept:
-            arrived = batch.events["insert_id"]
-            self._new.append(arrived.filter(~arrived.is_in(list(refused))) if refused else arrived)
-
-    def publish(self, provenance: Provenance) -> None:
-        if self._kept:
-            self._table.write(self._part, self._rows(), provenance)
-
-    def _read(self) -> Iterable[pa.RecordBatch]:
-        return self._table.batches(self._part) if self._kept else ()
-
-    def _rows(self) -> Iterator[pa.RecordBatch]:
-        for ids in (self._before, *self._new):
-            yield pa.RecordBatch.from_arrays([ids.to_arrow().cast(pa.string())], schema=ACKNOWLEDGED)

@@ -219,6 +219,8 @@ def test_a_lookup_table_is_replaced_when_it_changes_and_held_back_when_most_of_i
         ("      key: [id]", "      only_new: true", "key is missing"),
         ("      time: placed_at", "      event_column: id", "time is missing"),
         ("      key: [id]", "      key: [id]\n      nulls: drop", "nulls is 'drop'"),
+        ("      key: [id]", "      key: [id]\n      only_new: sometimes", "give true or false"),
+        ("      key: [id]", "      key: [id]\n      most_refused: 1%", "give a whole number"),
         ("      query: orders.sql", "      query: nowhere.sql", "no such file"),
         ("      event: Order", "      evnt: Order", "evnt is no attribute of kind events"),
         ("    - name: orders", "    - name: my orders", "letters, digits and underscores"),

@@ -152,6 +152,7 @@ def test_times_of_every_kind(at: Any, kind: pa.DataType, mapping: dict[str, Any]
         ({"note": "x" * 1_100_000}, "", "smaller than 1 MB"),
         ({"tree": {"a": {"b": {"c": {"d": 1}}}}}, "tree", "deeper than 3 levels"),
         ({"tags": ["x"] * 300}, "tags", "300 elements"),
+        ({"total": Decimal(2**64)}, "total", "more than 64 bits"),
         ({f"p{n}": n for n in range(260)}, "", "at most 254"),
     ],
     ids=lambda value: value if isinstance(value, str) and value else "row",
@@ -163,6 +164,27 @@ def test_what_mixpanel_would_not_take_is_refused_before(row: dict[str, Any], fie
     found = encoded(row, schema)
     assert said in found["message"]
     assert found["field"] == field
+
+
+def test_nulls_that_are_sent_count_as_properties() -> None:
+    kinds = {"id": pa.int64(), "at": pa.timestamp("us", "UTC"), "user": pa.string()}
+    schema = pa.schema([*kinds.items(), *((f"p{n}", pa.int8()) for n in range(260))])
+    assert encoded({}, schema, nulls="skip")["message"] is None
+    assert "265 properties" in encoded({}, schema, nulls="send")["message"]
+
+
+def test_an_enum_names_events() -> None:
+    kinds = {"id": pa.int64(), "at": pa.timestamp("us", "UTC"), "user": pa.string()}
+    schema = pa.schema([*kinds.items(), ("kind", pa.dictionary(pa.int8(), pa.string()))])
+    assert encoded({"kind": "Refund"}, schema, event=None, event_column="kind")["sent"]["event"] == "Refund"
+
+
+@pytest.mark.parametrize("names", [["amount", "amount"], ["$user_id", "amount"]], ids=["twice", "reserved"])
+def test_columns_that_cannot_be_properties_are_told(names: list[str]) -> None:
+    kinds = [("id", pa.int64()), ("at", pa.timestamp("us", "UTC")), ("user", pa.string())]
+    schema = pa.schema([*kinds, *((name, pa.string()) for name in names)])
+    with pytest.raises(PushError, match=r"name (one of them|it) otherwise"):
+        EventMapping(**BASE).of(schema)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,16 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mixpanel_etl.client import Clock, CredentialError, Mixpanel, MixpanelError
+from mixpanel_etl.client import (
+    Clock,
+    CredentialError,
+    FailedRecord,
+    Mixpanel,
+    MixpanelError,
+    RecordsRejected,
+    ReplyError,
+)
+from mixpanel_etl.client.ingestion import Imported
 from mixpanel_etl.gdpr.suppression import Suppression
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.pull import pull_events
@@ -192,8 +201,37 @@ def test_only_what_is_not_acknowledged_yet_is_sent_by_choice(
     assert (told.skipped, told.sent) == (4_000, 5_000)
     told = push_rows(client, reader(orders(9_001)), push, "2026-02-01")
     assert (told.skipped, told.sent, told.requests) == (9_000, 1, 1)
+    assert preview_rows(reader(orders(9_002)), push, "2026-02-01").sent == 1
     assert push_rows(client, reader(rows), push, "2026-02-02").skipped == 0
     assert stored(mixpanel) == expected(orders(9_001), push)
+
+
+def test_rows_of_which_an_answer_says_nothing_are_asked_for_again(
+    mixpanel: Sandbox, client: Mixpanel, push: RowPush, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, calls = orders(100), []
+    send = client.ingestion.import_lines
+
+    def answered(lines: bytes, count: int) -> Any:
+        calls.append(count)
+        if len(calls) > 1:
+            return send(lines, count)
+        refused = RecordsRejected("some failed", endpoint="POST /import", status=400)
+        refused.failed_records, refused.imported = [FailedRecord(7, "no such user")], 90
+        raise refused
+
+    monkeypatch.setattr(client.ingestion, "import_lines", answered)
+    told = push_rows(client, reader(rows), push, "2026-02-01")
+    assert (calls, told.sent, told.refused) == ([100, 99], 99, 1)
+    assert stored(mixpanel) == expected(rows, push)
+
+
+def test_an_answer_that_counts_fewer_events_is_no_acknowledgement(
+    mixpanel: Sandbox, client: Mixpanel, push: RowPush, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client.ingestion, "import_lines", lambda _, count: Imported(num_records_imported=count - 1))
+    with pytest.raises(ReplyError, match="99 of 100"):
+        push_rows(client, reader(orders(100)), push, "2026-02-01")
 
 
 KILLED = """
@@ -225,7 +263,7 @@ def test_kill_9_and_a_rerun(mixpanel: Sandbox, client: Mixpanel, push: RowPush, 
 
 
 def test_a_dry_run_shows_the_first_events_and_sends_nothing(mixpanel: Sandbox, client: Mixpanel, push: RowPush) -> None:
-    told = preview_rows(reader(orders(2_500, user={0: None})), push)
+    told = preview_rows(reader(orders(2_500, user={0: None})), push, "2026-02-01")
     assert (told.rows, told.sent, told.refused, told.requests) == (2_500, 2_499, 1, 2)
     assert [event["properties"]["$insert_id"] for event in told.first] == [f"o-{n}" for n in range(1, 6)]
     assert not mixpanel.requests
@@ -307,6 +345,10 @@ class TestQueries:
         nobody = "CASE WHEN length(id) < 3 THEN 'null' ELSE customer END AS customer,"
         broken = replace(self.PUSH, sql=self.SQL.replace("customer,", nobody))
         assert broken.send(client, warehouse, table.lake, "2026-02-01", self.WINDOW).refused == 10
+        mixpanel.add_fault(Fault("/import", "unable_to_authenticate"))
+        with pytest.raises(CredentialError):
+            self.PUSH.send(client, warehouse, table.lake, "2026-02-01", self.WINDOW, only_refused=True)
+        mixpanel.clear_faults()
         mixpanel.clear_requests()
         told = self.PUSH.send(client, warehouse, table.lake, "2026-02-01", self.WINDOW, only_refused=True)
         assert (told.rows, told.done, told.refused) == (10, 10, 0)
