@@ -1,7 +1,7 @@
 """Rows of a DuckDB table to batches that a local server acknowledges at once.
 
 The server answers without looking, in a process of its own on the same machine. Mixpanel itself accepts 30,000 events a
-second. Ends with one JSON line.
+second; that ceiling is counted here as ever, and raised so that it is not what is measured. Ends with one JSON line.
 
     python -m benchmarks.push --events 1000000
 """
@@ -9,6 +9,7 @@ second. Ends with one JSON line.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import socketserver
 import subprocess
@@ -72,11 +73,15 @@ def _made(events: int) -> Path:
 
 def _push(table: Path, server: str) -> int:
     from mixpanel_etl.client import Mixpanel
+    from mixpanel_etl.client.limits import BUDGETS
     from mixpanel_etl.push.events import EventMapping
     from mixpanel_etl.push.rows import RowPush, push_rows
     from mixpanel_etl.settings import Settings
     from mixpanel_etl.warehouse import Warehouse
 
+    limits = BUDGETS["ingestion"]
+    raised = tuple(dataclasses.replace(rate, limit=rate.limit * 1_000) for rate in limits.rates)
+    BUDGETS["ingestion"] = dataclasses.replace(limits, rates=raised)
     mapping = EventMapping(event="Order placed", time="ordered_at", key=["order_id"], distinct_id="customer")
     with tempfile.TemporaryDirectory(dir=DATA) as folder:
         os.environ |= {
@@ -88,7 +93,7 @@ def _push(table: Path, server: str) -> int:
         }
         with (
             Mixpanel(Settings.load()) as mixpanel,
-            Warehouse(f"duckdb:///{table}?memory_limit=64MB&threads=1").query("FROM orders") as rows,
+            Warehouse(f"duckdb:///{table}?memory_limit=32MB&threads=1").query("FROM orders") as rows,
         ):
             pushed = push_rows(mixpanel, rows, RowPush("orders", mapping, folder), "latest")
     if pushed.refused or pushed.sent != pushed.rows:

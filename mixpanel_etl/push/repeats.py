@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
-#: Rows that are remembered: eight bytes each, and as many again while they are merged.
-_MOST = 5_000_000
+#: Rows that are remembered, eight bytes each.
+_MOST = 4_000_000
+#: Runs of more are not merged any further, which would need as much memory again.
+_LONG = 500_000
 
 
 class Repeats:
@@ -21,7 +23,7 @@ class Repeats:
         self._runs: list[npt.NDArray[np.uint64]] = []
 
     def among(self, identity: pl.Series, counted: pl.Series) -> pl.Series:
-        """Which rows repeat an earlier one, of this call or of those before; the first five million are remembered.
+        """Which rows repeat an earlier one, of this call or of those before; the first four million are remembered.
 
         Args:
             identity: a hash of each row.
@@ -44,6 +46,6 @@ class Repeats:
         return pl.Series(result)
 
     def _remember(self, run: npt.NDArray[np.uint64]) -> None:
-        while self._runs and len(self._runs[-1]) <= 2 * len(run):
+        while self._runs and len(self._runs[-1]) <= min(2 * len(run), _LONG):
             run = np.sort(np.concatenate([self._runs.pop(), run]), kind="stable")
         self._runs.append(run)
