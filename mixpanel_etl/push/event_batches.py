@@ -45,7 +45,7 @@ class EventBatch:
     events: pl.DataFrame
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         """Of the lines together."""
         return int(self.events["line"].str.len_bytes().sum()) + len(self.events)
 
@@ -57,7 +57,7 @@ class EventBatch:
         # Arrow lays texts one behind the other: what holds them is the whole text already.
         ends, content = texts.buffers()[1:]
         first, last = np.frombuffer(ends, np.int64)[[texts.offset, texts.offset + len(texts)]]
-        return bytes(memoryview(content)[first:last])
+        return memoryview(content)[first:last].tobytes()
 
     def halves(self) -> tuple[EventBatch, EventBatch]:
         """Two batches of the same number."""

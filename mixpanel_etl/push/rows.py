@@ -134,7 +134,7 @@ def push_rows(
                 told.sent += _size(delivery.batch) - len(delivery.letters)
                 told.requests += 1
                 if isinstance(delivery.batch, EventBatch):
-                    told.bytes += delivery.batch.bytes
+                    told.bytes += delivery.batch.nbytes
                     if known:
                         known.add(delivery.batch.events["insert_id"], [letter.id for letter in delivery.letters])
                 _tell(told, seen, letters)
@@ -166,7 +166,7 @@ def preview_rows(rows: pa.RecordBatchReader, push: RowPush, part: str) -> Pushed
             told.sent += _size(batch)
             told.requests += 1
             if isinstance(batch, EventBatch):
-                told.bytes += batch.bytes
+                told.bytes += batch.nbytes
                 lines = batch.events["line"].head(max(0, _SHOWN - len(told.first)))
                 told.first += [msgspec.json.decode(line) for line in lines]
             elif len(told.first) < _SHOWN:

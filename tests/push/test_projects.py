@@ -113,7 +113,7 @@ def test_a_dry_run_shows_events_and_what_is_overwritten_and_sends_nothing(
     projects: Sandbox, new: Mixpanel, push: QueryPush
 ) -> None:
     window = window_of(str(DAYS[0]), new.settings.zone)
-    told = push.preview(Warehouse("duckdb://"), new.settings.lake, window)
+    told = push.preview(Warehouse("duckdb://"), new.settings.lake, str(DAYS[0]), window)
     assert isinstance(told, PushedRows)
     assert len(told.first) == 5
     assert told.overwritten["mp_processing_time_ms"] == told.rows == push.count(Warehouse("duckdb://"), window)
