@@ -126,6 +126,8 @@ class QueryPush:
         """
         with self._rows(warehouse, window, mixpanel.settings.project_id) as found:
             rows = _without_suppressed(found, self.mapping, lake)
+            if isinstance(self.mapping, ProjectMapping):
+                rows = _without_suppressed(rows, self.mapping, self.mapping.source)
             if isinstance(self.mapping, ProfileMapping):
                 # What was refused counts as changed, so that it is sent again in any case.
                 return push_profiles(

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from mixpanel_etl.client import Clock, Mixpanel
+from mixpanel_etl.gdpr.suppression import Suppression
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.lake.columns import CORE_SCHEMA
 from mixpanel_etl.orchestration.pushes import window_of
@@ -125,6 +126,18 @@ def test_only_new_events_are_sent_by_choice(projects: Sandbox, new: Mixpanel, pu
     first = send(push, new, DAYS[0])
     again = send(push, new, DAYS[0])
     assert (again.sent, again.skipped) == (0, first.sent)
+
+
+@pytest.mark.parametrize("prefix", ["MIXPANEL_", "MIXPANEL_NEW_"])
+def test_a_person_who_was_deleted_from_either_project_is_not_copied(
+    projects: Sandbox, new: Mixpanel, push: QueryPush, prefix: str
+) -> None:
+    there = projects.deduplicated(DAYS[0], DAYS[0], OLD)
+    person = next(event.distinct_id for event in there if event.distinct_id and len(event.distinct_id) > 3)
+    Suppression(Settings.load(prefix).lake).add([person], datetime.now(UTC) + timedelta(days=30))
+    told = send(push, new, DAYS[0])
+    assert 0 < told.rows < len(there)
+    assert person not in {event.distinct_id for event in projects.deduplicated(DAYS[0], DAYS[0], NEW)}
 
 
 def test_a_copy_that_breaks_off_is_run_again(projects: Sandbox, new: Mixpanel, push: QueryPush) -> None:
