@@ -22,6 +22,7 @@ from mixpanel_etl.client import (
     MixpanelError,
     RecordsRejected,
     ReplyError,
+    Timeouts,
 )
 from mixpanel_etl.client.ingestion import Imported
 from mixpanel_etl.gdpr.suppression import Suppression
@@ -174,6 +175,17 @@ def test_what_passes_is_tried_again_until_everything_is_there(
     rows = orders(9_000)
     told = push_rows(client, reader(rows), push, "2026-02-01")
     assert (told.sent, told.refused) == (9_000, 0)
+    assert stored(mixpanel) == expected(rows, push)
+
+
+def test_an_answer_after_the_client_gave_up_is_no_second_event(mixpanel: Sandbox, push: RowPush) -> None:
+    mixpanel.add_fault(Fault("/import", "slow", count=2, seconds=1.5))
+    rows = orders(3_000)
+    impatient = Mixpanel(Settings.load(), timeouts=Timeouts(connect=5, read=0.5), clock=Clock(sleep=lambda _: None))
+    with impatient as client:
+        told = push_rows(client, reader(rows), push, "2026-02-01")
+    assert (told.sent, told.refused) == (3_000, 0)
+    assert sum(request.path == "/import" for request in mixpanel.requests) > told.requests
     assert stored(mixpanel) == expected(rows, push)
 
 
