@@ -135,7 +135,7 @@ def _metadata(day: PublishedDay) -> Metadata:
     }
     return {
         "dagster/partition_row_count": day.rows,
-        "dagster/uri": dg.MetadataValue.path(day.uri),
+        "dagster/uri": day.uri,
         "mixpanel_etl/duplicates_removed": day.duplicates,
         "mixpanel_etl/bytes": day.bytes,
         **{f"mixpanel_etl/{name}": dg.MetadataValue.timestamp(moment) for name, moment in times.items() if moment},

@@ -19,7 +19,7 @@ def declared_table(uri: str, schema: pa.Schema, descriptions: Mapping[str, str])
     return {
         "dagster/column_schema": column_schema(schema, descriptions),
         "dagster/storage_kind": "parquet",
-        "dagster/uri": dg.MetadataValue.path(uri),
+        "dagster/uri": uri,
     }
 
 
@@ -42,7 +42,7 @@ def published(partition: Partition) -> dict[str, Any]:
     """The metadata of a materialization: rows, size, place."""
     return {
         "dagster/partition_row_count": partition.rows,
-        "dagster/uri": dg.MetadataValue.path(partition.uri),
+        "dagster/uri": partition.uri,
         "mixpanel_etl/bytes": partition.bytes,
     }
 
