@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -53,6 +54,8 @@ def _dagster(port: int, definitions: list[str]) -> int:
     command = [sys.executable, "-m", "dagster", "dev", *definitions, "-p", str(port)]
     console.print(f"Dagster is starting: http://localhost:{port}")
     process = subprocess.Popen(command)  # noqa: S603 - our own interpreter and arguments
+    # Ctrl-C reaches Dagster by itself; what a supervisor sends reaches us only.
+    signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
     try:
         return process.wait()
     except KeyboardInterrupt:

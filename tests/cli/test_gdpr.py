@@ -20,8 +20,9 @@ __all__ = ["desk"]
 
 @pytest.fixture(autouse=True)
 def _hasty(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The waits of the commands pass in a moment, too."""
+    """The waits of the commands pass in a moment, too, and their lines are not folded."""
     commands = sys.modules["mixpanel_etl.cli.gdpr"]  # the package has the group of commands under this name
+    monkeypatch.setattr(commands.console, "_width", 200)
     monkeypatch.setattr(commands, "Mixpanel", partial(Mixpanel, clock=desk.clock))
 
 
@@ -44,7 +45,7 @@ def test_status_shows_deadlines_jobs_and_rejections_and_no_person(open_desk: Des
         ["R-2", "deletion", "waiting"],
     ]
     assert "R-3 from desk: its kind is 'shred'" in said
-    assert "471" not in said
+    assert not any(one in said for one in ("anna-4711", "bert-4712", "carl-4713"))
     assert "R-1" not in run("gdpr", "status", "R-3")[1]
     code, said = run("gdpr", "status", "R-9")
     assert code == 1

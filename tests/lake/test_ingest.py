@@ -73,7 +73,9 @@ def test_hostile_events_are_in_the_lake_as_they_were_sent(
     expected = [event.row for event in sent]
     found = [{**row, "time": _ms(row["time"]), "processing_time": _ms(row["processing_time"])} for row in stored(table)]
     if published.duplicates:
-        assert [row for row in expected if row in found] == found
+        rest = iter(expected)
+        assert all(row in rest for row in found)  # in their order, though some are left out
+        assert len(found) + published.duplicates == len(expected)
     else:
         assert found == expected
 
