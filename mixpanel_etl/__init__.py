@@ -17,19 +17,7 @@ if TYPE_CHECKING:
     from mixpanel_etl.components import MixpanelTypedEvents as MixpanelTypedEvents
     from mixpanel_etl.components import MixpanelWarehouseSync as MixpanelWarehouseSync
 
-_COMPONENTS = (
-    "MixpanelAnnotation",
-    "MixpanelCatalogue",
-    "MixpanelCohorts",
-    "MixpanelExport",
-    "MixpanelGdpr",
-    "MixpanelLexicon",
-    "MixpanelProfiles",
-    "MixpanelPush",
-    "MixpanelReports",
-    "MixpanelTypedEvents",
-    "MixpanelWarehouseSync",
-)
+#: The components.
 __all__ = [
     "MixpanelAnnotation",
     "MixpanelCatalogue",
@@ -47,7 +35,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Components are named `mixpanel_etl.X` in YAML; the client, the lake and the sandbox can do without Dagster.
-    if name in _COMPONENTS:
+    if name in __all__:
         from mixpanel_etl import components
 
         return getattr(components, name)
@@ -56,4 +44,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     # `dg list components` finds them here.
-    return sorted([*globals(), *_COMPONENTS])
+    return sorted([*globals(), *__all__])

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,21 +15,27 @@ import pyarrow as pa
 from mixpanel_etl.client.events import (
     AHEAD,
     EARLIEST,
-    INSERT_ID,
     MOST_BYTES,
     MOST_MEMBERS,
     NOBODY,
     RESERVED,
-    check_nested,
 )
 from mixpanel_etl.push.errors import PushError, check_columns
+from mixpanel_etl.push.event_values import (
+    as_json,
+    first_fault,
+    frame_of,
+    insert_ids,
+    milliseconds,
+    nested_faults,
+    without_nulls,
+)
 
 if TYPE_CHECKING:
     import polars as pl
 
 Nulls = Literal["skip", "send"]
 TimeUnit = Literal["s", "ms", "us", "ns"]
-_PER_MILLISECOND = {"s": 0.001, "ms": 1, "us": 1_000, "ns": 1_000_000}
 _IDS = ("distinct_id", "user_id", "device_id")
 _PROPERTIES = {"distinct_id": "distinct_id", "user_id": "$user_id", "device_id": "$device_id"}
 _ADDED = 3  # time, $insert_id, ip
@@ -170,7 +175,7 @@ class ResolvedEvents:
         """
         import polars as pl
 
-        rows = _frame(batch)
+        rows = frame_of(batch)
         mapping = self.mapping
         rows = rows.with_columns(
             **{f"$id:{name}": pl.col(column).cast(pl.String) for name, column in mapping.ids.items()},
@@ -179,15 +184,19 @@ class ResolvedEvents:
                 if mapping.event_column
                 else pl.lit(mapping.event)
             },
-            **{"$ms": _milliseconds(mapping, rows.schema[mapping.time])},
+            **{
+                "$ms": milliseconds(
+                    mapping.time, rows.schema[mapping.time], unit=mapping.time_unit, zone=mapping.time_zone
+                )
+            },
         )
-        rows = rows.with_columns(_insert_ids(rows, mapping.key))
+        rows = rows.with_columns(insert_ids(rows, mapping.key))
         rows = rows.with_columns(self._line(rows).alias("line"))
-        nested = {column: list(_nested_faults(rows[column])) for column in self._nested}
+        nested = {column: list(nested_faults(rows[column])) for column in self._nested}
         return rows.select(
             "line",
             pl.col("$insert_id").alias("insert_id"),
-            *_first_fault(self._faults(nested, now)),
+            *first_fault(self._faults(nested, now)),
             pl.struct(
                 "$event",
                 *(f"$id:{name}" for name in mapping.ids),
@@ -211,7 +220,7 @@ class ResolvedEvents:
             (pl.col(mapping.ip).cast(pl.String).fill_null("0") if mapping.ip else pl.lit("0")).alias("ip"),
             *(pl.col(f"$id:{name}").alias(_PROPERTIES[name]) for name in mapping.ids),
             *(
-                _as_json(column, rows.schema[column]).alias(name)
+                as_json(column, rows.schema[column]).alias(name)
                 for column, name in self.properties.items()
                 if column not in raw
             ),
@@ -223,7 +232,9 @@ class ResolvedEvents:
             # A quotation mark that is not escaped is none inside a text, so this finds members only.
             keys = "|".join(re.escape(msgspec.json.encode(name).decode()) for name in sorted(names))
             text = (
-                text.str.replace_all(f",(?:{keys}):null", "") if self._has_no_objects(raw) else _top_level(text, names)
+                text.str.replace_all(f",(?:{keys}):null", "")
+                if self._has_no_objects(raw)
+                else without_nulls(text, names)
             )
         for column in raw:
             key = msgspec.json.encode(self.properties[column]).decode()
@@ -277,105 +288,6 @@ class ResolvedEvents:
             )
         size = pl.col("line").str.len_bytes()
         yield "", size > MOST_BYTES, pl.format("{} bytes, an event must be smaller than 1 MB", size)
-
-
-def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
-    import polars as pl
-
-    arrays = [column.storage if isinstance(column, pa.ExtensionArray) else column for column in batch.columns]
-    frame = pl.from_arrow(pa.RecordBatch.from_arrays(arrays, batch.schema.names))
-    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a record batch is no series
-    return frame
-
-
-def _milliseconds(mapping: EventMapping, kind: pl.DataType) -> pl.Expr:
-    """The time of the event since 1970, in UTC."""
-    import polars as pl
-
-    column = pl.col(mapping.time)
-    if kind.is_integer() or kind.is_float():
-        return (column / _PER_MILLISECOND[mapping.time_unit or "ms"]).round().cast(pl.Int64, strict=False)
-    if isinstance(kind, pl.Datetime) and kind.time_zone:
-        return column.dt.timestamp("ms")
-    zone = mapping.time_zone or "UTC"
-    # Of two moments with one name the first; of none that exists the row is refused.
-    local = column.cast(pl.Datetime("us")).dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
-    return local.dt.timestamp("ms")
-
-
-def _insert_ids(rows: pl.DataFrame, key: Sequence[str]) -> pl.Series:
-    """What tells each row from others: the key itself where it can be, else its hash."""
-    import polars as pl
-
-    texts = rows.select(pl.col(name).cast(pl.String) for name in key)
-    if len(key) == 1:
-        alone = texts.to_series()
-        usable = alone.str.contains(f"^{INSERT_ID.pattern}$") & ~alone.str.to_lowercase().is_in(list(NOBODY))
-        usable = usable.fill_null(True)
-        if usable.all():
-            return alone.alias("$insert_id")
-        values = [text if good else _hash(text) for text, good in zip(alone, usable, strict=True)]
-        return pl.Series("$insert_id", values, pl.String)
-    joined = texts.select(pl.struct(pl.all()).struct.json_encode()).to_series()
-    return pl.Series("$insert_id", [_hash(text) for text in joined], pl.String)
-
-
-def _hash(text: str) -> str:
-    return blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _as_json(column: str, kind: pl.DataType) -> pl.Expr:
-    """A column as polars writes it into JSON as Mixpanel reads it: dates as texts, decimals as numbers."""
-    import polars as pl
-
-    value = pl.col(column)
-    if isinstance(kind, pl.Decimal):
-        return value.cast(pl.Int64, strict=False) if kind.scale == 0 else value.cast(pl.Float64)
-    if isinstance(kind, pl.Datetime):
-        if kind.time_zone:
-            return value.dt.convert_time_zone("UTC").dt.to_string("%Y-%m-%dT%H:%M:%S%.fZ")
-        return value.dt.to_string("%Y-%m-%dT%H:%M:%S%.f")
-    if isinstance(kind, pl.Date | pl.Time | pl.Categorical | pl.Enum):
-        return value.cast(pl.String)
-    return value
-
-
-def _top_level(text: pl.Expr, names: set[str]) -> pl.Expr:
-    """Without the nulls of an event that has objects, in which they stay."""
-    import polars as pl
-
-    def without(line: str) -> str:
-        members = msgspec.json.decode(line + "}", type=dict[str, msgspec.Raw])
-        kept = {name: value for name, value in members.items() if name not in names or bytes(value) != b"null"}
-        return msgspec.json.encode(kept).decode()[:-1]
-
-    return text.map_elements(without, pl.String)
-
-
-def _nested_faults(values: pl.Series) -> Iterator[str | None]:
-    """Why Mixpanel would not take a list or an object, for each row."""
-    import polars as pl
-
-    for value in values:
-        try:
-            parsed = msgspec.json.decode(value) if isinstance(value, str) else value
-            check_nested(values.name, parsed.to_list() if isinstance(parsed, pl.Series) else parsed)
-        except msgspec.DecodeError as error:
-            yield f"no JSON: {error}"
-        except (ValueError, TypeError) as error:
-            yield str(error)
-        else:
-            yield None
-
-
-def _first_fault(faults: Iterator[tuple[str, pl.Expr, pl.Expr]]) -> tuple[pl.Expr, pl.Expr]:
-    import polars as pl
-
-    fields, messages = [], []
-    for name, wrong, why in faults:
-        fields.append(pl.when(wrong).then(pl.lit(name)))
-        messages.append(pl.when(wrong).then(why))
-    return pl.coalesce(fields).alias("field"), pl.coalesce(messages).alias("message")
 
 
 def _check_time(mapping: EventMapping, kind: pa.DataType) -> None:

@@ -1,0 +1,126 @@
+"""Values of rows as polars expressions of what is sent of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import msgspec
+import pyarrow as pa
+
+from mixpanel_etl.client.events import INSERT_ID, NOBODY, check_nested
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_PER_MILLISECOND = {"s": 0.001, "ms": 1, "us": 1_000, "ns": 1_000_000}
+
+
+def frame_of(batch: pa.RecordBatch) -> pl.DataFrame:
+    """Rows for polars, which does not know Arrow's extension types."""
+    import polars as pl
+
+    arrays = [column.storage if isinstance(column, pa.ExtensionArray) else column for column in batch.columns]
+    frame = pl.from_arrow(pa.RecordBatch.from_arrays(arrays, batch.schema.names))
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a record batch is no series
+    return frame
+
+
+def milliseconds(name: str, kind: pl.DataType, *, unit: str | None, zone: str | None) -> pl.Expr:
+    """The times of a column since 1970, in UTC.
+
+    Args:
+        name: of the column.
+        kind: its type: timestamps, dates or numbers.
+        unit: of numbers.
+        zone: of timestamps without one, and of dates; UTC by default.
+    """
+    import polars as pl
+
+    column = pl.col(name)
+    if kind.is_integer() or kind.is_float():
+        return (column / _PER_MILLISECOND[unit or "ms"]).round().cast(pl.Int64, strict=False)
+    if isinstance(kind, pl.Datetime) and kind.time_zone:
+        return column.dt.timestamp("ms")
+    # Of two moments with one name the first; of none that exists the row is refused.
+    local = column.cast(pl.Datetime("us")).dt.replace_time_zone(
+        zone or "UTC", ambiguous="earliest", non_existent="null"
+    )
+    return local.dt.timestamp("ms")
+
+
+def insert_ids(rows: pl.DataFrame, key: Sequence[str]) -> pl.Series:
+    """What tells each row from others: the key itself where it can be, else its hash."""
+    import polars as pl
+
+    texts = rows.select(pl.col(name).cast(pl.String) for name in key)
+    if len(key) == 1:
+        alone = texts.to_series()
+        usable = alone.str.contains(f"^{INSERT_ID.pattern}$") & ~alone.str.to_lowercase().is_in(list(NOBODY))
+        usable = usable.fill_null(True)
+        if usable.all():
+            return alone.alias("$insert_id")
+        values = [text if good else _hash(text) for text, good in zip(alone, usable, strict=True)]
+        return pl.Series("$insert_id", values, pl.String)
+    joined = texts.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+    return pl.Series("$insert_id", [_hash(text) for text in joined], pl.String)
+
+
+def _hash(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def as_json(column: str, kind: pl.DataType) -> pl.Expr:
+    """A column as polars writes it into JSON as Mixpanel reads it: dates as texts, decimals as numbers."""
+    import polars as pl
+
+    value = pl.col(column)
+    if isinstance(kind, pl.Decimal):
+        return value.cast(pl.Int64, strict=False) if kind.scale == 0 else value.cast(pl.Float64)
+    if isinstance(kind, pl.Datetime):
+        if kind.time_zone:
+            return value.dt.convert_time_zone("UTC").dt.to_string("%Y-%m-%dT%H:%M:%S%.fZ")
+        return value.dt.to_string("%Y-%m-%dT%H:%M:%S%.f")
+    if isinstance(kind, pl.Date | pl.Time | pl.Categorical | pl.Enum):
+        return value.cast(pl.String)
+    return value
+
+
+def without_nulls(text: pl.Expr, names: set[str]) -> pl.Expr:
+    """Without the nulls of an event that has objects, in which they stay."""
+    import polars as pl
+
+    def without(line: str) -> str:
+        members = msgspec.json.decode(line + "}", type=dict[str, msgspec.Raw])
+        kept = {name: value for name, value in members.items() if name not in names or bytes(value) != b"null"}
+        return msgspec.json.encode(kept).decode()[:-1]
+
+    return text.map_elements(without, pl.String)
+
+
+def nested_faults(values: pl.Series) -> Iterator[str | None]:
+    """Why Mixpanel would not take a list or an object, for each row."""
+    import polars as pl
+
+    for value in values:
+        try:
+            parsed = msgspec.json.decode(value) if isinstance(value, str) else value
+            check_nested(values.name, parsed.to_list() if isinstance(parsed, pl.Series) else parsed)
+        except msgspec.DecodeError as error:
+            yield f"no JSON: {error}"
+        except (ValueError, TypeError) as error:
+            yield str(error)
+        else:
+            yield None
+
+
+def first_fault(faults: Iterator[tuple[str, pl.Expr, pl.Expr]]) -> tuple[pl.Expr, pl.Expr]:
+    """Of what can be at fault, and why: the field and the reason of the first, for each row."""
+    import polars as pl
+
+    fields, messages = [], []
+    for name, wrong, why in faults:
+        fields.append(pl.when(wrong).then(pl.lit(name)))
+        messages.append(pl.when(wrong).then(why))
+    return pl.coalesce(fields).alias("field"), pl.coalesce(messages).alias("message")
