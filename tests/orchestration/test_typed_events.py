@@ -135,7 +135,7 @@ def test_the_check_tells_what_lexicon_and_data_disagree_about(mixpanel: Sandbox,
 
 def test_the_check_alone_looks_at_the_days_of_the_lake(mixpanel: Sandbox, instance: dg.DagsterInstance) -> None:
     describe("buy", {"amount": "number"})
-    found = definitions(events=["buy"])
+    found = definitions(events=["buy"], types_from="data")  # which spares requests: there are five a minute
     for day in DAYS[:2]:
         send(mixpanel, day, ("buy", {"amount": "4"}))
         assert run(found, instance, day).success
