@@ -15,6 +15,7 @@ from mixpanel_etl.warehouse.values import Plain
 
 Parameters = Mapping[str, Any]
 
+_NO_DATABASE = ("duckdb:", "duckdb:///:memory:")
 _FIRST_FETCH = 1_000  # rows; what follows is measured by them
 _FETCH_BYTES = 8 << 20
 _MOST_FETCHED = 65_536
@@ -137,6 +138,10 @@ class Warehouse:
             return call(*arguments)
         except (dbapi.Error, dbapi.Warning, pa.ArrowException, OSError, ValueError, TypeError) as error:
             said = self._scrub(" ".join(str(error).split()))
+        if self._url.rstrip("/") in _NO_DATABASE:
+            said += (
+                " (this is DuckDB without a database, for Parquet files: MIXPANEL_WAREHOUSE_URL says where tables are)"
+            )
         raise WarehouseError(f"{self.dialect}: {said}")
 
 

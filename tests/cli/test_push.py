@@ -105,3 +105,12 @@ def test_a_warehouse_that_is_not_there_is_told_without_its_password(
     result = push("orders")
     assert result.exit_code == 1
     assert "hunter2" not in result.output
+
+
+def test_without_a_warehouse_the_variable_is_named_that_is_not_set(
+    mixpanel: Sandbox, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MIXPANEL_WAREHOUSE_URL")
+    result = push("orders", "--dry-run")
+    assert result.exit_code == 1
+    assert "MIXPANEL_WAREHOUSE_URL" in result.output
