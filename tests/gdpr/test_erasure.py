@@ -133,18 +133,18 @@ def test_a_killed_erasure_leaves_whole_files_and_the_next_one_ends_it(lake: Path
 
 
 KILLED = """
-import os, pathlib, signal, sys
+import itertools, os, pathlib, signal, sys
 import pyarrow.parquet as pq
 from mixpanel_etl.gdpr import erasure, files
 
 def dying(function, times, *, after=False):
-    left = [times]
+    calls = itertools.count(1)  # of several threads
     def replaced(*arguments, **options):
-        left[0] -= 1
-        if left[0] == 0 and not after:
+        last = next(calls) == times
+        if last and not after:
             os.kill(os.getpid(), signal.SIGKILL)
         result = function(*arguments, **options)
-        if left[0] == 0:
+        if last:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
     return replaced
