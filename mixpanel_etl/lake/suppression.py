@@ -10,11 +10,11 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +23,8 @@ import pyarrow.parquet as pq
 from mixpanel_etl.lake.identity import names_a_person
 from mixpanel_etl.lake.rewrite import rewrite
 from mixpanel_etl.lake.storage import Draft, Storage
+
+Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
 FOLDER = "_suppression"
 _SALT = f"{FOLDER}/salt"
@@ -84,9 +86,15 @@ class Suppressed:
     def __contains__(self, distinct_id: object) -> bool:
         return self._hash is not None and isinstance(distinct_id, str) and self._hash(distinct_id) in self.hashes
 
-    def kept(self, rows: pa.Table) -> pa.Table | None:
-        """The rows without those of suppressed persons; None when there are none of those."""
-        theirs = [mask for name in _person_columns(rows.schema) if (mask := self._mask(rows.column(name))) is not None]
+    def kept(self, rows: Rows, columns: Sequence[str] | None = None) -> Rows | None:
+        """The rows without those of suppressed persons; None when there are none of those.
+
+        Args:
+            rows: of a table or a query.
+            columns: those that say whose a row is; by default what their names tell.
+        """
+        named = _person_columns(rows.schema) if columns is None else columns
+        theirs = [mask for name in named if (mask := self._mask(rows.column(name))) is not None]
         if not theirs:
             return None
         mask = theirs[0]
@@ -106,7 +114,9 @@ class Suppressed:
             found += 0 if kept is None else rows.num_rows - kept.num_rows
         return found
 
-    def _mask(self, column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    def _mask(self, column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray | None:
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
         theirs = [value for value in pc.unique(column).to_pylist() if value is not None and str(value) in self]
         return pc.is_in(column, pa.array(theirs, column.type)) if theirs else None
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import Table
@@ -198,17 +196,10 @@ def _without_suppressed(rows: pa.RecordBatchReader, mapping: PushMapping, lake: 
 
     def kept() -> Iterator[pa.RecordBatch]:
         for batch in rows:
-            theirs = [_mask(batch.column(name), suppressed) for name in columns]
-            mask = functools.reduce(pc.or_, theirs)
-            yield batch.filter(pc.invert(mask)) if pc.any(mask).as_py() else batch
+            others = suppressed.kept(batch, columns)
+            yield batch if others is None else others
 
     return pa.RecordBatchReader.from_batches(rows.schema, kept())
-
-
-def _mask(ids: pa.Array, suppressed: Suppressed) -> pa.Array:
-    texts = ids.cast(pa.string())
-    theirs = [text for text in pc.unique(texts).to_pylist() if text in suppressed]
-    return pc.is_in(texts, pa.array(theirs, pa.string()))
 
 
 def counted(pushed: PushedRows | Pushed) -> Mapping[str, int]:
