@@ -10,7 +10,7 @@ A package of its own that imports nothing else: the sandbox evaluates with it wh
 from mixpanel_etl.expressions.errors import EvaluationError, ExpressionError
 from mixpanel_etl.expressions.evaluation import Evaluator, Sources, evaluator, predicate
 from mixpanel_etl.expressions.parser import parse
-from mixpanel_etl.expressions.rendering import render
+from mixpanel_etl.expressions.rendering import masked, render
 from mixpanel_etl.expressions.syntax import Expression, Property, references
 from mixpanel_etl.expressions.values import UNDEFINED, Value, cast_to_string
 
@@ -25,6 +25,7 @@ __all__ = [
     "Value",
     "cast_to_string",
     "evaluator",
+    "masked",
     "parse",
     "predicate",
     "references",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from typing import Any
 
+from mixpanel_etl.expressions.parser import parse
 from mixpanel_etl.expressions.syntax import (
     AnyOf,
     Binary,
@@ -17,6 +20,11 @@ from mixpanel_etl.expressions.syntax import (
     Unary,
     Variable,
 )
+
+
+def masked(text: str) -> str:
+    """An expression in which `...` stands for each value, which can be a person's; properties keep their names."""
+    return render(_without_values(parse(text)))
 
 
 def render(expression: Expression) -> str:  # noqa: PLR0911 - one for each kind
@@ -42,6 +50,16 @@ def render(expression: Expression) -> str:  # noqa: PLR0911 - one for each kind
             return f"{function}({', '.join(map(render, operands))})"
         case AnyOf(variable, items, condition):
             return f"any({variable}, {render(items)}, {render(condition)})"
+
+
+def _without_values(part: Any) -> Any:
+    if isinstance(part, Literal):
+        return Variable("...")
+    if isinstance(part, tuple):
+        return tuple(map(_without_values, part))
+    if isinstance(part, Expression):
+        return type(part)(*(_without_values(getattr(part, field.name)) for field in fields(part)))
+    return part
 
 
 def _enclosed(expression: Expression) -> str:

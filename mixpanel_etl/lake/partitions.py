@@ -128,6 +128,12 @@ class Table:
             raise FileNotFoundError(f"{self.storage.uri(name)} vanished when it was published")
         return published
 
+    def as_published(self, partition: Partition, rows: pa.Table) -> pa.Table:
+        """The rows of a partition that was just written: those of suppressed persons are not among them."""
+        if partition.rows == rows.num_rows and not partition.provenance.get("suppressed"):
+            return rows
+        return pa.Table.from_batches(self.batches(partition.key), self.schema)
+
     def scan(self, keys: Iterable[str] | None = None) -> pl.LazyFrame:
         """The rows of some partitions (all by default), lazily, with the partition's key as a column of strings.
 

@@ -10,7 +10,7 @@ from mixpanel_etl.lexicon.differences import Action, Change, EntityChange, Plan
 _SIGNS: dict[Action, str] = {"create": "+", "update": "~", "delete": "-"}
 
 
-def lines(plan: Plan) -> Iterator[str]:
+def lines(plan: Plan, *, contacts: bool = True) -> Iterator[str]:
     """What a plan changes, a line at a time: the sign and the name of each entity, and below it what changes.
 
     .. code-block:: text
@@ -21,9 +21,13 @@ def lines(plan: Plan) -> Iterator[str]:
                 type: number
         left alone, only in Mixpanel: event 'Sign Up'
         1 to update, 1 unchanged, 1 only in Mixpanel
+
+    Args:
+        plan: what is to be shown.
+        contacts: whether e-mail addresses of those responsible may be shown, or only that they change.
     """
     for change in plan.changes:
-        yield from _entity(change)
+        yield from _entity(change, contacts=contacts)
     if plan.left_alone:
         yield f"left alone, only in Mixpanel: {', '.join(f'{kind} {name!r}' for kind, name in plan.left_alone)}"
     if plan.truncated is not None:
@@ -31,14 +35,15 @@ def lines(plan: Plan) -> Iterator[str]:
     yield str(plan)
 
 
-def _entity(entity: EntityChange) -> Iterator[str]:
+def _entity(entity: EntityChange, *, contacts: bool) -> Iterator[str]:
     yield f"{_SIGNS[entity.action]} {entity.kind} {entity.name!r}"
     told: str | None = None
     for change in entity.changes:  # those of a property stand together
         if change.property is not None and change.property != told:
             told = change.property
             yield f"    property {told!r}"
-        yield f"{'    ' if change.property is None else '        '}{change.attribute}: {_values(change)}"
+        values = _values(change) if contacts or change.attribute != "contacts" else "changed"
+        yield f"{'    ' if change.property is None else '        '}{change.attribute}: {values}"
 
 
 def _values(change: Change) -> str:

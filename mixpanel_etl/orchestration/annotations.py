@@ -203,7 +203,7 @@ def _write(
                 break
             text = annotation.text(ended)
             written[name] = annotate(mixpanel, ended.at, text, annotation.tags)
-            context.log.info(f"annotated {ended.at:%Y-%m-%d %H:%M:%S} UTC: {text}")
+            context.log.info(f"annotated {ended.at:%Y-%m-%d %H:%M:%S} UTC for {ended.job} {ended.run_id}")
     return written
 
 

@@ -103,9 +103,10 @@ def expiry(listed: Listed, warned: timedelta, now: datetime) -> dg.AssetCheckRes
     """
     limited = [account for account in listed.rows.to_pylist() if account["expires"]]
     soon = sorted(
-        (account["expires"], account["username"]) for account in limited if account["expires"] <= now + warned
+        (account["expires"], account["account_id"]) for account in limited if account["expires"] <= now + warned
     )
-    named = "; ".join(f"{username}: {moment:%Y-%m-%d %H:%M} UTC" for moment, username in soon)
+    # By their numbers: an account can be called after a person, and no erasure reaches Dagster.
+    named = "; ".join(f"account {number}: {moment:%Y-%m-%d %H:%M} UTC" for moment, number in soon)
     advice = "Create another account, put it into the settings, and delete this one: an expiry can't be moved."
     return dg.AssetCheckResult(
         check_name=EXPIRY,

@@ -86,7 +86,7 @@ def _asset(sync: LexiconSync) -> dg.AssetsDefinition:
     def lexicon(context: dg.AssetExecutionContext, config: LexiconConfig) -> dg.MaterializeResult[Any]:
         with told_plainly(), sync.mixpanel.client(context.log) as mixpanel:
             plan = sync.plan(mixpanel, truncate=config.truncate)
-            context.log.info("\n".join(lines(plan)))
+            context.log.info("\n".join(lines(plan, contacts=False)))
             done = apply(mixpanel, plan, allow_drop=sync.allow_drop or config.allow_drop)
         return dg.MaterializeResult(
             metadata={
@@ -118,7 +118,7 @@ def _check(sync: LexiconSync) -> dg.AssetChecksDefinition:
 
 
 def _metadata(plan: Plan) -> dict[str, Any]:
-    told = list(lines(plan))
+    told = list(lines(plan, contacts=False))
     more = [f"... and {len(told) - _SHOWN_LINES} lines more"] if len(told) > _SHOWN_LINES else []
     # Indented, not fenced: a description may hold a fence of its own.
     shown = "\n".join(f"    {line}" for line in [*told[:_SHOWN_LINES], *more])

@@ -41,7 +41,7 @@ def listing_asset(
 
     def take(context: dg.AssetExecutionContext, client: Mixpanel, day: str) -> dg.MaterializeResult[Any]:
         listed = pull_listing(client, listing, table, day, run_id=run_id_of(context))
-        metadata = {**published(listed.partition), "mixpanel_etl/preview": preview(listed.rows)}
+        metadata = {**published(listed.partition), **preview(listed.rows, listing.impersonal)}
         if listing.budget == "query":
             metadata |= queries(client)
         return dg.MaterializeResult(metadata=metadata, check_results=list(judge(listed)))

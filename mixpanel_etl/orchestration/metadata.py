@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import dagster as dg
@@ -10,8 +10,11 @@ import pyarrow as pa
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import Partition
+from mixpanel_etl.pull.reports import WITHHELD
 
 _PREVIEW_ROWS = 10
+#: Beside each preview: its columns whose values are not shown. Previews of older versions, which showed all, lack it.
+WITHHELD_COLUMNS = "mixpanel_etl/withheld_columns"
 
 
 def declared_table(uri: str, schema: pa.Schema, descriptions: Mapping[str, str]) -> dict[str, Any]:
@@ -47,11 +50,22 @@ def published(partition: Partition) -> dict[str, Any]:
     }
 
 
-def preview(rows: pa.Table) -> dg.MetadataValue:
-    """The first rows, as the UI shows them."""
-    shown = rows.slice(0, _PREVIEW_ROWS).to_pylist()
-    records = [dg.TableRecord({name: _plain(value) for name, value in row.items()}) for row in shown]
-    return dg.MetadataValue.table(records, column_schema(rows.schema, {}))
+def preview(rows: pa.Table, shown: Collection[str]) -> dict[str, Any]:
+    """The first rows, as the UI shows them. No erasure reaches Dagster's storage, so no value of a person goes there.
+
+    Args:
+        rows: as they were published.
+        shown: columns that are declared to tell nothing of a person; of the others the UI shows where they are null.
+    """
+    first = rows.slice(0, _PREVIEW_ROWS).to_pylist()
+    records = [
+        dg.TableRecord({name: _plain(value) if name in shown else _withheld(value) for name, value in row.items()})
+        for row in first
+    ]
+    return {
+        "mixpanel_etl/preview": dg.MetadataValue.table(records, column_schema(rows.schema, {})),
+        WITHHELD_COLUMNS: [name for name in rows.schema.names if name not in shown],
+    }
 
 
 def queries(mixpanel: Mixpanel) -> dict[str, Any]:
@@ -60,6 +74,10 @@ def queries(mixpanel: Mixpanel) -> dict[str, Any]:
         "mixpanel_etl/queries_spent": mixpanel.spent("query"),
         "mixpanel_etl/queries_left": mixpanel.budget("query").left,
     }
+
+
+def _withheld(value: Any) -> str | None:
+    return None if value is None else WITHHELD
 
 
 def _plain(value: Any) -> str | int | float | bool | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pyarrow as pa
 
+from mixpanel_etl.expressions import masked
 from mixpanel_etl.pull.reports import Report, later
 from mixpanel_etl.pull.reports.retention import Retention
 
@@ -80,7 +81,7 @@ def _title(report: Report, note: str) -> str:
     given = report.model_dump(exclude_none=True)
     number = given.get("funnel_id") or given.get("bookmark_id") or ""
     about = given.get("event") or given.get("born_event") or ", ".join(given.get("events", []))
-    by = given.get("on") or given.get("property") or ""
+    by = masked(given["on"]) if given.get("on") else given.get("property") or ""
     parts = [f"{report.kind.replace('_', ' ')} {number}".strip(), about, by, note]
     return "  ·  ".join(_plain(part) for part in parts if part)
 
@@ -109,7 +110,7 @@ def _series(axes: Axes, report: Report, partitions: Partitions, zone: tzinfo) ->
     largest = sorted(series, key=lambda path: -sum(series[path].values()))[:_LINES]
     # What all have in common tells none apart.
     same = len({path[0] for path in series}) == 1 and len(series) > 1
-    names = {path: _plain(_short(" / ".join(path[1:] if same else path) or path[0])) for path in largest}
+    names = {path: _plain(_short(name)) for path, name in _names(report, largest, same=same).items()}
     moments = sorted({moment for path in largest for moment in series[path]})
     counted = _counted(report)
     axes.spines[["top", "right"]].set_visible(False)
@@ -238,6 +239,16 @@ def _path(row: dict[str, Any]) -> tuple[str, ...]:
     if "metric" in row:
         return (row["metric"], *row["segments"])
     return (row["event"],) if row.get("segment") is None else (row["event"], row["segment"])
+
+
+def _names(report: Report, paths: Sequence[tuple[str, ...]], *, same: bool) -> dict[tuple[str, ...], str]:
+    """What the lines are called. Segments that may be persons have numbers, the largest first."""
+    segments = {"segment", "segments"}.intersection(report.schema.names)
+    if segments <= set(report.shown_columns):
+        return {path: " / ".join(path[1:] if same else path) or path[0] for path in paths}
+    numbers = {path: f"segment {number}" for number, path in enumerate((p for p in paths if len(p) > 1), start=1)}
+    first = {path: "" if same and len(path) > 1 else path[0] for path in paths}
+    return {path: " / ".join(filter(None, (first[path], numbers.get(path)))) for path in paths}
 
 
 def _short(name: str) -> str:

@@ -16,7 +16,7 @@ from mixpanel_etl.orchestration.pictures import picture
 from mixpanel_etl.orchestration.recording import Metadata, recorded
 from mixpanel_etl.orchestration.resource import MixpanelResource
 from mixpanel_etl.orchestration.snapshots import run_id_of, snapshot_asset, snapshot_partitions
-from mixpanel_etl.pull.reports import RangeReport, Snapshot, Taken, pull_range, pull_snapshot, report_table
+from mixpanel_etl.pull.reports import RangeReport, Report, Snapshot, Taken, pull_range, pull_snapshot, report_table
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def report_asset(reports: Reports, named: NamedReport) -> dg.AssetsDefinition:
     Each partition of a run is recorded as one materialization, and the run costs one query.
     """
     report = named.report
-    asked = dg.MetadataValue.json({"kind": report.kind, **report.model_dump(exclude_none=True)})
+    asked = dg.MetadataValue.json({"kind": report.kind, **report.shown_parameters})
     spec = dg.AssetSpec(
         reports.key(named), description=inspect.getdoc(type(report)), group_name="mixpanel_reports"
     ).replace_attributes(**named.attributes)
@@ -113,7 +113,7 @@ def _range_asset(reports: Reports, spec: dg.AssetSpec, report: RangeReport, tabl
             for one in pull_range(mixpanel, report, table, keys, start=start, run_id=run_id):
                 taken.append(one)
                 spent = spent or queries(mixpanel)  # all is spent before the first partition arrives
-                done[one.partition.key] = _metadata(one) | spent
+                done[one.partition.key] = _metadata(one, report) | spent
             # One picture of the whole run, where it is seen first: on each partition it would fill Dagster's storage.
             shown = [(one.partition.key, one.rows) for one in taken]
             last = shown[-1][0]
@@ -128,15 +128,15 @@ def _snapshot_asset(reports: Reports, spec: dg.AssetSpec, report: Snapshot, tabl
     def take(context: dg.AssetExecutionContext, mixpanel: Mixpanel, day: str) -> dg.MaterializeResult[Any]:
         taken = pull_snapshot(mixpanel, report, table, day, run_id=run_id_of(context))
         shown = picture(report, [(day, taken.rows)], mixpanel.settings.zone, context.log)
-        return dg.MaterializeResult(metadata=shown | _metadata(taken) | queries(mixpanel))
+        return dg.MaterializeResult(metadata=shown | _metadata(taken, report) | queries(mixpanel))
 
     partitions = snapshot_partitions(reports.mixpanel, reports.start_date)
     return snapshot_asset(spec, table, report.descriptions, reports.mixpanel, take, partitions=partitions)
 
 
-def _metadata(taken: Taken) -> Metadata:
+def _metadata(taken: Taken, report: Report) -> Metadata:
     found = published(taken.partition)
     if taken.rows:
         found["mixpanel_etl/computed_at"] = dg.MetadataValue.timestamp(taken.rows["computed_at"][0].as_py())
     # Without what is the same in all rows.
-    return found | {"mixpanel_etl/preview": preview(taken.rows.drop_columns("computed_at"))}
+    return found | preview(taken.rows.drop_columns("computed_at"), report.shown_columns)

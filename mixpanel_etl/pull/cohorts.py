@@ -131,4 +131,5 @@ COHORTS = Listing(
     ),
     _cohorts,
     budget="query",
+    impersonal=("cohort_id", "members", "created", "is_visible", "data_group_id"),
 )

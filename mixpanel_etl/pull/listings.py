@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
@@ -39,6 +39,8 @@ class Listing:
         columns: of the table.
         ask: gives the rows; values by column, in the forms that Mixpanel uses (see `cell`).
         budget: of `client.limits` that it draws on most; empty for none.
+        impersonal: columns whose values never tell anything of a person, so that Dagster may show them. What people
+            wrote freely, who they are, and what anybody can send to Mixpanel are never among them.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Listing:
     columns: Sequence[Column]
     ask: Callable[[Mixpanel], Iterable[Mapping[str, Any]]]
     budget: str = ""
+    impersonal: Collection[str] = ()
 
     @property
     def schema(self) -> pa.Schema:
@@ -83,7 +86,8 @@ def pull_listing(mixpanel: Mixpanel, listing: Listing, table: Table, day: str, *
         request={"listing": listing.name},
     )
     rows = as_table(listing, listing.ask(mixpanel), mixpanel.settings.zone)
-    return Listed(table.write(day, rows, provenance), rows)
+    published = table.write(day, rows, provenance)
+    return Listed(published, table.as_published(published, rows))
 
 
 def as_table(listing: Listing, rows: Iterable[Mapping[str, Any]], zone: tzinfo) -> pa.Table:

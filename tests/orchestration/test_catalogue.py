@@ -187,7 +187,8 @@ class TestServiceAccounts:
         evaluation = self.check(snapshots("service_accounts", warn_days=30).run(self.KEY))
         assert not evaluation.passed
         assert evaluation.description
-        assert evaluation.description.startswith(f"etl: {NOW + timedelta(days=20):%Y-%m-%d}")
+        number = next(row["account_id"] for row in rows("service_accounts") if row["username"] == "etl")
+        assert evaluation.description.startswith(f"account {number}: {NOW + timedelta(days=20):%Y-%m-%d}")
         assert "Create another account" in evaluation.description
 
     def test_all_accounts_of_the_organization(self, mixpanel: Sandbox, client: Mixpanel, snapshots: Take) -> None:

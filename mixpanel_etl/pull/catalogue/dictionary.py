@@ -58,6 +58,7 @@ def top_properties(events: int) -> Listing:
         ),
         ask,
         budget="query",
+        impersonal=("count",),
     )
 
 
@@ -87,6 +88,7 @@ LEXICON_SCHEMAS = Listing(
     ),
     _schemas,
     budget="lexicon",
+    impersonal=("entity_type", "name", "properties", "hidden", "dropped"),
 )
 
 
@@ -116,6 +118,7 @@ LEXICON_PROPERTIES = Listing(
     ),
     _properties,
     budget="lexicon",
+    impersonal=("entity_type", "name", "property", "types", "hidden", "dropped"),
 )
 
 

@@ -47,6 +47,7 @@ def service_accounts(organization_id: int | None) -> Listing:
             Column("creator_id", WHOLE, "Who created it: a number of Mixpanel's."),
         ),
         ask,
+        impersonal=("account_id", "role", "expires", "last_used", "created"),
     )
 
 
@@ -81,6 +82,7 @@ PIPELINES = Listing(
         Column("tasks", JSON, "Number of tasks by state."),
     ),
     _pipelines,
+    impersonal=("pipeline", "dispatcher", "frequency", "sync_enabled", "last_dispatched", "tasks"),
 )
 
 
@@ -112,6 +114,7 @@ PIPELINE_TASKS = Listing(
         Column("finished_at", TIMESTAMP, "When it ended; null if it never did."),
     ),
     _tasks,
+    impersonal=("pipeline", "task", "state", "from_date", "to_date", "run_at", "finished_at"),
 )
 
 
@@ -131,6 +134,7 @@ PIPELINE_DAYS = Listing(
         Column("sync_times", TEXTS, "When it was synced, as Mixpanel writes it."),
     ),
     _days,
+    impersonal=("pipeline", "day", "status", "sync_times"),
 )
 
 
@@ -171,6 +175,17 @@ WAREHOUSE_IMPORTS = Listing(
         Column("is_deleted", FLAG, "Whether it was deleted."),
     ),
     _imports,
+    impersonal=(
+        "import_id",
+        "import_type",
+        "sync_mode",
+        "paused",
+        "run_every_seconds",
+        "last_dispatch",
+        "warehouse_source_id",
+        "created",
+        "is_deleted",
+    ),
 )
 
 
@@ -197,4 +212,5 @@ WAREHOUSE_RUNS = Listing(
         Column("rows", WHOLE, "How many rows Mixpanel took."),
     ),
     _runs,
+    impersonal=("import_id", "status", "started_at", "ended_at", "rows"),
 )

@@ -36,6 +36,7 @@ ANNOTATIONS = Listing(
         Column("tags", TEXTS, "Names of its tags."),
     ),
     _annotations,
+    impersonal=("annotation_id", "time"),
 )
 
 
@@ -53,6 +54,7 @@ ANNOTATION_TAGS = Listing(
         Column("has_annotations", FLAG, "Whether some annotation has it."),
     ),
     _tags,
+    impersonal=("tag_id", "has_annotations"),
 )
 
 
@@ -100,6 +102,19 @@ FEATURE_FLAGS = Listing(
         Column("deleted", TIMESTAMP, "When it was archived."),
     ),
     _flags,
+    impersonal=(
+        "flag_id",
+        "key",
+        "status",
+        "context",
+        "serving_method",
+        "experiment_id",
+        "is_experiment_active",
+        "created",
+        "modified",
+        "enabled_at",
+        "deleted",
+    ),
 )
 
 
@@ -134,6 +149,7 @@ EXPERIMENTS = Listing(
         Column("results_cache", JSON, "Results, as Mixpanel last computed them."),
     ),
     _experiments,
+    impersonal=("experiment_id", "status", "created", "modified", "start_date", "end_date", "deleted"),
 )
 
 
@@ -148,4 +164,5 @@ LOOKUP_TABLES = Listing(
     (Column("lookup_table_id", TEXT, "Its id (UUID)."), Column("name", TEXT, "Its name.")),
     _lookup_tables,
     budget="lookup_tables",
+    impersonal=("lookup_table_id",),
 )

@@ -14,6 +14,7 @@ from mixpanel_etl.pull.reports.registry import KINDS as KINDS
 from mixpanel_etl.pull.reports.registry import InvalidReport as InvalidReport
 from mixpanel_etl.pull.reports.registry import Problem as Problem
 from mixpanel_etl.pull.reports.registry import report_of as report_of
+from mixpanel_etl.pull.reports.report import WITHHELD as WITHHELD
 from mixpanel_etl.pull.reports.report import Column as Column
 from mixpanel_etl.pull.reports.report import RangeReport as RangeReport
 from mixpanel_etl.pull.reports.report import Report as Report

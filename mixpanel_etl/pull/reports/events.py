@@ -25,6 +25,7 @@ from mixpanel_etl.pull.reports.report import (
     Fact,
     Name,
     Snapshot,
+    Value,
 )
 
 _PROPERTY = Column("property", pa.string(), "Name of the property.")
@@ -36,6 +37,7 @@ class Events(Counted):
 
     kind = "events"
     columns = (TIME, EVENT, MEASURE, VALUE)
+    impersonal = ("time", "event", "measure", "value")
 
     events: Annotated[list[Name], Field(min_length=1)] = Field(description="Names of the events.")
 
@@ -53,10 +55,11 @@ class EventProperties(Counted):
 
     kind = "event_properties"
     columns = (TIME, EVENT, _PROPERTY, Column("segment", pa.string(), "Value of the property."), MEASURE, VALUE)
+    impersonal = ("time", "event", "property", "measure", "value")
 
     event: Name = Field(description="Name of the event.")
     property: Name = Field(description="Name of the property.")
-    values: Annotated[list[Name], Field(min_length=1)] | None = Field(
+    values: Annotated[list[Value], Field(min_length=1)] | None = Field(
         default=None, description="Which values; the most common ones by default."
     )
     limit: Count | None = Field(default=None, description="Most values (Mixpanel's default: 255).")
@@ -82,6 +85,7 @@ class TopEvents(Snapshot):
         VALUE,
         Column("percent_change", pa.float64(), "Change since yesterday, as Mixpanel gives it."),
     )
+    impersonal = ("measure", "value", "percent_change")  # anybody can send an event of any name
 
     type: Counting = Field(default="general", description=_COUNTING)
     limit: Count | None = Field(default=None, description="Most events (Mixpanel's default: 100).")
@@ -119,6 +123,7 @@ class TopProperties(Snapshot):
         _PROPERTY,
         Column("count", pa.float64(), "Events that have it (a share in percent, from an older Mixpanel)."),
     )
+    impersonal = ("event", "count")
 
     event: Name = Field(description="Name of the event.")
     limit: Count = Field(default=255, description="Most properties. (Mixpanel's own default is ten.)")
@@ -135,6 +140,7 @@ class PropertyValues(Snapshot):
 
     kind = "property_values"
     columns = (EVENT, _PROPERTY, Column("value", pa.string(), "Value of the property, as text."))
+    impersonal = ("event", "property")
 
     event: Name = Field(description="Name of the event.")
     property: Name = Field(description="Name of the property.")

@@ -40,6 +40,7 @@ class Funnel(RangeReport):
         Column("avg_time", pa.float64(), "Average seconds since the step before; null in the first step."),
         Column("avg_time_from_start", pa.float64(), "Average seconds since entering."),
     )
+    impersonal = tuple(column.name for column in columns if column is not SEGMENT)
 
     funnel_id: Count = Field(description="Number of the saved funnel; it is in the funnel's URL.")
     unit: Interval = Field(default="day", description="Of the entries: day, week or month.")

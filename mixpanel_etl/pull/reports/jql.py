@@ -14,7 +14,17 @@ from mixpanel_etl.client import ReplyError
 from mixpanel_etl.client.query import Query
 from mixpanel_etl.lake import ColumnType
 from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit, moment_of
-from mixpanel_etl.pull.reports.report import COMPUTED_AT, MOMENT, Column, Fact, Name, RangeReport, Report, Snapshot
+from mixpanel_etl.pull.reports.report import (
+    COMPUTED_AT,
+    MOMENT,
+    Column,
+    Fact,
+    Name,
+    RangeReport,
+    Report,
+    Snapshot,
+    Value,
+)
 
 _TYPES: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),
@@ -31,7 +41,7 @@ class _Script(Report):
 
     columns = (Column("row", pa.string(), "What the script returned, as JSON; without declared `columns`."),)
 
-    script: Name = Field(description="JavaScript with a function `main` (in YAML: a .js file beside it).")
+    script: Value = Field(description="JavaScript with a function `main` (in YAML: a .js file beside it).")
     params: dict[str, Any] = Field(default={}, description="Values that the script finds in its global `params`.")
     result: dict[Name, ColumnType] = Field(
         default={},
@@ -135,7 +145,7 @@ def _typed(name: str, type_: ColumnType, value: Any, zone: tzinfo) -> Any:
     except (TypeError, ValueError):
         pass
     raise ReplyError(
-        f"the script returned {value!r} for column {name!r}, which is declared as {type_}",
+        f"the script returned a {type(value).__name__} for column {name!r}, which it cannot hold as {type_}",
         endpoint=_ENDPOINT,
         advice="Declare the column as string, or change the script.",
     )

@@ -13,7 +13,7 @@ from pydantic import Field
 from mixpanel_etl.client.query import Query
 from mixpanel_etl.client.query_replies import StreamEvent
 from mixpanel_etl.pull.reports.calendar import Days
-from mixpanel_etl.pull.reports.report import EVENT, MOMENT, Column, Fact, Name, RangeReport
+from mixpanel_etl.pull.reports.report import EVENT, MOMENT, Column, Fact, RangeReport, Value
 
 _MILLISECONDS = 1e11  # seconds would be the year 5138
 
@@ -30,7 +30,7 @@ class ActivityStream(RangeReport):
         Column("properties", pa.string(), "All properties, as JSON."),
     )
 
-    distinct_ids: Annotated[list[Name], Field(min_length=1)] = Field(description="Ids of the users.")
+    distinct_ids: Annotated[list[Value], Field(min_length=1)] = Field(description="Ids of the users.")
 
     def ask(self, query: Query, days: Days) -> Sequence[StreamEvent]:
         return query.stream_query(self.distinct_ids, *days)

@@ -17,7 +17,7 @@ from mixpanel_etl.pull.reports.report import Fact, RangeReport, Report, Snapshot
 
 
 class Taken(NamedTuple):
-    """A published partition, and its rows."""
+    """A published partition, and its rows as they were published."""
 
     partition: Partition
     rows: pa.Table
@@ -65,7 +65,8 @@ def pull_range(
     rows = split(report, facts, set(keys), computed_at(raw), raw.endpoint)
     provenance = _provenance(mixpanel, report, table, raw, name=str(days), run_id=run_id)
     for key in sorted(keys):
-        yield Taken(table.write(key, rows[key], provenance), rows[key])
+        published = table.write(key, rows[key], provenance)
+        yield Taken(published, table.as_published(published, rows[key]))
 
 
 def pull_snapshot(mixpanel: Mixpanel, report: Snapshot, table: Table, key: str, *, run_id: str = "") -> Taken:
@@ -80,7 +81,8 @@ def pull_snapshot(mixpanel: Mixpanel, report: Snapshot, table: Table, key: str, 
     facts = report.facts(reply, mixpanel.settings.zone)
     rows = _as_table(report, [fact.values for fact in facts], computed_at(raw))
     provenance = _provenance(mixpanel, report, table, raw, name=key, run_id=run_id)
-    return Taken(table.write(key, rows, provenance), rows)
+    published = table.write(key, rows, provenance)
+    return Taken(published, table.as_published(published, rows))
 
 
 def split(
@@ -121,7 +123,7 @@ def _partition_of(label: str, report: RangeReport, endpoint: str) -> str:
     try:
         day = date.fromisoformat(label[:10])
     except ValueError:
-        raise ReplyError(f"the reply has {label!r} where a date should be", endpoint=endpoint) from None
+        raise ReplyError("the reply has a text where a date should be", endpoint=endpoint) from None
     start = start_of(day, unit)
     if report.labels_are_units and day != start:
         raise ReplyError(

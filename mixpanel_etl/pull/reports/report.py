@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta, tzinfo
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args, get_origin
 
 import pyarrow as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mixpanel_etl.client.query import Query
 from mixpanel_etl.client.query_parameters import Counting, Unit
-from mixpanel_etl.expressions import parse
+from mixpanel_etl.expressions import masked, parse
 from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit
 
 MOMENT = pa.timestamp("ms", tz="UTC")
@@ -23,6 +23,8 @@ MOST_PARTITIONS = 366
 MOST_FINE_PARTITIONS = 100
 #: ... but not more numbers than this, which bounds the memory of a run.
 MOST_NUMBERS = 1_000_000
+#: What Dagster shows in the place of a value that may be a person's.
+WITHHELD = "withheld"
 _UNITS_A_DAY = {"minute": 1440, "hour": 24}
 
 
@@ -31,8 +33,15 @@ def _parsed(text: str) -> str:
     return text
 
 
-Name = Annotated[str, Field(min_length=1)]
-Expression = Annotated[str, AfterValidator(_parsed)]
+class Shown(NamedTuple):
+    """Marks a parameter that Dagster may show: it names a part of the project, never a person."""
+
+    form: Callable[[str], str] = str
+
+
+Value = Annotated[str, Field(min_length=1)]
+Name = Annotated[Value, Shown()]
+Expression = Annotated[str, AfterValidator(_parsed), Shown(masked)]
 Count = Annotated[int, Field(ge=1)]
 Picture = Literal["line", "bars", "heat map"]
 
@@ -74,10 +83,18 @@ class Report(BaseModel, ABC):
     picture: ClassVar[Picture | None] = None
     #: Columns of the kind's table, without `computed_at`.
     columns: ClassVar[Sequence[Column]]
+    #: Those whose values never tell anything of a person; a column that no kind names here may.
+    impersonal: ClassVar[Collection[str]] = ()
+
+    harmless: list[Name] | None = Field(
+        default=None,
+        description="Further columns whose values Dagster may show (previews, pictures), because they say nothing of a "
+        "person: `[segment]` of a report by country. Erasure does not reach Dagster.",
+    )
 
     @model_validator(mode="after")
     def _without_contradictions(self) -> Self:
-        problems = list(self.contradictions())
+        problems = [*self.contradictions(), *self._unknown_columns()]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -85,6 +102,24 @@ class Report(BaseModel, ABC):
     def contradictions(self) -> Iterator[str]:
         """Sentences about parameters that do not go together, each with what to give instead."""
         yield from ()
+
+    def _unknown_columns(self) -> Iterator[str]:
+        known = [column.name for column in self.table_columns()]
+        for name in set(self.harmless or ()).difference(known):
+            yield f"harmless has {name}, which is no column; it can have {', '.join(known)}"
+
+    @property
+    def shown_columns(self) -> Collection[str]:
+        """Columns whose values may leave the lake for Dagster."""
+        return {*self.impersonal, *(self.harmless or ()), COMPUTED_AT.name}
+
+    @property
+    def shown_parameters(self) -> dict[str, Any]:
+        """The parameters as Dagster may show them: without values that can be a person's."""
+        given = self.model_dump(exclude_none=True)
+        fields = type(self).model_fields
+        marks = {name: _mark(fields[name].annotation, fields[name].metadata) for name in given}
+        return {name: _as_shown(value, marks[name]) for name, value in given.items()}
 
     def table_columns(self) -> Sequence[Column]:
         """All columns of this report's table, beside the partition's `date`."""
@@ -169,6 +204,29 @@ class Counted(RangeReport):
     def contradictions(self) -> Iterator[str]:
         if self.type == "unique" and self.unit in ("minute", "hour"):
             yield f"type is 'unique' and unit is {self.unit!r}: count users by day, week or month"
+
+
+def _mark(annotation: Any, metadata: Sequence[Any] = ()) -> Shown | None:
+    """What says that a parameter of this type may be shown; None when nothing does."""
+    if get_origin(annotation) is Literal:
+        return Shown()
+    marks = [one for one in metadata if isinstance(one, Shown)]
+    if get_origin(annotation) is Annotated:
+        annotation, *metadata = get_args(annotation)
+        return marks[0] if marks else _mark(annotation, metadata)
+    return next(filter(None, [*marks, *map(_mark, get_args(annotation))]), None)
+
+
+def _as_shown(value: Any, mark: Shown | None) -> Any:
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return mark.form(value) if mark else WITHHELD
+    if mark and isinstance(value, Mapping):
+        return dict(value)
+    if mark:
+        return [_as_shown(one, mark) for one in value]
+    return f"{WITHHELD}: {len(value)}"
 
 
 def units_in(days: timedelta, unit: PartitionUnit) -> int:

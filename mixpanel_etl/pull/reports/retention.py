@@ -32,6 +32,7 @@ class Retention(RangeReport):
         Column("first", pa.int64(), "Users who began: the size of the cohort."),
         Column("share", pa.float64(), "`count` of `first`, from 0 to 1; null in an empty cohort."),
     )
+    impersonal = ("interval", "count", "first", "share")
 
     born_event: Name | None = Field(default=None, description="What makes a user begin; required unless compounded.")
     event: Name | None = Field(default=None, description="What counts as coming back; any event by default.")
@@ -98,6 +99,7 @@ class Addiction(RangeReport):
         Column("at_least", pa.int32(), "Number of hours or days (`addiction_unit`), from 1."),
         Column("count", pa.int64(), "Users who were active in at least so many of them."),
     )
+    impersonal = ("at_least", "count")
 
     unit: Interval = Field(default="day", description="Day, week or month.")
     addiction_unit: NumericUnit = Field(default="hour", description="Its parts: hour or day.")

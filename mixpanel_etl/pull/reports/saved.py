@@ -26,6 +26,7 @@ class Insights(Snapshot):
         Column("time", MOMENT, "Where the unit of time begins, as a UTC moment; null where the report has no time."),
         VALUE,
     )
+    impersonal = ("metric", "time", "value")
 
     bookmark_id: Count = Field(description="Number of the saved report; it is in the report's URL.")
 

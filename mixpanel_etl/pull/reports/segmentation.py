@@ -39,6 +39,7 @@ class Segmentation(Counted):
 
     kind = "segmentation"
     columns = (TIME, EVENT, SEGMENT, MEASURE, VALUE)
+    impersonal = ("time", "event", "measure", "value")
 
     event: Name = Field(description="Name of the event.")
     on: Expression | None = Field(default=None, description="Expression to segment by.")
@@ -88,6 +89,7 @@ class SegmentationNumeric(_Numbers):
         MEASURE,
         VALUE,
     )
+    impersonal = ("time", "event", "measure", "value")
 
     type: Counting = Field(default="general", description="What is counted; `unique` users not by hour.")
     buckets: Count | None = Field(default=None, description="How many ranges; Mixpanel decides by default.")
@@ -113,6 +115,7 @@ class SegmentationSum(_Numbers):
 
     kind = "segmentation_sum"
     columns = (TIME, EVENT, MEASURE._replace(description="`sum`."), VALUE)
+    impersonal = ("time", "event", "measure", "value")
 
     def ask(self, query: Query, days: Days) -> NumericResults:
         return query.segmentation_sum(self.event, *days, self.on, where=self.where, unit=self.unit)
@@ -127,6 +130,7 @@ class SegmentationAverage(_Numbers):
 
     kind = "segmentation_average"
     columns = (TIME, EVENT, MEASURE._replace(description="`average`."), VALUE)
+    impersonal = ("time", "event", "measure", "value")
 
     def ask(self, query: Query, days: Days) -> NumericResults:
         return query.segmentation_average(self.event, *days, self.on, where=self.where, unit=self.unit)
