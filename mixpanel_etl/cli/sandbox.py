@@ -13,6 +13,10 @@ from mixpanel_etl.cli.shared import DATES, console, told_plainly
 
 def sandbox(
     port: Annotated[int, typer.Option(help="Where to listen on 127.0.0.1.")] = 8010,
+    host_name: Annotated[
+        list[str] | None,
+        typer.Option(help="Name to answer to beside localhost, 127.0.0.1 and [::1]; may be repeated."),
+    ] = None,
     load: Annotated[
         list[Path] | None, typer.Option(help="File of exported events (JSON lines, .gz or not); may be repeated.")
     ] = None,
@@ -30,6 +34,7 @@ def sandbox(
         serve(
             read_projects(projects) if projects else (),
             port=port,
+            host_names=host_name or (),
             load=load or (),
             generate=generate,
             from_date=from_date.date() if from_date else None,

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mixpanel_etl.sandbox.clock import Clock
+    from mixpanel_etl.sandbox.environment import CONTROL_HEADER
     from mixpanel_etl.sandbox.faults import Fault
-    from mixpanel_etl.sandbox.foreground import read_lines, serve
+    from mixpanel_etl.sandbox.foreground import serve
     from mixpanel_etl.sandbox.generate import generate_lines
+    from mixpanel_etl.sandbox.lines import read_lines
     from mixpanel_etl.sandbox.projects import Project, ServiceAccount, read_projects
     from mixpanel_etl.sandbox.saved import Cohort, Funnel, FunnelStep, Insight
     from mixpanel_etl.sandbox.server import Sandbox
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from mixpanel_etl.sandbox.warehouse_runs import RunOutcome
 
 __all__ = [
+    "CONTROL_HEADER",
     "Clock",
     "Cohort",
     "Fault",
@@ -39,6 +42,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CONTROL_HEADER": "environment",
     "Clock": "clock",
     "Cohort": "saved",
     "Fault": "faults",
@@ -52,7 +56,7 @@ _HOMES = {
     "SeenRequest": "state",
     "ServiceAccount": "projects",
     "generate_lines": "generate",
-    "read_lines": "foreground",
+    "read_lines": "lines",
     "read_projects": "projects",
     "serve": "foreground",
 }

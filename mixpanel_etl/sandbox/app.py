@@ -7,6 +7,7 @@ trailing slash is no different path (api-facts 1.1).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mixpanel_etl.sandbox.annotations import annotation_routes
 from mixpanel_etl.sandbox.app_api import me
 from mixpanel_etl.sandbox.control import control_routes
+from mixpanel_etl.sandbox.environment import CONTROL_HEADER
 from mixpanel_etl.sandbox.experiments import experiment_routes
 from mixpanel_etl.sandbox.export import export
 from mixpanel_etl.sandbox.feature_flags import feature_flag_routes
@@ -90,7 +92,12 @@ async def _not_found(request: Request, error: Exception) -> Response:
 
 
 class _Entrance:
-    """Notes every request and its status, and takes the trailing slash off its path."""
+    """Refuses strangers, notes every request and its status, and takes the trailing slash off its path.
+
+    A page in a browser can send requests to this machine: under a name of its own that leads to 127.0.0.1 it could
+    even read the replies (DNS rebinding). So names that are not the sandbox's own are refused. Under `/sandbox`, which
+    needs no credentials, the header is required that no page may send to another origin.
+    """
 
     def __init__(self, app: ASGIApp, state: State) -> None:
         self._app, self._state = app, state
@@ -101,6 +108,10 @@ class _Entrance:
             return
         path = scope["path"].rstrip("/") or "/"
         scope = {**scope, "path": path}
+        refusal = self._refusal(Request(scope), is_control=path.startswith("/sandbox"))
+        if refusal:
+            await refusal(scope, receive, send)
+            return
         now = self._state.clock.now()
         if self._state.agenda.is_due(now):
             await run_in_threadpool(self._state.agenda.run, now)
@@ -117,6 +128,24 @@ class _Entrance:
             await send(message)
 
         await self._app(scope, receive, noting)
+
+    def _refusal(self, request: Request, *, is_control: bool) -> Response | None:
+        name = _host_name(request.headers.get("host", ""))
+        if name not in self._state.host_names:
+            known = ", ".join(sorted(self._state.host_names))
+            text = f"the host name {name!r} is not one of this sandbox's: {known}; add it with host_names"
+            return json_response({"error": text}, 421)
+        if is_control and CONTROL_HEADER not in request.headers:
+            return json_response({"error": f"send the header {CONTROL_HEADER}: 1 with every call of /sandbox"}, 403)
+        return None
+
+
+def _host_name(host: str) -> str:
+    """The name of a `Host` header, without the port."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return host
 
 
 def _seen(request: Request, state: State) -> SeenRequest:

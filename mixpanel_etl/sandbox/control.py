@@ -7,10 +7,10 @@ no budget and knows no faults.
 from __future__ import annotations
 
 import dataclasses
-import gzip
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from itertools import islice
+from tempfile import TemporaryFile
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ from mixpanel_etl.sandbox.environment import environment
 from mixpanel_etl.sandbox.faults import Fault
 from mixpanel_etl.sandbox.generate import generate_lines
 from mixpanel_etl.sandbox.identity import Identities
+from mixpanel_etl.sandbox.lines import lines_of, spool
 from mixpanel_etl.sandbox.parameters import read_dates
 from mixpanel_etl.sandbox.replies import Handler, json_response
 from mixpanel_etl.sandbox.saved import Cohort, Funnel, Insight, SavedReports
@@ -138,10 +139,11 @@ async def reset_budgets(request: Request) -> Response:
 async def load(request: Request) -> Response:
     """Body: lines in the shape of an export, gzip or not."""
     state, project = State.of(request), control_project(request)
-    body = await request.body()
-    if request.headers.get("content-encoding", "").lower() == "gzip":
-        body = await run_in_threadpool(gzip.decompress, body)
-    added = await run_in_threadpool(state.store.add, project.project_id, body.split(b"\n"))
+    compressed = request.headers.get("content-encoding", "").lower() == "gzip"
+    with TemporaryFile() as file:
+        await spool(request, file)
+        lines = lines_of(file, compressed=compressed)
+        added = await run_in_threadpool(state.store.add, project.project_id, lines)
     return json_response({"events": added}, 201)
 
 

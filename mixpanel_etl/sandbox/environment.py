@@ -1,8 +1,11 @@
-"""How the package is told to use a sandbox."""
+"""How the package is told to use a sandbox, and how other processes call its control plane."""
 
 from __future__ import annotations
 
 from mixpanel_etl.sandbox.projects import Project
+
+#: Header of every call of `/sandbox/...`; any value will do.
+CONTROL_HEADER = "X-Mixpanel-Sandbox"
 
 
 def environment(url: str, project: Project, prefix: str = "MIXPANEL_") -> dict[str, str]:

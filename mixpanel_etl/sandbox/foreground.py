@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import shlex
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 
+from mixpanel_etl.sandbox.lines import read_lines
 from mixpanel_etl.sandbox.projects import Project
 from mixpanel_etl.sandbox.server import Sandbox
 
@@ -21,6 +21,7 @@ def serve(
     projects: Sequence[Project] = (),
     *,
     port: int = DEFAULT_PORT,
+    host_names: Collection[str] = (),
     load: Sequence[Path] = (),
     generate: int = 0,
     from_date: date | None = None,
@@ -34,6 +35,7 @@ def serve(
     Args:
         projects: what to serve; `read_projects` reads them from a file.
         port: where on 127.0.0.1.
+        host_names: see `Sandbox`.
         load: files of exported lines, `.gz` or not.
         generate: how many events to make between from_date and to_date, which are then required.
         from_date: first day of the generated events.
@@ -48,7 +50,11 @@ def serve(
     """
     if generate and (from_date is None or to_date is None):
         raise ValueError("generating events needs from_date and to_date")
-    with suppress(KeyboardInterrupt), Sandbox(projects, port) as sandbox, _terminated_like_interrupted():
+    with (
+        suppress(KeyboardInterrupt),
+        Sandbox(projects, port, host_names=host_names) as sandbox,
+        _terminated_like_interrupted(),
+    ):
         for path in load:
             say(f"# {sandbox.load(read_lines(path)):,} events from {path}")
         if generate and from_date and to_date:
@@ -60,12 +66,6 @@ def serve(
                 say(f"export {name}={shlex.quote(value)}")
         say(f"# Mixpanel is at {sandbox.url} until Ctrl-C")
         threading.Event().wait()
-
-
-def read_lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file of exported events; one that ends in `.gz` is decompressed."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        yield from file
 
 
 @contextmanager

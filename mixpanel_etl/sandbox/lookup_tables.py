@@ -26,6 +26,7 @@ from mixpanel_etl.sandbox.state import State
 REPLACEMENTS = Rule("lookup table replacements", 100, timedelta(hours=24), INGESTION_TEXT)
 MAX_ROWS = 5_000_000
 MAX_FAILED_RECORDS = 10
+MAX_RECORD_CHARACTERS = 1_000_000
 _INVALID = "Some data points in the request failed validation."
 
 _READERS: tuple[Kind, ...] = ("service_account",)
@@ -70,41 +71,67 @@ def replace(call: Call) -> object:
     body = uncompressed(call.body, call.request, call.project.lookup_max_bytes)
     if len(body) > call.project.lookup_max_bytes:
         raise Refusal(413, f"request exceeds max limit of {call.project.lookup_max_bytes} bytes")
-    try:
-        rows = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise _refusal([Failure(0, f"invalid CSV: {error}")]) from None
-    failures = list(_failures(rows))
-    if failures:
-        raise _refusal(failures)
     others = sum(
         len(held) for (project_id, name), held in tables.rows.items() if project_id == key[0] and name != key[1]
     )
-    if others + len(rows) - 1 > MAX_ROWS:
-        raise Refusal(400, f"lookup tables of a project have at most {MAX_ROWS} rows")
-    header, *data = rows
-    tables.rows[key] = [_typed_row(header, row) for row in data if row]
+    tables.rows[key] = _table(body, MAX_ROWS - others)
     return {"code": 200, "status": "OK"}
 
 
-def _failures(rows: list[list[str]]) -> Iterator[Failure]:
-    header = rows[0] if rows else []
-    if not header or not all(header) or len(set(header)) < len(header):
-        yield Failure(0, "invalid header: names must be unique and not blank")
-        return
+def _table(body: bytes, most: int) -> list[Row]:
+    """The typed rows of a CSV. Raises Refusal for one that cannot be taken; a row is held when it is good."""
+    table: list[Row] = []
+    failures: list[Failure] = []
     seen: dict[str, int] = {}
-    for index, row in enumerate(rows[1:], start=1):
-        if not row:  # a blank line holds no record
-            continue
-        if len(row) != len(header):
-            yield Failure(index, "invalid row: wrong number of fields")
-        elif not row[0].strip():
-            yield Failure(index, "primary key is required and cannot be blank")
-        elif row[0] in seen:
-            text = f"invalid row: row indexes {seen[row[0]]} and {index} have the same primary key"
-            yield Failure(index, text)
-        else:
-            seen[row[0]] = index
+    try:
+        records = _records(body)
+        header = next(records, [])
+        if not header or not all(header) or len(set(header)) < len(header):
+            raise _refusal([Failure(0, "invalid header: names must be unique and not blank")])
+        for index, row in enumerate(records, start=1):
+            failure = _failure(index, row, header, seen) if row else None  # a blank line holds no record
+            if failure:
+                failures.append(failure)
+            if len(failures) == MAX_FAILED_RECORDS:
+                break
+            if row and not failures:
+                table.append(_typed_row(header, row))
+            if len(table) > most:
+                raise Refusal(400, f"lookup tables of a project have at most {MAX_ROWS} rows")
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise _refusal([Failure(0, f"invalid CSV: {error}")]) from None
+    if failures:
+        raise _refusal(failures)
+    return table
+
+
+def _records(body: bytes) -> Iterator[list[str]]:
+    """The records, one at a time, and none that is longer than any table needs: 100 MB of commas are one list."""
+    size = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal size
+        text = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
+        while line := text.readline(MAX_RECORD_CHARACTERS + 1):
+            size += len(line)
+            if size > MAX_RECORD_CHARACTERS:
+                raise csv.Error(f"a record is longer than {MAX_RECORD_CHARACTERS:,} characters")
+            yield line
+
+    for record in csv.reader(lines(), strict=True):
+        size = 0
+        yield record
+
+
+def _failure(index: int, row: list[str], header: list[str], seen: dict[str, int]) -> Failure | None:
+    if len(row) != len(header):
+        return Failure(index, "invalid row: wrong number of fields")
+    if not row[0].strip():
+        return Failure(index, "primary key is required and cannot be blank")
+    if row[0] in seen:
+        return Failure(index, f"invalid row: row indexes {seen[row[0]]} and {index} have the same primary key")
+    seen[row[0]] = index
+    return None
 
 
 def _typed_row(header: list[str], row: list[str]) -> Row:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gzip
+import io
 import json
 import zlib
 from typing import Any, NamedTuple
@@ -57,15 +59,12 @@ async def _limited_body(request: Request, max_bytes: int) -> bytes:
 def uncompressed(body: bytes, request: Request, max_bytes: int) -> bytes:
     if request.headers.get("content-encoding", "").lower() != "gzip":
         return body
-    inflater = zlib.decompressobj(wbits=31)
     try:
-        inflated = inflater.decompress(body, max_bytes + 1)
-    except zlib.error:
+        inflated = gzip.GzipFile(fileobj=io.BytesIO(body)).read(max_bytes + 1)
+    except (zlib.error, EOFError, gzip.BadGzipFile):
         raise Refusal(400, "request body is not valid gzip") from None
     if len(inflated) > max_bytes:
         raise _too_large(max_bytes)
-    if not inflater.eof:
-        raise Refusal(400, "request body is not valid gzip")
     return inflated
 
 

@@ -78,8 +78,8 @@ class Project:
         funnels: saved funnels, as `Funnel` or a mapping of its fields.
         cohorts: saved cohorts, as `Cohort` or a mapping of its fields.
         insights: saved Insights reports, as `Insight` or a mapping of its fields.
-        jql_seconds: of processor time that a JQL script may take.
-        jql_megabytes: of memory that it may take.
+        jql_seconds: seconds that a JQL script may take; its process is killed then.
+        jql_megabytes: megabytes of memory that it may take.
     """
 
     project_id: int = 12345

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from threading import Event, Thread
 from typing import Any, Self
@@ -26,7 +26,7 @@ from mixpanel_etl.sandbox.profiles import Profile
 from mixpanel_etl.sandbox.projects import Project, Projects
 from mixpanel_etl.sandbox.query.engage import data_group_id
 from mixpanel_etl.sandbox.saved import Cohort, Funnel, Insight, SavedReports
-from mixpanel_etl.sandbox.state import SeenRequest, State
+from mixpanel_etl.sandbox.state import LOOPBACK_NAMES, SeenRequest, State
 from mixpanel_etl.sandbox.store import Days, Kept, Store
 from mixpanel_etl.sandbox.warehouse_runs import RunOutcome, WarehouseImports
 
@@ -42,14 +42,17 @@ class Sandbox:
     Args:
         projects: at least one; by default one with every default.
         port: where to listen on 127.0.0.1; 0 takes a free one.
+        host_names: names in `Host` headers that are answered beside localhost, 127.0.0.1 and [::1], for example of a
+            reverse proxy.
 
     Raises:
         OSError: the port is taken.
     """
 
-    def __init__(self, projects: Sequence[Project] = (), port: int = 0) -> None:
+    def __init__(self, projects: Sequence[Project] = (), port: int = 0, *, host_names: Collection[str] = ()) -> None:
         self._projects = Projects(projects or [Project()])
         self._port = port
+        self._host_names = LOOPBACK_NAMES | {name.lower() for name in host_names}
         self._state: State | None = None
         self._server: _Server | None = None
         self._thread: Thread | None = None
@@ -65,7 +68,7 @@ class Sandbox:
         listener = socket.create_server((_HOST, self._port), backlog=256)
         self._port = listener.getsockname()[1]
         clock = Clock()
-        self._state = State(self._projects, clock, Store(), Budgets(clock), Faults())
+        self._state = State(self._projects, clock, Store(), Budgets(clock), Faults(), self._host_names)
         self._server = _Server(create_app(self._state), self._state)
         self._thread = Thread(target=self._server.run, args=([listener],), name="mixpanel-sandbox", daemon=True)
         self._thread.start()
@@ -236,6 +239,7 @@ class _Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             http=Protocol,
+            ws="none",
             loop="asyncio",
             lifespan="off",
             log_level="critical",

@@ -19,6 +19,7 @@ from mixpanel_etl.sandbox.profiles import Profiles
 from mixpanel_etl.sandbox.projects import Projects
 from mixpanel_etl.sandbox.store import Store
 
+LOOPBACK_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
 _REQUESTS_KEPT = 100_000
 
 
@@ -53,6 +54,7 @@ class State:
     store: Store
     budgets: Budgets
     faults: Faults
+    host_names: frozenset[str] = LOOPBACK_NAMES
     profiles: Profiles = field(default_factory=Profiles)
     requests: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=_REQUESTS_KEPT))
     # The connections by the client's address: some faults happen to a connection, not to a reply.

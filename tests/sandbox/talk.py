@@ -6,6 +6,8 @@ from typing import Any
 
 import requests
 
+from mixpanel_etl.sandbox import CONTROL_HEADER, Sandbox
+
 Call = Callable[..., requests.Response]
 
 
@@ -21,3 +23,9 @@ def events_of(response: requests.Response) -> list[dict[str, Any]]:
     """The events of an export."""
     assert response.status_code == 200, response.text
     return [json.loads(text) for text in response.content.split(b"\n") if text]
+
+
+def control(sandbox: Sandbox, method: str, path: str = "", **options: Any) -> requests.Response:
+    """A call of the control plane."""
+    headers = {CONTROL_HEADER: "1", **options.pop("headers", {})}
+    return requests.request(method, f"{sandbox.url}/sandbox{path}", headers=headers, timeout=60, **options)

@@ -10,14 +10,14 @@ import requests
 
 from mixpanel_etl.sandbox import Project, Sandbox
 
-from .talk import Call, events_of, line
+from .talk import Call, control, events_of, line
 
 
 @pytest.fixture
 def call(sandbox: Sandbox) -> Call:
     def send(method: str, path: str = "", body: Any = None, **parameters: object) -> requests.Response:
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        return requests.request(method, f"{sandbox.url}/sandbox{path}", data=data, params=parameters, timeout=10)  # type: ignore[arg-type]
+        return control(sandbox, method, path, data=data, params=parameters)
 
     return send
 
@@ -36,9 +36,7 @@ def test_events_are_loaded_plain_or_compressed_and_seen_deduplicated(
 ) -> None:
     body = line(insert_id="a") + b"\n" + line(insert_id="b") + b"\n"
     assert call("POST", "/load", body).json() == {"events": 2}
-    compressed = requests.post(
-        f"{sandbox.url}/sandbox/load", data=gzip.compress(body), headers={"Content-Encoding": "gzip"}, timeout=10
-    )
+    compressed = control(sandbox, "POST", "/load", data=gzip.compress(body), headers={"Content-Encoding": "gzip"})
     assert compressed.json() == {"events": 2}
     assert len(events_of(export())) == 4
     kept = call("GET", "/deduplicated", from_date="2024-01-01", to_date="2024-01-01").content.splitlines()

@@ -9,7 +9,7 @@ import requests
 from mixpanel_etl.sandbox import Project, Sandbox
 
 from .app_talk import NOON, PROJECT, call, results
-from .talk import line
+from .talk import control, line
 
 
 @pytest.fixture(autouse=True)
@@ -19,8 +19,8 @@ def _declared(sandbox: Sandbox) -> None:
     sandbox.clock.set(NOON, frozen=True)
 
 
-def control(sandbox: Sandbox, method: str, path: str, body: object = None, **params: Any) -> requests.Response:
-    return requests.request(method, f"{sandbox.url}/sandbox{path}", json=body, params=params, timeout=10)
+def decide(sandbox: Sandbox, method: str, path: str, body: object = None, **params: Any) -> requests.Response:
+    return control(sandbox, method, path, json=body, params=params)
 
 
 def test_profiles_of_users_and_groups(sandbox: Sandbox) -> None:
@@ -28,35 +28,35 @@ def test_profiles_of_users_and_groups(sandbox: Sandbox) -> None:
     call(sandbox, "POST", "/engage", [{"$token": token, "$distinct_id": "u", "$ignore_time": True, "$set": {"a": 1}}])
     group = {"$token": token, "$group_key": "company", "$group_id": "g", "$ignore_time": True, "$set": {"b": 2}}
     call(sandbox, "POST", "/groups", [group])
-    assert control(sandbox, "GET", "/profiles").json() == {"u": {"a": 1}}
-    assert control(sandbox, "GET", "/profiles", group_key="company").json() == {"g": {"b": 2}}
+    assert decide(sandbox, "GET", "/profiles").json() == {"u": {"a": 1}}
+    assert decide(sandbox, "GET", "/profiles", group_key="company").json() == {"g": {"b": 2}}
 
 
 def test_rows_of_a_lookup_table(sandbox: Sandbox) -> None:
     params = {"project_id": 12345}
     call(sandbox, "PUT", "/lookup-tables/t1", data="id,n\na,1\n", params=params)
-    assert control(sandbox, "GET", "/lookup-tables/t1").json() == [{"id": "a", "n": 1}]
-    assert control(sandbox, "GET", "/lookup-tables/t2").status_code == 400
+    assert decide(sandbox, "GET", "/lookup-tables/t1").json() == [{"id": "a", "n": 1}]
+    assert decide(sandbox, "GET", "/lookup-tables/t2").status_code == 400
 
 
 def test_the_end_of_the_next_gdpr_job(sandbox: Sandbox) -> None:
     sandbox.load([line(distinct_id="u1")])
-    assert control(sandbox, "POST", "/gdpr-outcomes", {"outcome": "FAILURE"}).status_code == 201
+    assert decide(sandbox, "POST", "/gdpr-outcomes", {"outcome": "FAILURE"}).status_code == 201
     headers = {"Authorization": f"Bearer {sandbox.projects[0].oauth_token}"}
     params = {"token": sandbox.projects[0].token}
     path = "/api/app/data-deletions/v3.0"
     body = {"distinct_ids": ["u1"]}
     job = results(call(sandbox, "POST", path, body, headers=headers, params=params, auth=None), 201)["task_id"]
-    control(sandbox, "PUT", "/clock", {"advance_seconds": timedelta(days=1).total_seconds()})
+    decide(sandbox, "PUT", "/clock", {"advance_seconds": timedelta(days=1).total_seconds()})
     shown = call(sandbox, "GET", f"{path}/{job}", headers=headers, params=params, auth=None)
     assert results(shown)["status"] == "FAILURE"
-    assert control(sandbox, "GET", "").json()["projects"][0]["events"] == 1
+    assert decide(sandbox, "GET", "").json()["projects"][0]["events"] == 1
 
 
 def test_the_ends_of_the_next_warehouse_runs(sandbox: Sandbox) -> None:
     outcomes = [{"status": "FAILED", "events": 3, "seconds": 0}]
     body = {"import_id": 77, "outcomes": outcomes}
-    assert control(sandbox, "POST", "/warehouse-outcomes", body).status_code == 201
+    assert decide(sandbox, "POST", "/warehouse-outcomes", body).status_code == 201
     call(sandbox, "PUT", f"{PROJECT}/warehouse-sources/imports/77/manual-sync", {})
     (run,) = results(call(sandbox, "GET", f"{PROJECT}/warehouse-sources/imports/77/history"))["runs"]
     assert (run["status"], run["num_events_imported"]) == ("FAILED", 3)
@@ -67,7 +67,7 @@ def test_what_a_day_of_a_pipeline_comes_to(sandbox: Sandbox) -> None:
     create = "/api/2.0/nessie/pipeline/create"
     (name,) = call(sandbox, "POST", create, data={"project_id": 12345, **form}).json()["pipeline_names"]
     body = {"name": name, "day": "2024-02-29", "state": "failed"}
-    assert control(sandbox, "POST", "/pipeline-outcomes", body).status_code == 201
+    assert decide(sandbox, "POST", "/pipeline-outcomes", body).status_code == 201
     sandbox.clock.advance(timedelta(hours=1))
     params = {"project_id": 12345, "name": name, "summary": "true"}
     assert call(sandbox, "GET", "/api/2.0/nessie/pipeline/status", params=params).json()["failed"] == 1
@@ -83,5 +83,5 @@ def test_what_a_day_of_a_pipeline_comes_to(sandbox: Sandbox) -> None:
     ],
 )
 def test_what_cannot_be_decided_is_400(sandbox: Sandbox, path: str, body: object) -> None:
-    reply = control(sandbox, "POST", path, body)
+    reply = decide(sandbox, "POST", path, body)
     assert (reply.status_code, list(reply.json())) == (400, ["error"])

@@ -1,6 +1,7 @@
 """`POST /jql`: JavaScript over events and profiles. Specification 5.9; api-facts 3.9 and 13."""
 
 import json
+import resource
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import requests
 
 from mixpanel_etl.sandbox import Project, Sandbox
 
-from .talk import line
+from .talk import control, line
 
 JAN_1 = 1_704_067_200  # 2024-01-01 00:00 UTC, a Monday
 HOUR, DAY = 3600, 86_400
@@ -234,6 +235,54 @@ def test_a_script_without_end_is_stopped(sandbox: Sandbox) -> None:
     assert response.json()["error"] == "Uncaught exception the script took longer than 0.05 seconds"
 
 
+ENDLESS = {
+    "regular expression": "function main() { return /^(a+)+$/.test('a'.repeat(40) + 'b') }",
+    "one call of the engine": "function main() { return Array.prototype.indexOf.call({length: 2 ** 53 - 1}, 1) }",
+    "text of an exception": "function main() { throw {get message() { for (;;) {} }, toString() { for (;;) {} }} }",
+    "getter of the source": "function main() { return Events({get from_date() { for (;;) {} }}) }",
+    "text of the result": "function main() { return People().map(() => ({toJSON() { while (true) {} }})) }",
+    "promise": "function main() { (async () => { while (true) await null })(); while (true) {} }",
+    "transformation": "function main() { return People().reduce(() => { while (true) {} }) }",
+    "top level": "for (;;) {} function main() { return People() }",
+    "host function": "globalThis.__source = () => { for (;;) {} }; function main() { return People() }",
+    "sorting": "function main() { return [3, 1, 2].sort(() => { for (;;) {} }) }",
+    "big integer": "function main() { let n = 3n; for (;;) n = n ** 99999n }",
+}
+
+
+@pytest.mark.parametrize("script", ENDLESS.values(), ids=ENDLESS)
+def test_the_time_limit_holds_for_every_script(sandbox: Sandbox, script: str) -> None:
+    sandbox.reset([Project(jql_seconds=0.3, enforce_budgets=False)])
+    sandbox.load([line()])
+    token = sandbox.projects[0].token
+    update = [{"$token": token, "$distinct_id": "u1", "$set": {"plan": "pro"}}]
+    requests.post(f"{sandbox.url}/engage", json=update, timeout=10)
+    response = post(sandbox, script)
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error.startswith(("Uncaught exception the script took longer than 0.3 seconds", "Uncaught exception RangeE"))
+    assert requests.get(sandbox.url + "/nothing", timeout=10).status_code == 404  # the sandbox lives
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "function main() { return 'x'.repeat(2 ** 29) + 'y'.repeat(2 ** 29) }",
+        "function main() { let s = 'x'; for (;;) s += s }",
+        "function main() { return new ArrayBuffer(4e9) }",
+        "function main() { return People().map(() => 'x'.repeat(150e6)) }",
+        "function main() { return /(x+x+)+y/.test('x'.repeat(1e8)) }",
+    ],
+)
+def test_what_a_script_allocates_is_not_taken_from_the_sandbox(sandbox: Sandbox, script: str) -> None:
+    sandbox.reset([Project(jql_megabytes=200, jql_seconds=5, enforce_budgets=False)])
+    update = [{"$token": sandbox.projects[0].token, "$distinct_id": "u1", "$set": {"plan": "pro"}}]
+    requests.post(f"{sandbox.url}/engage", json=update, timeout=10)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert post(sandbox, script).status_code == 400
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KB
+
+
 def test_a_script_that_takes_too_much_memory_is_stopped(sandbox: Sandbox) -> None:
     sandbox.reset([Project(jql_megabytes=20)])
     response = post(sandbox, "function main() { var a = []; while (true) a.push(new Array(100000).fill(a.length)) }")
@@ -257,7 +306,7 @@ def test_a_script_counts_in_its_own_budget_and_in_that_of_queries(sandbox: Sandb
     statuses = [query("/events/names", type="general").status_code for _ in range(21)]
     assert statuses == [200] * 20 + [429]
     assert post(sandbox, "function main() { return People() }").status_code == 429
-    overview = requests.get(f"{sandbox.url}/sandbox", timeout=10).json()["projects"][0]["budgets"]
+    overview = control(sandbox, "GET").json()["projects"][0]["budgets"]
     assert {family: usage["in_last_hour"] for family, usage in overview.items()} == {
         "export": 0,
         "query": 60,

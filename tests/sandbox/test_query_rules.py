@@ -10,7 +10,7 @@ import requests
 
 from mixpanel_etl.sandbox import Cohort, Fault, Funnel, Insight, Project, Sandbox, read_projects
 
-from .talk import line
+from .talk import control, line
 
 DATES = {"from_date": "2024-01-01", "to_date": "2024-01-02"}
 SEGMENT = {**DATES, "event": "Login", "on": 'properties["n"]'}
@@ -131,13 +131,13 @@ def test_reports_are_saved_over_http(saved: Sandbox) -> None:
         ("funnels", {"funnel_id": 9, "name": "New", "steps": ["A", {"event": "B"}]}, "/funnels/list"),
         ("cohorts", {"cohort_id": 9, "name": "New", "event": "A"}, "/cohorts/list"),
     ):
-        assert requests.post(f"{saved.url}/sandbox/{kind}", json=report, timeout=10).status_code == 201
+        assert control(saved, "POST", f"/{kind}", json=report).status_code == 201
         listed = ask(saved, GET if kind == "funnels" else POST, path, {}).json()
         assert [each["name"] for each in listed] == ["F" if kind == "funnels" else "C", "New"]
     insight = {"bookmark_id": 9, "name": "New", "events": ["A"]}
-    assert requests.post(f"{saved.url}/sandbox/insights", json=insight, timeout=10).status_code == 201
+    assert control(saved, "POST", "/insights", json=insight).status_code == 201
     assert ask(saved, GET, "/insights", {"bookmark_id": 9}).json()["series"].keys() == {"A"}
-    wrong = requests.post(f"{saved.url}/sandbox/cohorts", json={"cohort_id": 9, "name": "Nobody"}, timeout=10)
+    wrong = control(saved, "POST", "/cohorts", json={"cohort_id": 9, "name": "Nobody"})
     assert wrong.status_code == 400
     assert "cohort 9 has no condition" in wrong.json()["error"]
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from mixpanel_etl.sandbox import Project, Sandbox, ServiceAccount, read_projects
+from mixpanel_etl.sandbox import CONTROL_HEADER, Project, Sandbox, ServiceAccount, read_projects
 
-from .talk import Call, events_of, line
+from .talk import Call, control, events_of, line
 
 
 def test_the_fixture_gives_a_running_sandbox(mixpanel_sandbox: Sandbox) -> None:
-    assert requests.get(f"{mixpanel_sandbox.url}/sandbox", timeout=10).status_code == 200
+    assert control(mixpanel_sandbox, "GET").status_code == 200
 
 
 def test_to_have_the_fixture_costs_no_import_of_the_server() -> None:
@@ -86,7 +86,7 @@ def test_a_client_that_leaves_midway_gives_its_place_back(sandbox: Sandbox) -> N
 
 
 def _running_exports(sandbox: Sandbox) -> int:
-    (project,) = requests.get(f"{sandbox.url}/sandbox", timeout=10).json()["projects"]
+    (project,) = control(sandbox, "GET").json()["projects"]
     return int(project["budgets"]["export"]["running"])
 
 
@@ -154,7 +154,9 @@ def test_in_the_foreground_it_says_what_to_export_and_ends_cleanly(tmp_path: Pat
         assert said[0] == f"# 2 events from {events}"
         assert said[1] == "# 100 events generated, 2024-01-01 to 2024-01-02"
         variables = dict(text.removeprefix("export ").split("=", 1) for text in said if text.startswith("export"))
-        overview = requests.get(f"{variables['MIXPANEL_BASE_URL']}/sandbox", timeout=10).json()
+        overview = requests.get(
+            f"{variables['MIXPANEL_BASE_URL']}/sandbox", headers={CONTROL_HEADER: "1"}, timeout=10
+        ).json()
         assert overview["projects"][0]["events"] == 102
         process.send_signal(ending)
         try:

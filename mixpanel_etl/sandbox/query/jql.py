@@ -1,16 +1,22 @@
-"""`POST /jql`: queries in JavaScript, run in an embedded engine (quickjs). Specification 5.9; api-facts 3.9.
+"""`POST /jql`: queries in JavaScript, run by quickjs in a process of their own. Specification 5.9; api-facts 3.9.
 
-A script's main() only describes what it wants. The engine is asked for that description, the records are read, and the
-engine is given them to transform: it never calls back, has no network, and limits of time and memory.
+A script's main() only describes what it wants. The process is asked for that description, the records are read, and
+the process is given them to transform. It never calls back, has no network, and is killed when its time is over.
 """
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from functools import cache
-from importlib import import_module
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
+from threading import Timer
 from typing import Any
 
 import msgspec
@@ -24,6 +30,7 @@ from mixpanel_etl.sandbox.query.log import Event, Log
 from mixpanel_etl.sandbox.query.question import Question
 from mixpanel_etl.sandbox.replies import Refusal
 
+_WORKER = Path(__file__).with_name("jql_worker.py")
 _NOT_IN_PROPERTIES = frozenset({"time", "distinct_id", "$distinct_id"})
 _Record = dict[str, Any]
 
@@ -31,54 +38,81 @@ _Record = dict[str, Any]
 def jql(question: Question) -> object:
     """What the script's main() comes to. Raises Refusal 400 for what goes wrong in it."""
     script = required(question.parameters, "script")
-    engine = _Engine(question.project, _parameters(question))
-    source = engine.source(script)
-    return msgspec.Raw(engine.result(_records(question, source)))
+    parameters = _parameters(question)
+    with _Engine(question.project) as engine:
+        source = engine.source(script, parameters)
+        return msgspec.Raw(engine.result(_records(question, source)))
 
 
 class _Engine:
-    """A JavaScript world of its own for one script."""
+    """A process with a JavaScript world of its own for one script. Use it as a context manager."""
 
-    def __init__(self, project: Project, parameters: bytes) -> None:
-        self._seconds = project.jql_seconds
-        engine = _quickjs()
-        self._exception: type[Exception] = engine.JSException
-        self._context = engine.Context()
-        self._context.set_memory_limit(project.jql_megabytes * 1_000_000)
-        self._context.set_time_limit(self._seconds)
-        self._run(_prelude())
-        self._context.set("__params", parameters.decode())
-        self._run("var params = JSON.parse(__params)")
+    def __init__(self, project: Project) -> None:
+        if find_spec("quickjs") is None:
+            raise Refusal(501, "this sandbox has no JavaScript: pip install 'mixpanel_etl[jql]'")
+        self._project = project
+        self._left = project.jql_seconds
+        command = [sys.executable, "-I", str(_WORKER)]
+        self._process = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={})  # noqa: S603 - our own
 
-    def source(self, script: str) -> _Source:
+    def __enter__(self) -> _Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def source(self, script: str, parameters: bytes) -> _Source:
         """The description of the records that main() asks for."""
-        self._run(script)
+        wanted = {
+            "before": [_prelude()],
+            "parameters": parameters.decode(),
+            "script": script,
+            "seconds": self._project.jql_seconds,
+            "megabytes": self._project.jql_megabytes,
+        }
+        text = self._asked(msgspec.json.encode(wanted))
         try:
-            return msgspec.json.decode(self._run("__source()"), type=_Source)
-        except msgspec.ValidationError as error:
+            return msgspec.json.decode(text, type=_Source)
+        except msgspec.MsgspecError as error:
             raise Refusal(400, f"Events(), People() or join() with wrong arguments: {error}") from None
 
     def result(self, records: Iterable[_Record]) -> bytes:
         """The records after the transformations, as JSON."""
-        text = b"[%b]" % b",".join(map(msgspec.json.encode, records))
-        self._context.set("__records", text.decode())
-        return str(self._run("__result(__records)")).encode("utf-8", "replace")
-
-    def _run(self, code: str) -> Any:
+        text = self._asked(b"[%b]" % b",".join(map(msgspec.json.encode, records)))
         try:
-            return self._context.eval(code)
-        except self._exception as error:
-            text = str(error).partition("\n")[0]
-            if text == "InternalError: interrupted":
-                text = f"the script took longer than {self._seconds:g} seconds"
-            raise Refusal(400, f"Uncaught exception {text}") from error
+            msgspec.json.decode(text, type=msgspec.Raw)
+        except msgspec.DecodeError:
+            raise Refusal(400, "Uncaught exception the result is not JSON") from None
+        return text.encode()
+
+    def _asked(self, line: bytes) -> str:
+        """What the process answers within the time that the script has left."""
+        assert self._process.stdin and self._process.stdout  # noqa: S101, PT018 - both are pipes
+        started, answer = time.monotonic(), b""
+        with _killed_after(self._left, self._process), suppress(BrokenPipeError):
+            self._process.stdin.write(line + b"\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        self._left -= time.monotonic() - started
+        if not answer.endswith(b"\n"):
+            seconds = f"{self._project.jql_seconds:g} seconds"
+            ended = f"took longer than {seconds}" if self._left <= 0 else "broke the JavaScript engine"
+            raise Refusal(400, f"Uncaught exception the script {ended}")
+        reply = msgspec.json.decode(answer, type=dict[str, str])
+        if "error" in reply:
+            raise Refusal(400, f"Uncaught exception {reply['error']}")
+        return reply["result"]
 
 
-def _quickjs() -> Any:
+@contextmanager
+def _killed_after(seconds: float, process: Popen[bytes]) -> Iterator[None]:
+    timer = Timer(max(0.0, seconds), process.kill)
+    timer.start()
     try:
-        return import_module("quickjs")
-    except ImportError as error:
-        raise Refusal(501, "this sandbox has no JavaScript: pip install 'mixpanel_etl[jql]'") from error
+        yield
+    finally:
+        timer.cancel()
 
 
 @cache
