@@ -30,6 +30,7 @@ from mixpanel_etl.client.errors import (
     ReplyError,
     ServerError,
 )
+from mixpanel_etl.client.json_text import decode_json
 from mixpanel_etl.client.response import Response
 
 EXCERPT = 300  # characters of a body that go into a message
@@ -102,8 +103,8 @@ def decoded(body: bytes, *, endpoint: str, scrub: Scrubber) -> Any:
         RecordsRejected: it names records that were not taken, as `/engage` and `/groups` do.
     """
     try:
-        reply = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        reply = decode_json(body)
+    except ValueError:
         message = "a 200 whose body is no JSON: "
     else:
         if not isinstance(reply, dict) or not reply.get("error"):

@@ -12,7 +12,7 @@ from mixpanel_etl.client.encoding import as_text
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.json_items import items
 from mixpanel_etl.client.parameters import given
-from mixpanel_etl.client.profile_pages import pages
+from mixpanel_etl.client.profile_pages import Arrived, pages
 from mixpanel_etl.client.query_parameters import Counting, Unit, choices, counting, event_window, flag, text, whole
 from mixpanel_etl.client.query_replies import PAGE_SIZE, EventCounts
 from mixpanel_etl.client.query_reports import Reports
@@ -154,6 +154,7 @@ class Query(Reports):
         page_size: int | None = None,
         session_id: str | None = None,
         page: int = 0,
+        arrived: Arrived | None = None,
     ) -> Iterator[replies.ProfilePage]:
         """Profiles of users, or of groups, page by page. Each page is one request of the hour's 60.
 
@@ -173,6 +174,7 @@ class Query(Reports):
             page_size: at most 1,000, which is the default; only the specification has it.
             session_id: of the pages before; a new query when left out.
             page: the first page to ask for, from 0; over 0 only with a `session_id`.
+            arrived: what the pages before brought, to go on with; says after each page whether it was the last one.
         """
         endpoint = self._endpoint("engage")
         if behaviors is not None and filter_by_cohort is not None:
@@ -187,7 +189,9 @@ class Query(Reports):
                 endpoint=endpoint,
                 advice="Page 0 begins a session; any other page needs the session_id that came with page 0.",
             )
-        goes_on = {} if session_id is None else text(endpoint, session_id=session_id) | whole(endpoint, page=page)
+        if session_id is not None:
+            text(endpoint, session_id=session_id)
+            whole(endpoint, page=page)
         seen_at = parameters.aware("as_of_timestamp", as_of_timestamp or self._transport.now(), endpoint)
         ids = None if distinct_ids is None else parameters.texts("distinct_ids", distinct_ids, endpoint)
         names = (
@@ -209,7 +213,14 @@ class Query(Reports):
                 as_of_timestamp=None if behaviors is None else str(int(seen_at.timestamp())),
             ),
         }
-        return pages(lambda sent: self._get("engage", form=sent), form, endpoint, goes_on.get("session_id"), page)
+        return pages(
+            lambda sent: self._get("engage", form=sent),
+            form,
+            endpoint,
+            session_id=session_id,
+            number=page,
+            arrived=arrived,
+        )
 
     def list_cohorts(self) -> list[replies.Cohort]:
         """The project's saved cohorts."""

@@ -185,7 +185,7 @@ PAGE_SIZE = 1000
 
 
 class ProfilePage(Reply, frozen=True, kw_only=True):
-    """A page of profiles. Mixpanel's own documents disagree on what `total` counts: nothing here depends on it."""
+    """A page of profiles. Mixpanel's own documents disagree on what `total` counts: see `client.profile_pages`."""
 
     results: list[Profile]
     page: int | None = None
@@ -193,11 +193,6 @@ class ProfilePage(Reply, frozen=True, kw_only=True):
     session_id: str | None = None
     total: int | None = None
     status: str | None = None
-
-    @property
-    def is_last(self) -> bool:
-        """Whether no page follows: it is shorter than a page, whatever `total` says."""
-        return len(self.results) < (self.page_size or PAGE_SIZE)
 
 
 def unwrapped(reply: Any) -> Any:

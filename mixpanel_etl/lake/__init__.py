@@ -16,6 +16,7 @@ from mixpanel_etl.lake.errors import ForeignFile as ForeignFile
 from mixpanel_etl.lake.errors import LakeError as LakeError
 from mixpanel_etl.lake.errors import MalformedLine as MalformedLine
 from mixpanel_etl.lake.errors import OutsideWindow as OutsideWindow
+from mixpanel_etl.lake.errors import PartitionsHeldBack as PartitionsHeldBack
 from mixpanel_etl.lake.errors import TerminatedEarly as TerminatedEarly
 from mixpanel_etl.lake.errors import UnreadableFile as UnreadableFile
 from mixpanel_etl.lake.external import external_tables as external_tables

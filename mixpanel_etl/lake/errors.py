@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 
 
@@ -60,6 +61,36 @@ class DayShrinks(LakeError):
     def __init__(self, day: date, rows: tuple[int, int]) -> None:
         self.day, self.rows = day, rows
         super().__init__(day, rows)
+
+
+class PartitionsHeldBack(LakeError):
+    """Partitions that were not replaced, because what Mixpanel says now is less than half of what the lake has.
+
+    Attributes:
+        partitions: what the partitions hold (in the lake, in the reply), by key.
+        unit: what is counted.
+    """
+
+    def __init__(self, partitions: Mapping[str, tuple[float, float]], unit: str = "rows") -> None:
+        self.partitions, self.unit = dict(partitions), unit
+        shown = sorted(partitions.items())[:10]
+        listed = ", ".join(f"{key} ({old:,.10g} {unit} -> {new:,.10g})" for key, (old, new) in shown)
+        more = f" and {len(partitions) - 10} more" if len(partitions) > 10 else ""
+        super().__init__(
+            f"{len(partitions)} partition(s) would shrink by more than half and were left as they are: {listed}{more}. "
+            "A renamed event, a changed filter, a deletion or Mixpanel's retention explains it; to replace them all "
+            "the same, run again with allow_shrink: true"
+        )
+
+
+def shrinks(old: float, new: float) -> bool:
+    """Whether something that was there is gone, or less than half of it is left.
+
+    Args:
+        old: number of rows (or a sum) before.
+        new: the same afterwards.
+    """
+    return old > 0 and new < old / 2
 
 
 class ForeignFile(LakeError):

@@ -35,6 +35,8 @@ class Pages:
         rows: how many rows they have together.
         session: under which Mixpanel knows them; empty before the first.
         complete: whether the last one is there.
+        received: number of rows that Mixpanel sent; more than `rows` where suppressed persons were left out.
+        total: number of rows that Mixpanel said there are; None where it did not say.
         requested_at: when the first one was asked for.
     """
 
@@ -45,6 +47,8 @@ class Pages:
     rows: int = field(init=False, default=0)
     session: str = field(init=False, default="")
     complete: bool = field(init=False, default=False)
+    received: int = field(init=False, default=0)
+    total: int | None = field(init=False, default=None)
     requested_at: datetime | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -59,6 +63,7 @@ class Pages:
             if self.requested_at not in (None, begun):
                 return  # of an answer that another run began
             self._note(footer.num_rows, record["session"], begun, last=record["last"])
+            self.received, self.total = record.get("received", self.rows), record.get("total")
 
     @property
     def folder(self) -> str:
@@ -66,7 +71,9 @@ class Pages:
         told = json.dumps([self.key, self.question, self.table.schema.to_string()], sort_keys=True, default=str)
         return f"{self.table.name}/{_FOLDER}/{hashlib.blake2b(told.encode(), digest_size=8).hexdigest()}"
 
-    def keep(self, rows: pa.RecordBatch, session: str, requested_at: datetime, *, last: bool) -> None:
+    def keep(
+        self, rows: pa.RecordBatch, session: str, requested_at: datetime, *, last: bool, total: int | None = None
+    ) -> None:
         """Publish the next page.
 
         Args:
@@ -74,9 +81,10 @@ class Pages:
             session: as Mixpanel named it with this page.
             requested_at: when it was asked for.
             last: whether no page follows.
+            total: number of rows of all pages, where Mixpanel says it.
         """
-        begun = self.requested_at or requested_at
-        record = {"session": session, "begun": begun.isoformat(), "last": last}
+        begun, received = self.requested_at or requested_at, self.received + rows.num_rows
+        record = {"session": session, "begun": begun.isoformat(), "last": last, "received": received, "total": total}
         store, name = self.table.storage, self._file(self.number)
         with store.draft("page") as draft:
             provenance = Provenance(requested_at=requested_at, request=record)
@@ -85,6 +93,7 @@ class Pages:
                 kept = pq.read_metadata(clean.path).num_rows
                 clean.publish(name)
         self._note(kept, session, begun, last=last)
+        self.received, self.total = received, total
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows of all pages, a page at a time."""
@@ -97,6 +106,7 @@ class Pages:
         for name in reversed(self._names()):
             self.table.storage.remove(name)
         self.number, self.rows, self.session, self.complete, self.requested_at = 0, 0, "", False, None
+        self.received, self.total = 0, None
 
     def _note(self, rows: int, session: str, begun: datetime, *, last: bool) -> None:
         self.number, self.rows = self.number + 1, self.rows + rows

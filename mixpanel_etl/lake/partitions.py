@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake.errors import UnreadableFile
+from mixpanel_etl.lake.errors import PartitionsHeldBack, UnreadableFile, shrinks
 from mixpanel_etl.lake.provenance import Provenance, is_newer, read_record, write_record
 from mixpanel_etl.lake.rows import ROW_GROUP_ROWS, bloom_filters, row_groups
 from mixpanel_etl.lake.storage import Storage, storage
@@ -98,19 +98,28 @@ class Table:
             raise UnreadableFile(uri, str(error)) from error
         return Partition(key, uri, footer.num_rows, size, read_record(footer))
 
-    def write(self, key: str, rows: pa.Table | Iterable[pa.RecordBatch], provenance: Provenance) -> Partition:
+    def write(
+        self,
+        key: str,
+        rows: pa.Table | Iterable[pa.RecordBatch],
+        provenance: Provenance,
+        *,
+        allow_shrink: bool = True,
+    ) -> Partition:
         """Publish a partition, replacing what was there.
 
         Args:
             key: of the partition.
             rows: in the table's schema; read once, and never held as a whole when they come as batches.
             provenance: goes into the file's metadata.
+            allow_shrink: replace a partition that has more than twice as many rows.
 
         Returns:
             The partition as published; the one that is there already when a later request wrote it.
 
         Raises:
             ForeignFile: another project's file is there.
+            PartitionsHeldBack: the partition would shrink, which is not allowed.
             OSError: the disk is full or the upload failed; what was there remains.
         """
         batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
@@ -121,6 +130,9 @@ class Table:
                 present = self.partition(key)
                 if present and is_newer(present.uri, present.provenance, provenance):
                     return present
+                arrived = pq.read_metadata(draft.path).num_rows
+                if present and not allow_shrink and shrinks(present.rows, arrived):
+                    raise PartitionsHeldBack({key: (present.rows, arrived)})
                 with without_suppressed(self.storage, draft) as kept:
                     kept.publish(name)
                 published = self.partition(key)

@@ -8,12 +8,18 @@ from typing import Any
 
 import dagster as dg
 
-from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import Table
+from mixpanel_etl.orchestration.arrivals import all_arrived, all_arrived_spec, counts_agree, counts_agree_spec
 from mixpanel_etl.orchestration.listings import listing_asset
 from mixpanel_etl.orchestration.metadata import published, queries
 from mixpanel_etl.orchestration.resource import MixpanelResource
-from mixpanel_etl.orchestration.snapshots import daily_snapshots, run_id_of, snapshot_asset, snapshot_partitions
+from mixpanel_etl.orchestration.snapshots import (
+    Taking,
+    daily_snapshots,
+    run_id_of,
+    snapshot_asset,
+    snapshot_partitions,
+)
 from mixpanel_etl.pull.cohorts import COHORTS, MEMBERS_DESCRIPTIONS, MEMBERS_SCHEMA, pull_members
 
 
@@ -76,14 +82,35 @@ def _members_asset(cohorts: Cohorts, lake: str, partitions: dg.DailyPartitionsDe
         cohorts.key("cohort_members"), group_name="mixpanel", description=f"Who is in the cohorts {listed}."
     )
 
-    def take(context: dg.AssetExecutionContext, mixpanel: Mixpanel, day: str) -> dg.MaterializeResult[Any]:
-        snapshot = pull_members(mixpanel, table, day, cohorts.members_of, run_id=run_id_of(context), log=context.log)
+    def take(taking: Taking) -> dg.MaterializeResult[Any]:
+        snapshot, listed = pull_members(
+            taking.mixpanel,
+            table,
+            taking.day,
+            cohorts.members_of,
+            run_id=run_id_of(taking.context),
+            allow_shrink=taking.allow_shrink,
+            log=taking.context.log,
+        )
+        arrivals = list(zip(listed, snapshot.arrivals, strict=True))
         return dg.MaterializeResult(
             metadata={
                 **published(snapshot.partition),
                 "mixpanel_etl/repeats_removed": snapshot.repeats,
-                **queries(mixpanel),
-            }
+                **queries(taking.mixpanel),
+            },
+            check_results=[
+                all_arrived([(f"cohort {cohort.id}", arrival) for cohort, arrival in arrivals]),
+                counts_agree([(cohort, arrival.rows) for cohort, arrival in arrivals]),
+            ],
         )
 
-    return snapshot_asset(spec, table, MEMBERS_DESCRIPTIONS, cohorts.mixpanel, take, partitions=partitions)
+    return snapshot_asset(
+        spec,
+        table,
+        MEMBERS_DESCRIPTIONS,
+        cohorts.mixpanel,
+        take,
+        partitions=partitions,
+        checks=[all_arrived_spec(spec.key), counts_agree_spec(spec.key)],
+    )

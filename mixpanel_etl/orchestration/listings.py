@@ -6,11 +6,10 @@ from typing import Any
 
 import dagster as dg
 
-from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import Table
 from mixpanel_etl.orchestration.metadata import preview, published, queries
 from mixpanel_etl.orchestration.resource import MixpanelResource
-from mixpanel_etl.orchestration.snapshots import run_id_of, snapshot_asset
+from mixpanel_etl.orchestration.snapshots import Taking, run_id_of, snapshot_asset
 from mixpanel_etl.pull.listings import Listed, Listing, pull_listing
 
 #: Judges what was just listed.
@@ -39,8 +38,9 @@ def listing_asset(
         judge: gives their results.
     """
 
-    def take(context: dg.AssetExecutionContext, client: Mixpanel, day: str) -> dg.MaterializeResult[Any]:
-        listed = pull_listing(client, listing, table, day, run_id=run_id_of(context))
+    def take(taking: Taking) -> dg.MaterializeResult[Any]:
+        client, run_id = taking.mixpanel, run_id_of(taking.context)
+        listed = pull_listing(client, listing, table, taking.day, run_id=run_id, allow_shrink=taking.allow_shrink)
         metadata = {**published(listed.partition), **preview(listed.rows, listing.impersonal)}
         if listing.budget == "query":
             metadata |= queries(client)

@@ -8,11 +8,17 @@ from typing import Any, get_args
 
 import dagster as dg
 
-from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import ConfigurationError, PromotedColumn, Table
+from mixpanel_etl.orchestration.arrivals import all_arrived, all_arrived_spec
 from mixpanel_etl.orchestration.metadata import published, queries
 from mixpanel_etl.orchestration.resource import MixpanelResource
-from mixpanel_etl.orchestration.snapshots import daily_snapshots, run_id_of, snapshot_asset, snapshot_partitions
+from mixpanel_etl.orchestration.snapshots import (
+    Taking,
+    daily_snapshots,
+    run_id_of,
+    snapshot_asset,
+    snapshot_partitions,
+)
 from mixpanel_etl.pull.profiles import PROFILE_DESCRIPTIONS, ProfileFilter, Source, profile_schema, pull_profiles
 
 
@@ -69,28 +75,36 @@ def profile_definitions(profiles: Profiles) -> dg.Definitions:
     promoted = {column.name: f"Property {column.source}, where it is a {column.type}." for column in profiles.promoted}
     partitions = snapshot_partitions(profiles.mixpanel, profiles.start_date)
 
-    def take(context: dg.AssetExecutionContext, mixpanel: Mixpanel, day: str) -> dg.MaterializeResult[Any]:
+    def take(taking: Taking) -> dg.MaterializeResult[Any]:
         snapshot = pull_profiles(
-            mixpanel,
+            taking.mixpanel,
             table,
-            day,
+            taking.day,
             profiles.only,
             profiles.promoted,
             source=profiles.source,
-            run_id=run_id_of(context),
-            log=context.log,
+            run_id=run_id_of(taking.context),
+            allow_shrink=taking.allow_shrink,
+            log=taking.context.log,
         )
         # No preview: what Dagster stores of a person, no erasure would find.
         return dg.MaterializeResult(
             metadata={
                 **published(snapshot.partition),
                 "mixpanel_etl/repeats_removed": snapshot.repeats,
-                **queries(mixpanel),
-            }
+                **queries(taking.mixpanel),
+            },
+            check_results=[all_arrived([("profiles", arrival) for arrival in snapshot.arrivals])],
         )
 
     asset = snapshot_asset(
-        profiles.spec, table, PROFILE_DESCRIPTIONS | promoted, profiles.mixpanel, take, partitions=partitions
+        profiles.spec,
+        table,
+        PROFILE_DESCRIPTIONS | promoted,
+        profiles.mixpanel,
+        take,
+        partitions=partitions,
+        checks=[all_arrived_spec(profiles.spec.key)],
     )
     key = profiles.spec.key
     return dg.Definitions.merge(

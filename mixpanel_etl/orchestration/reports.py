@@ -9,13 +9,12 @@ from typing import Any
 
 import dagster as dg
 
-from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import Table
 from mixpanel_etl.orchestration.metadata import declared_table, preview, published, queries
 from mixpanel_etl.orchestration.pictures import picture
 from mixpanel_etl.orchestration.recording import Metadata, recorded
 from mixpanel_etl.orchestration.resource import MixpanelResource
-from mixpanel_etl.orchestration.snapshots import run_id_of, snapshot_asset, snapshot_partitions
+from mixpanel_etl.orchestration.snapshots import Taking, run_id_of, snapshot_asset, snapshot_partitions
 from mixpanel_etl.pull.reports import RangeReport, Report, Snapshot, Taken, pull_range, pull_snapshot, report_table
 
 
@@ -125,7 +124,8 @@ def _range_asset(reports: Reports, spec: dg.AssetSpec, report: RangeReport, tabl
 
 
 def _snapshot_asset(reports: Reports, spec: dg.AssetSpec, report: Snapshot, table: Table) -> dg.AssetsDefinition:
-    def take(context: dg.AssetExecutionContext, mixpanel: Mixpanel, day: str) -> dg.MaterializeResult[Any]:
+    def take(taking: Taking) -> dg.MaterializeResult[Any]:
+        context, mixpanel, day = taking.context, taking.mixpanel, taking.day
         taken = pull_snapshot(mixpanel, report, table, day, run_id=run_id_of(context))
         shown = picture(report, [(day, taken.rows)], mixpanel.settings.zone, context.log)
         return dg.MaterializeResult(metadata=shown | _metadata(taken, report) | queries(mixpanel))

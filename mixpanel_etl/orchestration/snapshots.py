@@ -3,19 +3,51 @@
 # Dagster reads the annotations of assets, so they must be types, not strings.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import dagster as dg
+from pydantic import Field
 
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.lake import Table
+from mixpanel_etl.lake import Partition, Table
+from mixpanel_etl.lake.errors import shrinks
 from mixpanel_etl.orchestration.metadata import declared_table
 from mixpanel_etl.orchestration.recording import told_plainly
 from mixpanel_etl.orchestration.resource import MixpanelResource
 
-#: Takes the snapshot of a day, which is today's, for a run.
-Take = Callable[[dg.AssetExecutionContext, Mixpanel, str], dg.MaterializeResult[Any]]
+#: The check of every snapshot.
+NOT_SHRUNK = "not_shrunk"
+_NOT_SHRUNK = "The snapshot has at least half as many rows as the one before it."
+
+
+class SnapshotConfig(dg.Config):
+    """What may be decided anew for each run, in the launchpad."""
+
+    allow_shrink: bool = Field(
+        default=False,
+        description="Replace today's earlier snapshot even if it has more than twice as many rows.",
+    )
+
+
+class Taking(NamedTuple):
+    """What a snapshot is taken with.
+
+    Attributes:
+        context: of the run.
+        mixpanel: the project.
+        day: partition, which is today's: YYYY-MM-DD.
+        allow_shrink: replace today's earlier snapshot even if it has more than twice as many rows.
+    """
+
+    context: dg.AssetExecutionContext
+    mixpanel: Mixpanel
+    day: str
+    allow_shrink: bool
+
+
+#: Publishes the snapshot of today.
+Take = Callable[[Taking], dg.MaterializeResult[Any]]
 
 
 def snapshot_partitions(mixpanel: MixpanelResource, start_date: date | None = None) -> dg.DailyPartitionsDefinition:
@@ -67,7 +99,7 @@ def snapshot_asset(
         table: where the snapshots are.
         descriptions: of the table's columns.
         mixpanel: the project.
-        take: publishes the snapshot of today.
+        take: publishes the snapshot of today; its result may have results of the checks.
         partitions: see `snapshot_partitions`.
         budget: that it draws on; assets of one budget run one after the other. Empty for none.
         checks: that `take` answers as well.
@@ -81,16 +113,43 @@ def snapshot_asset(
             )
         ],
         name=spec.key.to_python_identifier(),
-        check_specs=checks,
+        check_specs=[dg.AssetCheckSpec(NOT_SHRUNK, asset=spec.key, description=_NOT_SHRUNK), *checks],
         pool=mixpanel.pool(budget) if budget else None,
     )
     # Yielded, because Dagster wants a tuple returned when there are checks.
-    def snapshot(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+    def snapshot(context: dg.AssetExecutionContext, config: SnapshotConfig) -> Iterator[dg.MaterializeResult[Any]]:
         day = snapshot_day(context, partitions)
+        before = last_before(table, day)
         with told_plainly(), mixpanel.client(context.log) as client:
-            yield take(context, client, day)
+            result = take(Taking(context, client, day, config.allow_shrink))
+        now = table.partition(day)
+        check = _not_shrunk(before, now.rows if now else 0)
+        if not check.passed:
+            context.log.warning(check.description)
+        yield result._replace(check_results=[check, *(result.check_results or ())])
 
     return snapshot
+
+
+def last_before(table: Table, day: str) -> Partition | None:
+    """The last snapshot before a day."""
+    keys = table.keys()
+    earlier = [key for key in keys if key < day]
+    return table.partition(earlier[-1]) if earlier else None
+
+
+def _not_shrunk(before: Partition | None, rows: int) -> dg.AssetCheckResult:
+    shrunk = before is not None and shrinks(before.rows, rows)
+    description = "This is the first snapshot."
+    if before is not None:
+        description = f"{rows:,} rows; the snapshot of {before.key} has {before.rows:,}."
+    if shrunk:
+        description += " Look in Mixpanel for a deletion or a changed filter; materialize again if there is none."
+    metadata: dict[str, Any] = {
+        "rows": rows,
+        **({} if before is None else {"rows_before": before.rows, "before": before.key}),
+    }
+    return dg.AssetCheckResult(check_name=NOT_SHRUNK, passed=not shrunk, description=description, metadata=metadata)
 
 
 def run_id_of(context: dg.AssetExecutionContext) -> str:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from logging import Logger, getLogger
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from mixpanel_etl.client import InvalidRequest, Mixpanel
+from mixpanel_etl.client.profile_pages import Arrived
 from mixpanel_etl.client.query_replies import Cohort, Profile, ProfilePage
 from mixpanel_etl.lake import Table
 from mixpanel_etl.lake.columns import TIMESTAMP, whole_characters
 from mixpanel_etl.lake.pages import Pages, discard_others
 from mixpanel_etl.pull.listings import FLAG, TEXT, WHOLE, Column, Listing
-from mixpanel_etl.pull.paging import Snapshot, fill, publish
+from mixpanel_etl.pull.paging import Ask, Snapshot, fill, publish
 
 LOG = getLogger("mixpanel_etl")
 MEMBERS_SCHEMA = pa.schema(
@@ -31,6 +32,31 @@ MEMBERS_DESCRIPTIONS = {
     "cohort": "Its name.",
     "distinct_id": "A member, with or without a profile.",
 }
+
+
+#: Share by which a cohort's own `count` may differ from its members: Mixpanel counts it when it was last looked at.
+MAX_COUNT_DIFFERENCE = 0.05
+
+
+class Counted(NamedTuple):
+    """A cohort, and how many members Mixpanel's list of cohorts gives it (None where it does not say)."""
+
+    id: str
+    name: str | None
+    expected: int | None
+
+    def agrees(self, members: int) -> bool:
+        """Whether so many members are as many as its count, but for a difference that age explains."""
+        return self.expected is None or abs(members - self.expected) <= MAX_COUNT_DIFFERENCE * max(
+            members, self.expected
+        )
+
+
+class Members(NamedTuple):
+    """A published snapshot of members, and the cohorts in it, in the order of `snapshot.arrivals`."""
+
+    snapshot: Snapshot
+    cohorts: Sequence[Counted]
 
 
 def chosen(cohorts: Sequence[Cohort], wanted: Sequence[int | str]) -> list[Cohort]:
@@ -54,8 +80,15 @@ def chosen(cohorts: Sequence[Cohort], wanted: Sequence[int | str]) -> list[Cohor
 
 
 def pull_members(
-    mixpanel: Mixpanel, table: Table, day: str, wanted: Sequence[int | str], *, run_id: str = "", log: Logger = LOG
-) -> Snapshot:
+    mixpanel: Mixpanel,
+    table: Table,
+    day: str,
+    wanted: Sequence[int | str],
+    *,
+    run_id: str = "",
+    allow_shrink: bool = False,
+    log: Logger = LOG,
+) -> Members:
     """Take a snapshot of the members of some cohorts, and publish it as the partition of a day.
 
     Costs a query for the list of cohorts, and one for each 1,000 members. Pages are kept until the last cohort's last
@@ -67,10 +100,12 @@ def pull_members(
         day: today in project time, YYYY-MM-DD.
         wanted: ids or names of the cohorts.
         run_id: goes into the file.
+        allow_shrink: replace an earlier snapshot of the day that has more than twice as many members.
         log: told after each page how many follow.
 
     Raises:
         MixpanelError: Mixpanel refused, or a cohort is not there; the pages before are kept.
+        PartitionsHeldBack: the day's earlier snapshot has more than twice as many members.
     """
     project_id = mixpanel.settings.project_id
     cohorts = chosen(mixpanel.query.list_cohorts(), wanted)
@@ -80,16 +115,20 @@ def pull_members(
         log.info(f"cohort {cohort.id} {cohort.name!r}: {cohort.count if cohort.count is not None else '?'} members")
         fill(pages, _asking(mixpanel, cohort), partial(_rows, cohort), mixpanel, log)
     request = {"cohorts": [cohort.id for cohort in cohorts]}
-    return publish(table, day, parts, project_id=project_id, run_id=run_id, request=request)
+    snapshot = publish(
+        table, day, parts, project_id=project_id, run_id=run_id, request=request, allow_shrink=allow_shrink
+    )
+    return Members(snapshot, [Counted(cohort.id, cohort.name, cohort.count) for cohort in cohorts])
 
 
-def _asking(mixpanel: Mixpanel, cohort: Cohort) -> Callable[[str | None, int], Iterator[ProfilePage]]:
-    def ask(session_id: str | None, page: int) -> Iterator[ProfilePage]:
+def _asking(mixpanel: Mixpanel, cohort: Cohort) -> Ask:
+    def ask(session_id: str | None, page: int, arrived: Arrived) -> Iterator[ProfilePage]:
         return mixpanel.query.engage(
             filter_by_cohort=int(cohort.id),
             output_properties=["$last_seen"],  # without a list, all properties would come
             session_id=session_id,
             page=page,
+            arrived=arrived,
         )
 
     return ask

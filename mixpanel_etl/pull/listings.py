@@ -66,7 +66,9 @@ class Listed(NamedTuple):
     rows: pa.Table
 
 
-def pull_listing(mixpanel: Mixpanel, listing: Listing, table: Table, day: str, *, run_id: str = "") -> Listed:
+def pull_listing(
+    mixpanel: Mixpanel, listing: Listing, table: Table, day: str, *, run_id: str = "", allow_shrink: bool = False
+) -> Listed:
     """Ask for all there is, and publish it as the partition of a day.
 
     Args:
@@ -75,9 +77,11 @@ def pull_listing(mixpanel: Mixpanel, listing: Listing, table: Table, day: str, *
         table: with the listing's schema.
         day: today in project time, YYYY-MM-DD.
         run_id: goes into the file.
+        allow_shrink: replace an earlier snapshot of the day that has more than twice as many rows.
 
     Raises:
         MixpanelError: Mixpanel refused; nothing is published then.
+        PartitionsHeldBack: the day's earlier snapshot has more than twice as many rows.
     """
     provenance = Provenance(
         requested_at=mixpanel.transport.now(),
@@ -86,7 +90,7 @@ def pull_listing(mixpanel: Mixpanel, listing: Listing, table: Table, day: str, *
         request={"listing": listing.name},
     )
     rows = as_table(listing, listing.ask(mixpanel), mixpanel.settings.zone)
-    published = table.write(day, rows, provenance)
+    published = table.write(day, rows, provenance, allow_shrink=allow_shrink)
     return Listed(published, table.as_published(published, rows))
 
 

@@ -11,14 +11,41 @@ from typing import Any
 import pyarrow as pa
 
 from mixpanel_etl.client import BadRequest, Mixpanel, MixpanelError, Usage
+from mixpanel_etl.client.profile_pages import Arrived
 from mixpanel_etl.client.query_replies import PAGE_SIZE, Profile, ProfilePage
 from mixpanel_etl.lake import Partition, Provenance, Table
 from mixpanel_etl.lake.pages import Pages
 from mixpanel_etl.lake.repeats import without_repeats
 
-#: Asks for the pages from a number on, of a session or (None, 0) of a new one.
-Ask = Callable[[str | None, int], Iterator[ProfilePage]]
+#: Asks for the pages from a number on, of a session or (None, 0) of a new one; counts what has arrived.
+Ask = Callable[[str | None, int, Arrived], Iterator[ProfilePage]]
 ToRows = Callable[[Sequence[Profile]], pa.RecordBatch]
+
+#: Share of an answer that may be deleted while its pages are asked for, which takes hours when it waits for queries.
+MAX_CHANGED = 0.01
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """How much of an answer of several pages arrived.
+
+    Attributes:
+        rows: different ids that arrived, suppressed persons included.
+        total: number that Mixpanel announced on the first page; None where it did not say.
+        pages: number of pages.
+    """
+
+    rows: int
+    total: int | None
+    pages: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no more is missing than may have been deleted meanwhile: nothing of one page, a hundredth of more."""
+        if self.total is None:
+            return True
+        allowed = math.ceil(MAX_CHANGED * self.total) if self.total > PAGE_SIZE else 0
+        return abs(self.rows - self.total) <= allowed
 
 
 @dataclass(frozen=True)
@@ -28,10 +55,12 @@ class Snapshot:
     Attributes:
         partition: its file.
         repeats: rows left out because their id had come on an earlier page: it moved while the pages were asked for.
+        arrivals: how much of each answer arrived; empty where the source announces no number.
     """
 
     partition: Partition
     repeats: int = 0
+    arrivals: Sequence[Arrival] = ()
 
 
 def fill(pages: Pages, ask: Ask, to_rows: ToRows, mixpanel: Mixpanel, log: Logger) -> None:
@@ -69,7 +98,14 @@ def fill(pages: Pages, ask: Ask, to_rows: ToRows, mixpanel: Mixpanel, log: Logge
 
 
 def publish(
-    table: Table, key: str, parts: Sequence[Pages], *, project_id: int | None, run_id: str, request: Mapping[str, Any]
+    table: Table,
+    key: str,
+    parts: Sequence[Pages],
+    *,
+    project_id: int | None,
+    run_id: str,
+    request: Mapping[str, Any],
+    allow_shrink: bool = True,
 ) -> Snapshot:
     """Make the pages a partition, and remove them.
 
@@ -80,26 +116,43 @@ def publish(
         project_id: of Mixpanel.
         run_id: goes into the file.
         request: what was asked for.
+        allow_shrink: replace a partition that has more than twice as many rows.
+
+    Raises:
+        PartitionsHeldBack: the partition would shrink by more than half; the pages are kept.
     """
     asked = min(pages.requested_at for pages in parts if pages.requested_at)
     provenance = Provenance(requested_at=asked, run_id=run_id, project_id=project_id, request=request)
-    rows = (batch for pages in parts for batch in without_repeats(pages.batches, "distinct_id"))
-    partition = table.write(key, rows, provenance)
-    repeats = sum(pages.rows for pages in parts) - partition.rows - partition.provenance.get("suppressed", 0)
+    different = [0] * len(parts)
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        for number, pages in enumerate(parts):
+            for batch in without_repeats(pages.batches, "distinct_id"):
+                different[number] += batch.num_rows
+                yield batch
+
+    partition = table.write(key, rows(), provenance, allow_shrink=allow_shrink)
+    arrivals = [
+        Arrival(number + pages.received - pages.rows, pages.total, pages.number)
+        for number, pages in zip(different, parts, strict=True)
+    ]
+    repeats = sum(pages.rows for pages in parts) - sum(different)
     for pages in parts:
         pages.discard()
-    return Snapshot(partition, repeats)
+    return Snapshot(partition, repeats, arrivals)
 
 
 def _ask_for_missing(pages: Pages, ask: Ask, to_rows: ToRows, mixpanel: Mixpanel, log: Logger) -> None:
-    answers = ask(pages.session or None, pages.number)
+    arrived = Arrived(pages.received, pages.total)
+    answers = ask(pages.session or None, pages.number, arrived)
     try:
         while True:
             requested_at = mixpanel.transport.now()
             page = next(answers, None)
             if page is None:
                 return
-            pages.keep(to_rows(page.results), page.session_id or pages.session, requested_at, last=page.is_last)
+            rows, session = to_rows(page.results), page.session_id or pages.session
+            pages.keep(rows, session, requested_at, last=arrived.complete, total=arrived.total)
             log.info(_progress(pages, page, mixpanel.budget("query")))
     except MixpanelError as error:
         if pages.number:
@@ -110,13 +163,12 @@ def _ask_for_missing(pages: Pages, ask: Ask, to_rows: ToRows, mixpanel: Mixpanel
 
 def _progress(pages: Pages, page: ProfilePage, usage: Usage) -> str:
     arrived = f"page {pages.number}: {pages.rows:,} rows so far"
-    if page.is_last:
+    if pages.complete:
         return f"{arrived}; it is the last one"
-    # Mixpanel's documents disagree on whether `total` counts the page or all pages (api-facts C8): good for a guess.
     left = f"{usage.left} of this hour's {usage.limit} queries are left"
-    if page.total is None or page.total <= len(page.results):
+    if pages.total is None:
         return f"{arrived}; Mixpanel does not say how many pages follow; {left}"
-    remaining = max(1, math.ceil(page.total / (page.page_size or PAGE_SIZE)) - pages.number)
+    remaining = max(1, math.ceil(pages.total / (page.page_size or PAGE_SIZE)) - pages.number)
     # Pages arrive so fast that an hour's queries are gone at once: what is beyond them waits for whole hours.
     hours = math.ceil(max(0, remaining - usage.left) / usage.limit) * usage.seconds // 3600
     wait = f"up to {hours} h of waiting for queries" if hours else "no waiting"

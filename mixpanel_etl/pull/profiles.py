@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from itertools import islice
@@ -13,12 +13,13 @@ from typing import Literal
 import pyarrow as pa
 
 from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.client.profile_pages import Arrived
 from mixpanel_etl.client.query_replies import PAGE_SIZE, Profile, ProfilePage
 from mixpanel_etl.expressions import ExpressionError, parse, references
 from mixpanel_etl.lake import ConfigurationError, PromotedColumn, Provenance, Table
 from mixpanel_etl.lake.columns import JSON, whole_characters, with_promoted
 from mixpanel_etl.lake.pages import Pages, discard_others
-from mixpanel_etl.pull.paging import Snapshot, fill, publish
+from mixpanel_etl.pull.paging import Ask, Snapshot, fill, publish
 
 LOG = getLogger("mixpanel_etl")
 Source = Literal["engage", "jql"]
@@ -29,13 +30,15 @@ _SCHEMA = pa.schema(
         pa.field("distinct_id", pa.string(), nullable=False),
         _LAST_SEEN.field,
         pa.field("properties", JSON, nullable=False),
+        pa.field("properties_as_sent", pa.string()),
     ]
 )
 #: What the columns hold, for catalogues.
 PROFILE_DESCRIPTIONS = {
     "distinct_id": "Who it is: the user's distinct_id, or the group's id.",
     "last_seen": "When the profile was last updated ($last_seen), which is not when the user was last active.",
-    "properties": "All properties that were asked for (JSON).",
+    "properties": "All properties that were asked for (JSON); half of a character is replaced by U+FFFD.",
+    "properties_as_sent": "The same as Mixpanel sent them, where they hold half of a character; null otherwise.",
 }
 
 
@@ -111,11 +114,19 @@ def profile_rows(
         promoted: the schema's typed columns.
     """
     properties = [profile.properties for profile in profiles]
-    texts = [whole_characters(json.dumps(each, ensure_ascii=False, separators=(",", ":"))) for each in properties]
+    sent = [json.dumps(each, ensure_ascii=False, separators=(",", ":")) for each in properties]
+    texts = [text if text.isascii() else whole_characters(text) for text in sent]
     columns = [
         pa.array([whole_characters(profile.distinct_id) for profile in profiles], pa.string()),
         _LAST_SEEN.array([each.get(_LAST_SEEN.source) for each in properties]),
         pa.ExtensionArray.from_storage(JSON, pa.array(texts, pa.string())),
+        pa.array(
+            [
+                None if was == is_ else json.dumps(each, separators=(",", ":"))
+                for was, is_, each in zip(sent, texts, properties, strict=True)
+            ],
+            pa.string(),
+        ),
         *(column.array([each.get(column.source) for each in properties]) for column in promoted),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
@@ -130,6 +141,7 @@ def pull_profiles(
     *,
     source: Source = "engage",
     run_id: str = "",
+    allow_shrink: bool = False,
     log: Logger = LOG,
 ) -> Snapshot:
     """Take a snapshot, and publish it as the partition of a day.
@@ -145,10 +157,12 @@ def pull_profiles(
         promoted: properties with typed columns.
         source: where from.
         run_id: goes into the file.
+        allow_shrink: replace an earlier snapshot of the day that has more than twice as many profiles.
         log: told after each page of `engage`.
 
     Raises:
         MixpanelError: Mixpanel refused; the pages before are kept.
+        PartitionsHeldBack: the day's earlier snapshot has more than twice as many profiles.
     """
     project_id = mixpanel.settings.project_id
     request = {"source": source, **asdict(only)}
@@ -160,15 +174,18 @@ def pull_profiles(
         discard_others(table, [])
         asked = mixpanel.transport.now()
         provenance = Provenance(requested_at=asked, run_id=run_id, project_id=project_id, request=request)
-        return Snapshot(table.write(day, map(to_rows, _batches(_people(mixpanel, only))), provenance))
+        rows = map(to_rows, _batches(_people(mixpanel, only)))
+        return Snapshot(table.write(day, rows, provenance, allow_shrink=allow_shrink))
     pages = Pages(table, day, {"project_id": project_id, **request})
     discard_others(table, [pages])
     fill(pages, _asking(mixpanel, only), to_rows, mixpanel, log)
-    return publish(table, day, [pages], project_id=project_id, run_id=run_id, request=request)
+    return publish(
+        table, day, [pages], project_id=project_id, run_id=run_id, request=request, allow_shrink=allow_shrink
+    )
 
 
-def _asking(mixpanel: Mixpanel, only: ProfileFilter) -> Callable[[str | None, int], Iterator[ProfilePage]]:
-    def ask(session_id: str | None, page: int) -> Iterator[ProfilePage]:
+def _asking(mixpanel: Mixpanel, only: ProfileFilter) -> Ask:
+    def ask(session_id: str | None, page: int, arrived: Arrived) -> Iterator[ProfilePage]:
         return mixpanel.query.engage(
             where=only.where,
             output_properties=only.names,
@@ -178,6 +195,7 @@ def _asking(mixpanel: Mixpanel, only: ProfileFilter) -> Callable[[str | None, in
             data_group_id=only.data_group_id,
             session_id=session_id,
             page=page,
+            arrived=arrived,
         )
 
     return ask

@@ -9,9 +9,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import msgspec
-
 from mixpanel_etl.sandbox.profiles import Profile
+from mixpanel_etl.sandbox.replies import json_bytes
 from mixpanel_etl.sandbox.validation import is_too_deep
 
 USER_OPERATORS = ("$set", "$set_once", "$add", "$append", "$union", "$remove", "$unset", "$delete")
@@ -78,7 +77,7 @@ def _faults(update: Any, ids: Collection[str], operators: Collection[str]) -> It
         value = update.get(name)
         if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
             yield Fault(name, f"'{name}' is invalid: must not be missing or empty")
-    if len(msgspec.json.encode(update)) > MAX_UPDATE_BYTES:
+    if len(json_bytes(update)) > MAX_UPDATE_BYTES:
         yield Fault("", "update is invalid: must not be larger than 1 MB")
     for name in USER_OPERATORS:
         if name in update and name not in operators:
@@ -96,7 +95,7 @@ def _named_values(value: Any) -> str | None:
     if not isinstance(value, dict):
         return "must be an object"
     for name, member in value.items():
-        if isinstance(member, dict | list) and len(msgspec.json.encode(member)) > MAX_NESTED_BYTES:
+        if isinstance(member, dict | list) and len(json_bytes(member)) > MAX_NESTED_BYTES:
             return f"{name} must not be larger than {MAX_NESTED_BYTES} bytes"
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -46,7 +47,15 @@ def answering(shape: Shape, handler: Handler) -> Handler:
 
 
 def json_response(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
+    return Response(json_bytes(body), status, headers, media_type="application/json")
+
+
+def json_bytes(body: object) -> bytes:
+    """A value as JSON. Mixpanel stores halves of surrogate pairs, and returns them escaped as they came."""
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(body), separators=(",", ":")).encode()
 
 
 def export_shape(_request: Request, refusal: Refusal) -> Response:

@@ -56,13 +56,21 @@ class Today:
         assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition)
         return str(node.partitions_def.get_last_partition_key())
 
-    def run(self, key: str) -> dg.ExecuteInProcessResult:
+    def run(self, key: str, **config: Any) -> dg.ExecuteInProcessResult:
+        """Materialize today's partition.
+
+        Args:
+            key: of the asset.
+            config: of the run.
+        """
+        op = self.definitions.resolve_assets_def(dg.AssetKey.from_user_string(key)).op.name
         job = self.definitions.resolve_implicit_global_asset_job_def()
         return job.execute_in_process(
             instance=self.instance,
             asset_selection=[dg.AssetKey.from_user_string(key)],
             raise_on_error=False,
             partition_key=self.key_of_today(key),
+            run_config={"ops": {op: {"config": config}}} if config else None,
         )
 
     def metadata(self, result: dg.ExecuteInProcessResult) -> dict[str, Any]:

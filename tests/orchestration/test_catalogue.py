@@ -20,7 +20,7 @@ from mixpanel_etl.client.pipeline_types import S3Raw
 from mixpanel_etl.client.replies import typed, wire
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.lake import Table
-from mixpanel_etl.orchestration.catalogue import Catalogue, catalogue_definitions
+from mixpanel_etl.orchestration.catalogue import EXPIRY, Catalogue, catalogue_definitions
 from mixpanel_etl.pull.catalogue import GROUPS, Group, listings
 from mixpanel_etl.sandbox import Fault, Project, RunOutcome, Sandbox
 from mixpanel_etl.sandbox.projects import LookupTable, ServiceAccount
@@ -170,7 +170,7 @@ class TestServiceAccounts:
     KEY = "mixpanel/catalogue/service_accounts"
 
     def check(self, result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
-        (evaluation,) = result.get_asset_check_evaluations()
+        (evaluation,) = [e for e in result.get_asset_check_evaluations() if e.check_name == EXPIRY]
         assert evaluation.severity is dg.AssetCheckSeverity.WARN
         return evaluation
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
+import msgspec
 import polars as pl
 import pytest
 
 from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.client.query import Query
 from mixpanel_etl.lake import Table
 from mixpanel_etl.orchestration.cohorts import Cohorts, cohort_definitions
 from mixpanel_etl.pull.cohorts import COHORTS, MEMBERS_SCHEMA
@@ -81,6 +84,22 @@ def test_members_of_chosen_cohorts_by_id_and_by_name_with_or_without_a_profile(s
     assert asked(shop) == ["cohorts/list", *["engage"] * 4]
     metadata = cohorts.metadata(result)
     assert (metadata["dagster/partition_row_count"], metadata["mixpanel_etl/queries_spent"]) == (2_105, 5)
+
+
+@pytest.mark.parametrize(("deleted", "agrees"), [(0, True), (300, False)])
+def test_a_cohort_that_does_not_have_as_many_members_as_its_count_is_red(
+    shop: Sandbox, snapshots: Take, monkeypatch: pytest.MonkeyPatch, deleted: int, agrees: bool
+) -> None:
+    listed = Query.list_cohorts
+
+    def stale(self: Query) -> list[Any]:
+        return [msgspec.structs.replace(cohort, count=(cohort.count or 0) + deleted) for cohort in listed(self)]
+
+    monkeypatch.setattr(Query, "list_cohorts", stale)
+    result = snapshots(["Crowd"]).run(MEMBERS)
+    assert result.success
+    found = {each.check_name: each.passed for each in result.get_asset_check_evaluations()}
+    assert found == {"not_shrunk": True, "all_arrived": True, "members_match_counts": agrees}
 
 
 def test_an_interrupted_run_goes_on_where_it_ended(shop: Sandbox, snapshots: Take) -> None:

@@ -6,18 +6,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
 from logging import Logger
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
+import pyarrow as pa
 import pytest
 
-from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.client import Mixpanel, UserUpdate
 from mixpanel_etl.gdpr.erasure import erase
-from mixpanel_etl.lake import PromotedColumn, Table
+from mixpanel_etl.lake import PromotedColumn, Provenance, Table
 from mixpanel_etl.orchestration import MixpanelResource
 from mixpanel_etl.orchestration.profiles import Profiles, profile_definitions
 from mixpanel_etl.pull.profiles import ProfileFilter, Source, profile_schema
@@ -134,6 +137,70 @@ def test_groups_are_read_by_their_data_group_id(crowd: Sandbox, client: Mixpanel
     assert snapshots(only=ProfileFilter(data_group_id=crowd.data_group_id("company"))).run(KEY).success
     found = as_the_lake_has_them(rows())
     assert {name: properties["size"] for name, properties in found.items()} == {"acme": 9, "hooli": 4_000}
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    return {each.check_name: each.passed for each in result.get_asset_check_evaluations()}
+
+
+class Watched(MixpanelResource):
+    """A project in which profiles are deleted after so many pages."""
+
+    after: int = 1
+    number: int = 1
+
+    @contextmanager
+    def client(self, log: Logger | None = None, *, deadline: float = 3_600.0) -> Iterator[Mixpanel]:  # type: ignore[override]
+        with super().client(log, deadline=deadline) as client:
+            engage = client.query.engage
+
+            def watched(**asked: Any) -> Iterator[Any]:
+                for number, page in enumerate(engage(**asked), start=1):
+                    yield page
+                    if number == self.after:
+                        gone = [f"user-{n:05}" for n in range(1_100, 1_100 + self.number)]
+                        client.ingestion.engage([UserUpdate(name, "$delete", "") for name in gone])
+
+            client.query.engage = watched  # type: ignore[method-assign]
+            yield client
+
+
+@pytest.mark.parametrize(("deleted", "is_whole"), [(1, True), (500, False)])
+def test_a_page_that_is_short_because_a_profile_was_deleted_ends_nothing_and_many_that_are_missing_are_red(
+    crowd: Sandbox, snapshots: Take, deleted: int, is_whole: bool
+) -> None:
+    result = snapshots(mixpanel=Watched(number=deleted)).run(KEY)
+    assert result.success
+    assert len(rows()) == PEOPLE - deleted
+    assert checks(result) == {"not_shrunk": True, "all_arrived": is_whole}
+
+
+@pytest.mark.parametrize("source", ["engage", "jql"])
+def test_a_snapshot_that_shrinks_is_red_and_does_not_replace_one_of_the_same_day_unless_allowed(
+    crowd: Sandbox, client: Mixpanel, snapshots: Take, source: Source
+) -> None:
+    profiles = snapshots(source=source)
+    table = Table(Settings.load().lake, "profiles", profile_schema())
+    assert profiles.run(KEY).success
+    (today,) = table.keys()
+    names = [f"user-{n:05}" for n in range(PEOPLE - 100)]
+    for start in range(0, len(names), 2_000):
+        client.ingestion.engage([UserUpdate(name, "$delete", "") for name in names[start : start + 2_000]])
+    held = profiles.run(KEY)
+    assert not held.success
+    assert f"{today} (3,200 rows -> 100)" in failure_of(held)
+    assert len(rows()) == PEOPLE
+    assert profiles.run(KEY, allow_shrink=True).success
+    assert len(rows()) == 100
+    # The day before has all of them.
+    yesterday = str(date.fromisoformat(today) - timedelta(days=1))
+    asked = Provenance(requested_at=datetime.now(UTC))
+    empty = table.schema.empty_table().to_batches()
+    row = pa.RecordBatch.from_pylist([{"distinct_id": "u", "properties": "{}"}] * 201, schema=table.schema)
+    table.write(yesterday, [*empty, row], asked)
+    again = profiles.run(KEY)
+    assert again.success
+    assert checks(again)["not_shrunk"] is False
 
 
 class Impatient(MixpanelResource):

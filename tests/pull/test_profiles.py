@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixpanel_etl.client import Mixpanel, UserUpdate
 from mixpanel_etl.client.query_replies import Profile
-from mixpanel_etl.lake import PromotedColumn, Table
+from mixpanel_etl.lake import PromotedColumn, Table, connect
 from mixpanel_etl.lake.columns import whole_characters
 from mixpanel_etl.pull.profiles import Source, profile_rows, profile_schema, pull_profiles
 from mixpanel_etl.sandbox import Sandbox
@@ -65,6 +66,7 @@ ODD: dict[str, dict[str, Any]] = {
     "x" * 200: {"long": "y" * 50_000},
     "42": {"orders": 2**53 - 1, "plan": "", "null": None, "date": "2026-03-01", "distinct_id": "other"},
 }
+HALF = "nice \ud83d"  # an emoji that Mixpanel's JavaScript library has cut in two
 
 
 @pytest.mark.parametrize("source", ["engage", "jql"])
@@ -79,3 +81,26 @@ def test_odd_profiles_are_the_same_in_mixpanel_and_in_the_lake(
     assert held == {name: dict(profile.properties) for name, profile in mixpanel.profiles().items()}
     assert held.keys() == ODD.keys()
     assert all(abs((row["last_seen"] - datetime.now(UTC)).total_seconds()) < 600 for row in rows)
+
+
+def test_half_an_emoji_is_readable_in_the_lake_and_still_to_be_had_as_it_was_sent(
+    mixpanel: Sandbox, client: Mixpanel
+) -> None:
+    client.ingestion.engage([UserUpdate("whole", "$set", {"plan": "nice \U0001f600"})])
+    body = rb'[{"$token": "%b", "$distinct_id": "half", "$set": {"plan": "nice \ud83d"}}]'
+    _sent(client, body)
+    table = Table(Settings.load().lake, "profiles", profile_schema([PromotedColumn("plan", "string")]))
+    pull_profiles(client, table, "2026-03-01", promoted=[PromotedColumn("plan", "string")])
+    with connect(table.lake) as lake:
+        found = lake.sql("SELECT distinct_id, properties->>'plan', plan FROM profiles").fetchall()
+    assert set(found) == {("whole", "nice \U0001f600", "nice \U0001f600"), ("half", "nice \ufffd", "nice \ufffd")}
+    rows = {row["distinct_id"]: row for batch in table.batches("2026-03-01") for row in batch.to_pylist()}
+    assert json.loads(rows["half"]["properties_as_sent"])["plan"] == HALF
+    assert rows["whole"]["properties_as_sent"] is None
+
+
+def _sent(client: Mixpanel, body: bytes) -> None:
+    settings = Settings.load()
+    token = settings.project_token.get_secret_value() if settings.project_token else ""
+    reply = requests.post(f"{settings.base_url}/engage?verbose=1", data=body % token.encode(), timeout=10)
+    assert reply.json()["status"] == 1

@@ -1,7 +1,7 @@
 """`POST /engage`: profiles, filtered, in pages. Specification 5.5; api-facts 3.5.
 
-The first page opens a session that holds what was found; the others show more of the same, whatever happens to the
-profiles meanwhile.
+The first page opens a session that holds what was found; the others show more of the same, whatever changes in the
+profiles meanwhile. A profile that is deleted meanwhile is missing on its page, which is short then; `total` stays.
 """
 
 from __future__ import annotations
@@ -57,8 +57,18 @@ def engage(question: Question) -> object:
         "session_id": session_id,
         "status": "ok",
         "total": len(results),
-        "results": results[page * size : (page + 1) * size],
+        "results": _still_there(question, results[page * size : (page + 1) * size]),
     }
+
+
+class _Found(NamedTuple):
+    shown: dict[str, Any]
+    has_profile: bool
+
+
+def _still_there(question: Question, page: list[_Found]) -> list[dict[str, Any]]:
+    profiles = _profiles(question)
+    return [found.shown for found in page if not found.has_profile or found.shown["$distinct_id"] in profiles]
 
 
 def data_group_id(project_id: int, group_key: str) -> str:
@@ -70,7 +80,7 @@ def data_group_id(project_id: int, group_key: str) -> str:
 class _Session(NamedTuple):
     project_id: int
     query: tuple[str | None, ...]
-    results: list[dict[str, Any]]
+    results: list[_Found]
 
 
 class EngageSessions:
@@ -80,7 +90,7 @@ class EngageSessions:
         self._lock = state.lock
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
 
-    def open(self, question: Question, results: list[dict[str, Any]]) -> str:
+    def open(self, question: Question, results: list[_Found]) -> str:
         """Keep results; the id under which they are found again."""
         session_id = f"{int(question.now.timestamp())}-{secrets.token_hex(3).upper()}"
         with self._lock:
@@ -89,7 +99,7 @@ class EngageSessions:
                 self._sessions.popitem(last=False)
         return session_id
 
-    def results(self, question: Question, session_id: str) -> list[dict[str, Any]]:
+    def results(self, question: Question, session_id: str) -> list[_Found]:
         """Raises Refusal 400 for an unknown session, and for one of another query."""
         with self._lock:
             session = self._sessions.get(session_id)
@@ -105,7 +115,7 @@ def _query_of(question: Question) -> tuple[str | None, ...]:
     return tuple(question.parameters.get(name) for name in _QUERY)
 
 
-def _results(question: Question) -> Iterator[dict[str, Any]]:
+def _results(question: Question) -> Iterator[_Found]:
     """The profiles that are asked for, with the properties that are."""
     holds = _Filter(question)
     shown = read_names(question.parameters, "output_properties")
@@ -113,7 +123,7 @@ def _results(question: Question) -> Iterator[dict[str, Any]]:
         properties = profile.properties if profile else _NOBODY
         if holds(distinct_id, properties):
             kept = properties if shown is None else {name: properties[name] for name in shown if name in properties}
-            yield {"$distinct_id": distinct_id, "$properties": kept}
+            yield _Found({"$distinct_id": distinct_id, "$properties": kept}, profile is not None)
 
 
 def _candidates(question: Question) -> Iterator[tuple[str, Profile | None]]:

@@ -17,6 +17,7 @@ import msgspec
 
 from mixpanel_etl.expressions import UNDEFINED, Expression, Sources, Value, cast_to_string, evaluator, predicate
 from mixpanel_etl.sandbox.projects import Project
+from mixpanel_etl.sandbox.replies import json_bytes
 from mixpanel_etl.sandbox.state import State
 
 _NOTHING: Mapping[str, Any] = {}
@@ -127,7 +128,7 @@ def segment_name(value: Value) -> str:
     if value is UNDEFINED or value is None:
         return "undefined" if value is UNDEFINED else "null"
     text = cast_to_string(value)
-    return text if isinstance(text, str) else msgspec.json.encode(value).decode()
+    return text if isinstance(text, str) else json_bytes(value).decode()
 
 
 class _Event(msgspec.Struct):
