@@ -2,7 +2,7 @@
 
 The modules in the order of a request:
 
-- in: `requests` (what a row says), `intake` (queries and folders)
+- in: `cells`, `requests` (what a row says), `rows` (of files and queries), `intake` (queries and folders)
 - whose ids: `people`, `expansion`
 - Mixpanel: `jobs`, `polling`
 - the lake: `erasure`, with `files`, `documents`, `matching`, `tokens`; `suppression`, `hashing`

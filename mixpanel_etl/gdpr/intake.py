@@ -2,24 +2,26 @@
 
 They are rows of a query, or files of a folder. A file is read once, and a receipt takes its place when every request of
 it is in the ledger or refused: what it says of persons must not outlive the requests. The receipt names requests and
-reasons, and no person.
+reasons, and no person. Whatever is wrong with a row or a file stays with it: the others are taken in.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from mixpanel_etl.gdpr.errors import GdprError
 from mixpanel_etl.gdpr.ledger import Entry, Ledger
-from mixpanel_etl.gdpr.requests import COLUMNS, Refusal, Request, Row, read_requests
+from mixpanel_etl.gdpr.requests import Refusal, Request, Row, read_requests
+from mixpanel_etl.gdpr.rows import SUFFIXES, read_file
 from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.partitions import put
 from mixpanel_etl.lake.storage import Storage, storage
@@ -41,8 +43,13 @@ DESCRIPTIONS = {
     "rejected_at": "When it was refused.",
 }
 
-SUFFIXES = (".csv", ".json", ".jsonl")
+MAX_FILE_BYTES = 64 << 20  # a hundred thousand requests
 _RECEIPT = ".receipt.json"
+_LONGEST_NAME = 255  # bytes that a disk takes
+
+
+class NotTakenIn(GdprError):
+    """Files of the folder whose requests or receipts could not be written down. They are taken in again."""
 
 
 @dataclass
@@ -124,7 +131,8 @@ def take_from_folder(
 ) -> Iterator[tuple[str, Taken]]:
     """Take in the files of a folder: the name of each with what became of it.
 
-    A file that can't be read stays, with a receipt that says why.
+    A file that can't be read stays, with a receipt that says why; see `waiting_files`. Files whose names begin with a
+    dot are left alone: other programs write them, and rename them when they are complete.
 
     Args:
         ledger: of the lake.
@@ -132,68 +140,85 @@ def take_from_folder(
         now: aware.
         protected: ids about which nobody may ask.
         enough: see `take_in`.
+
+    Raises:
+        NotTakenIn: at the end, when the others are taken in.
+        OSError: the folder can't be listed.
     """
     place = storage(folder)
     source = place.uri("")  # the name of a file may be that of a person
-    names = sorted({name for suffix in SUFFIXES for name in place.names("", suffix) if not name.endswith(_RECEIPT)})
-    for name in names:
+    failures: list[OSError] = []
+    for name in _names(place):
         if enough():
-            return
-        content = _bytes(place, name)
-        if content is None:
+            break
+        try:
+            rows, content = _read(place, name)
+        except FileNotFoundError:  # somebody took it away
+            continue
+        except (_Unreadable, OSError) as error:
+            failures += _refuse(place, name, error, now)
             continue
         try:
-            rows = read_file(name, content)
-        except ValueError as error:
-            _refuse(place, name, content, str(error), now)
+            taken = take_in(ledger, rows, source, now, protected=protected, enough=enough)
+            if taken.complete and _bytes(place, name) == content:  # somebody may have written more meanwhile
+                _receipt(place, name, {"taken_at": now.isoformat(), **asdict(taken)})
+                place.remove(name)
+        except OSError as error:
+            failures.append(error)
             continue
-        taken = take_in(ledger, rows, source, now, protected=protected, enough=enough)
-        if taken.complete and _bytes(place, name) == content:  # somebody may have written more meanwhile
-            _receipt(place, name, {"taken_at": now.isoformat(), **asdict(taken)})
-            place.remove(name)
         yield name, taken
+    if failures:
+        kinds = ", ".join(sorted({type(failure).__name__ for failure in failures}))
+        raise NotTakenIn(f"{len(failures)} files of {source} can't be taken in ({kinds}): check that it can be written")
 
 
-def read_file(name: str, content: bytes) -> list[Row]:
-    """The rows of a CSV file, a JSON list, or JSON lines.
+def waiting_files(folder: str) -> list[tuple[str, str]]:
+    """The files of a folder that could not be read, and why. The name of a file may be that of a person."""
+    place = storage(folder)
+    found = []
+    for name in _names(place):
+        receipt = _receipt_of(place, name)
+        if reason := receipt.get("unreadable"):
+            found.append((name, str(reason)))
+    return found
 
-    Raises:
-        ValueError: it is none of these, or not complete.
-    """
+
+class _Unreadable(Exception):
+    """Why nothing of a file can be taken in."""
+
+
+def _names(place: Storage) -> list[str]:
+    """Everything in a folder that waits to be taken in, be it a file of requests or not."""
+    uri = place.uri("")
+    found = place.names("", "") if uri.startswith("s3://") else [*place.names("", ""), *_specials(Path(uri))]
+    parts = ((name, name.split("/")) for name in found if not name.endswith(_RECEIPT))
+    return sorted({name for name, path in parts if path[-1] and not any(one.startswith(".") for one in path)})
+
+
+def _specials(root: Path) -> Iterator[str]:
+    """What is in a folder and is no file: links that lead nowhere or to folders, pipes, sockets."""
+    for folder, folders, files in os.walk(root):
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            if (path.is_symlink() and path.is_dir()) or not (path.is_file() or path.is_dir()):
+                yield path.relative_to(root).as_posix()
+
+
+def _read(place: Storage, name: str) -> tuple[list[Row], bytes]:
+    if not name.lower().endswith(SUFFIXES):
+        raise _Unreadable(f"files must end in {', '.join(SUFFIXES)}: convert it, or unpack it")
+    if not place.uri("").startswith("s3://") and not Path(place.uri(name)).is_file():
+        raise _Unreadable("it is no file, but a link that leads elsewhere, a pipe or another special file")
+    content = _bytes(place, name)
+    if content is None:
+        raise FileNotFoundError(name)
+    if len(content) > MAX_FILE_BYTES:
+        raise _Unreadable(f"it has more than {MAX_FILE_BYTES >> 20} MB: split it")
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"it is not UTF-8 (byte {error.start})") from None
-    rows = _csv(text) if name.endswith(".csv") else _json(text, lines=name.endswith(".jsonl"))
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("it holds something beside objects: write a list of requests")
-    return rows
-
-
-def _csv(text: str) -> list[Row]:
-    if text and not text.endswith("\n"):
-        raise ValueError("its last line has no line break: is it still being written? Otherwise end it with one")
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        rows = list(reader)
-    except csv.Error as error:
-        raise ValueError(f"line {reader.line_num} is no CSV: {error}") from None
-    names = {(name or "").strip().lower() for name in reader.fieldnames or ()}
-    if missing := {"request_id", "kind", "requested_at"} - names:
-        raise ValueError(
-            f"it lacks {', '.join(sorted(missing))} in its first line; the columns are {', '.join(COLUMNS)}"
-        )
-    if any(None in row for row in rows):
-        raise ValueError("a line has more fields than the first: quote what holds a comma")
-    return list(rows)
-
-
-def _json(text: str, *, lines: bool) -> list[Any]:
-    try:
-        found = [json.loads(line) for line in text.split("\n") if line.strip()] if lines else json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"it is no JSON: {error.msg} in line {error.lineno}") from None  # never what stands there
-    return found if isinstance(found, list) else [found]
+        return read_file(name, content), content
+    except ValueError as error:
+        raise _Unreadable(str(error)) from None
+    except Exception as error:  # noqa: BLE001 - whatever a stranger wrote, the other files go on
+        raise _Unreadable(f"it can't be read ({type(error).__name__})") from None
 
 
 def write_refusal(table: Table, key: str, refusal: Refusal, source: str, now: datetime) -> None:
@@ -216,20 +241,49 @@ def _differs(request: Request) -> Refusal:
     return Refusal(request.request_id, request.kind, reason, request.content)
 
 
-def _refuse(place: Storage, name: str, content: bytes, reason: str, now: datetime) -> None:
-    digest = hashlib.sha256(content).hexdigest()
-    present = _bytes(place, name + _RECEIPT)
-    if present is None or json.loads(present).get("sha256") != digest:
-        _receipt(place, name, {"read_at": now.isoformat(), "unreadable": reason, "sha256": digest})
+def _refuse(place: Storage, name: str, error: Exception, now: datetime) -> list[OSError]:
+    """Say in a receipt why a file is not taken in, once for each state of it; what went wrong with the receipt."""
+    reason = str(error) if isinstance(error, _Unreadable) else f"it can't be read ({type(error).__name__})"
+    receipt = {"unreadable": reason, "version": _version(place, name)}
+    present = _receipt_of(place, name)
+    try:
+        if any(present.get(field) != value for field, value in receipt.items()):
+            _receipt(place, name, {"read_at": now.isoformat(), **receipt})
+    except OSError as failure:
+        return [failure]
+    return []
+
+
+def _version(place: Storage, name: str) -> str:
+    try:
+        return place.version(name)
+    except OSError:
+        return ""
 
 
 def _receipt(place: Storage, name: str, content: dict[str, Any]) -> None:
-    put(place, name + _RECEIPT, json.dumps({"file": name, **content}, indent=2).encode())
+    put(place, _receipt_name(name), json.dumps({"file": name, **content}, indent=2).encode())
+
+
+def _receipt_name(name: str) -> str:
+    folder, slash, last = name.rpartition("/")
+    if len(os.fsencode(last + _RECEIPT)) > _LONGEST_NAME:
+        last = hashlib.sha256(os.fsencode(last)).hexdigest()
+    return folder + slash + last + _RECEIPT
+
+
+def _receipt_of(place: Storage, name: str) -> dict[str, Any]:
+    try:
+        found = json.loads(_bytes(place, _receipt_name(name)) or b"{}")
+    except (OSError, ValueError):  # it is written anew
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _bytes(place: Storage, name: str) -> bytes | None:
+    """The content of a file, as far as it is looked at; None when there is none."""
     try:
         with place.open(name) as handle:
-            return handle.read()
+            return handle.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         return None
