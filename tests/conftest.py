@@ -13,6 +13,8 @@ from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.sandbox import Project, Sandbox
 from mixpanel_etl.settings import Settings
 
+from .lake.s3_server import S3Server
+
 FIRST = date(2026, 1, 1)
 
 
@@ -72,13 +74,11 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def s3_lake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """The URI of a lake in a bucket of a real S3 API on localhost."""
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = S3Server()
     server.start()
-    host, port = server.get_host_and_port()
     for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": server.url,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",

@@ -108,3 +108,28 @@ class UnreadableFile(LakeError):
 
     def __init__(self, uri: str, reason: str) -> None:
         super().__init__(f"{uri} is no Parquet file ({reason}). Move it away and ask for its day again")
+
+
+class WriteConflict(LakeError):
+    """A file was not written or removed, because another process changed it since it was read."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(f"{uri} was changed by another process meanwhile. Run again")
+
+
+class LockTimeout(LakeError, OSError):
+    """A lock of the lake is held for longer than any work with it takes."""
+
+    def __init__(self, path: str, holder: str, seconds: float) -> None:
+        super().__init__(
+            f"{path} has been locked by {holder} for more than {seconds:.0f} s. See whether that process was stopped "
+            "(state T in `ps`), and continue or end it: the lock ends with the process"
+        )
+
+
+class LeaseHeld(LakeError):
+    """Another process does the same work at this moment."""
+
+
+class LeaseLost(LakeError):
+    """This process could not renew a lease in time, so that another one may be doing the same work."""

@@ -1,9 +1,13 @@
-"""A real S3 API on localhost (moto's), that refuses requests on demand."""
+"""A real S3 API on localhost (moto's), that refuses requests on demand.
+
+Like S3, and unlike moto alone, it takes one write at a time, and knows `If-Match` for uploads in several parts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from threading import Thread
+from io import BytesIO
+from threading import RLock, Thread
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -14,6 +18,10 @@ Environ = dict[str, Any]
 DENIED = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
 )
+UNMET = (
+    b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>PreconditionFailed</Code><Message>At least one of the '
+    b"pre-conditions you specified did not hold</Message></Error>"
+)
 
 
 class S3Server:
@@ -22,11 +30,14 @@ class S3Server:
     Attributes:
         requests: method, path and the names of the query parameters of everything that arrived.
         refused: which requests are answered with AccessDenied, by method, path and query parameters.
+        ignores_conditions: be a bucket that takes every write, as some that speak S3 do.
     """
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, set[str]]] = []
         self.refused: Callable[[str, str, dict[str, list[str]]], bool] = lambda *_: False
+        self.ignores_conditions = False
+        self._one_write = RLock()
         self._s3 = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
         self._thread = Thread(target=self._server.serve_forever, daemon=True)
@@ -50,5 +61,26 @@ class S3Server:
         if self.refused(method, path, query):
             start_response("403 Forbidden", [("Content-Type", "application/xml"), ("Connection", "close")])
             return [DENIED]
+        if method in {"GET", "HEAD"}:
+            return self._from_moto(environ, start_response)
+        if self.ignores_conditions:
+            environ = {
+                key: value for key, value in environ.items() if key not in {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"}
+            }
+        with self._one_write:
+            if method == "POST" and "uploadId" in query and not self._matches(environ):
+                start_response("412 Precondition Failed", [("Content-Type", "application/xml")])
+                return [UNMET]
+            return list(self._from_moto(environ, start_response))
+
+    def _from_moto(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         answer: Iterable[bytes] = self._s3(environ, start_response)
         return answer
+
+    def _matches(self, environ: Environ) -> bool:
+        """Whether the object is the one that `If-Match` names."""
+        found: dict[str, str] = {}
+        head = {**environ, "REQUEST_METHOD": "HEAD", "QUERY_STRING": "", "CONTENT_LENGTH": "0", "wsgi.input": BytesIO()}
+        wanted = head.pop("HTTP_IF_MATCH", None)
+        list(self._from_moto(head, lambda status, headers, *_: found.update(headers)))
+        return wanted is None or found.get("ETag") == wanted

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from mixpanel_etl.lake import EventsTable
-from mixpanel_etl.lake.storage import Disk, _DiskDraft, storage
+from mixpanel_etl.lake.disk import _DiskDraft
+from mixpanel_etl.lake.storage import Disk, storage
 
 from .exports import DAY, files, line, pull, request
 

@@ -1,0 +1,207 @@
+"""Files of the lake in an S3 bucket, whose conditional writes are all that processes on several hosts need.
+
+By s3fs and its `call_s3`, not by another client: `put_object` and `complete_multipart_upload` take `IfMatch` and
+`IfNoneMatch` there as anywhere, which s3fs's own uploads do not offer for a file in several parts.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from mixpanel_etl.lake.contract import ABSENT, Draft, Storage
+from mixpanel_etl.lake.errors import WriteConflict
+from mixpanel_etl.lake.waiting import tries
+
+if TYPE_CHECKING:
+    import s3fs
+
+T = TypeVar("T")
+
+#: Parts held in memory while a file is uploaded, two at a time.
+_PART_BYTES = 8 << 20
+#: Seconds in which a file must have been read that others replace.
+_READ_SECONDS = 60.0
+#: What S3 answers when a condition is not met, or two conditional writes meet.
+_REFUSALS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+
+
+class S3(Storage):
+    """A prefix of a bucket. An upload is visible only when it is complete.
+
+    A process that is killed during a large upload leaves parts that nobody sees; a lifecycle rule
+    (`AbortIncompleteMultipartUpload`) frees them.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._connected: s3fs.S3FileSystem | None = None
+
+    @property
+    def fs(self) -> s3fs.S3FileSystem:
+        if self._connected is None:
+            import s3fs  # half a second that nobody with a local lake should pay
+
+            # A connection of its own: fsspec would hand out an earlier one, made from another environment.
+            self._connected = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+        return self._connected
+
+    def uri(self, name: str) -> str:
+        return f"s3://{self._prefix}/{name}"
+
+    def open(self, name: str) -> IO[bytes]:
+        with _os_errors(self.uri(name)):
+            handle: IO[bytes] = self.fs.open(self.uri(name), "rb", cache_type="readahead", block_size=1 << 20)
+        return handle
+
+    def read(self, name: str) -> tuple[bytes, str]:
+        # Each request has the ETag of the first as its condition.
+        return self.read_with(name, lambda file: (file.read(), file.details["ETag"]))  # type: ignore[attr-defined]
+
+    def read_with(self, name: str, act: Callable[[IO[bytes]], T]) -> T:
+        from s3fs.utils import FileExpired
+
+        for _ in tries(_READ_SECONDS, lambda: f"{self.uri(name)} is replaced again and again"):
+            with suppress(FileExpired), self.open(name) as file:
+                return act(file)
+        raise OSError(f"{self.uri(name)} was replaced again and again while it was read")
+
+    @contextmanager
+    def snapshot(self, name: str) -> Iterator[IO[bytes]]:
+        with self.scratch() as copy:
+
+            def download(file: IO[bytes]) -> None:
+                copy.seek(0)
+                copy.truncate()
+                shutil.copyfileobj(file, copy, _PART_BYTES)
+
+            self.read_with(name, download)
+            copy.seek(0)
+            yield copy
+
+    def write(self, name: str, content: bytes, expected: str | None = None) -> str:
+        with self._condition(name, expected) as condition:
+            written = self.fs.call_s3("put_object", **self._object(name), Body=content, **condition)
+        return str(written["ETag"])
+
+    def names(self, folder: str, suffix: str) -> list[str]:
+        with _os_errors(self.uri(folder)):
+            found = self.fs.find(f"{self._prefix}/{folder}")
+        return sorted(path.removeprefix(f"{self._prefix}/") for path in found if path.endswith(suffix))
+
+    def version(self, name: str) -> str:
+        try:
+            with _os_errors(self.uri(name)):
+                return str(self.fs.info(self.uri(name))["ETag"])
+        except FileNotFoundError:
+            return ABSENT
+
+    def remove(self, name: str, expected: str | None = None) -> None:
+        with suppress(FileNotFoundError), self._condition(name, expected) as condition:
+            self.fs.call_s3("delete_object", **self._object(name), **condition)
+
+    def probe(self) -> None:
+        with _os_errors(self.uri(".probe")):
+            self.fs.pipe_file(self.uri(".probe"), b"probe")
+            self.fs.rm_file(self.uri(".probe"))
+
+    def dataset(self, names: list[str], schema: pa.Schema) -> ds.Dataset:
+        paths = [f"{self._prefix}/{name}" for name in names]
+        return ds.dataset(paths, schema=schema, format="parquet", filesystem=self.fs)
+
+    def scratch(self) -> IO[bytes]:
+        return tempfile.TemporaryFile(prefix="mixpanel_etl-", buffering=0)
+
+    @contextmanager
+    def draft(self, hint: str) -> Iterator[Draft]:
+        with tempfile.TemporaryFile(prefix=f"mixpanel_etl-{hint}") as handle:
+            yield _S3Draft(self, handle)
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:  # noqa: ARG002
+        # S3 has no locks: of two publications at the same instant the last one stays, and each of them is whole.
+        yield
+
+    def upload(self, descriptor: int, name: str, expected: str | None) -> str:
+        """Make an open file an object of the bucket, in parts when it is large."""
+        size = os.fstat(descriptor).st_size
+        if size < 2 * _PART_BYTES:
+            return self.write(name, os.pread(descriptor, size, 0), expected)
+        with self._condition(name, expected) as condition:
+            started = self.fs.call_s3("create_multipart_upload", **self._object(name))
+            upload = {**self._object(name), "UploadId": started["UploadId"]}
+
+            def send(number: int) -> dict[str, Any]:
+                body = os.pread(descriptor, _PART_BYTES, number * _PART_BYTES)
+                sent = self.fs.call_s3("upload_part", **upload, PartNumber=number + 1, Body=body)
+                return {"PartNumber": number + 1, "ETag": sent["ETag"]}
+
+            try:
+                with ThreadPoolExecutor(2, thread_name_prefix="upload") as pool:
+                    parts = list(pool.map(send, range(-(-size // _PART_BYTES))))
+                whole = {"MultipartUpload": {"Parts": parts}}
+                return str(self.fs.call_s3("complete_multipart_upload", **upload, **whole, **condition)["ETag"])
+            except BaseException:
+                with suppress(OSError):
+                    self.fs.call_s3("abort_multipart_upload", **upload)
+                raise
+
+    def _object(self, name: str) -> dict[str, str]:
+        bucket, _, key = f"{self._prefix}/{name}".partition("/")
+        return {"Bucket": bucket, "Key": key}
+
+    @contextmanager
+    def _condition(self, name: str, expected: str | None) -> Iterator[dict[str, str]]:
+        """The parameters of a conditional request, and its refusal as a `WriteConflict`."""
+        try:
+            with _os_errors(self.uri(name)):
+                if expected is None:
+                    yield {}
+                else:
+                    yield {"IfNoneMatch": "*"} if expected == ABSENT else {"IfMatch": expected}
+        except OSError as error:
+            if expected is not None and (_refused(error) or isinstance(error, FileNotFoundError)):
+                raise WriteConflict(self.uri(name)) from error
+            raise
+
+
+class _S3Draft:
+    def __init__(self, bucket: S3, handle: IO[bytes]) -> None:
+        self._bucket = bucket
+        self._handle = handle
+        # The file has no name, so that nothing remains of it if this process is killed.
+        self.path = f"/dev/fd/{handle.fileno()}"
+
+    def publish(self, name: str, expected: str | None = None) -> str:
+        return self._bucket.upload(self._handle.fileno(), name, expected)
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether S3 refused a condition: s3fs wraps the reply, and we wrapped that."""
+    cause: BaseException | None = error
+    while cause is not None:
+        reply = getattr(cause, "response", None)
+        if isinstance(reply, dict) and reply.get("Error", {}).get("Code") in _REFUSALS:
+            return True
+        cause = cause.__cause__
+    return False
+
+
+@contextmanager
+def _os_errors(uri: str) -> Iterator[None]:
+    """What S3 and its client library object to, as an OSError that names the address."""
+    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+
+    try:
+        yield
+    except (OSError, BotoCoreError) as error:
+        kind = type(error) if isinstance(error, OSError) else OSError
+        raise kind(f"{uri}: {error}") from error

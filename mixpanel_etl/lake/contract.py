@@ -1,0 +1,167 @@
+"""What a place for the lake's files promises, on a disk and in a bucket alike.
+
+A file appears whole or not at all, and every write can have a condition: that the file is still as it was read. That
+is all that several processes need in order not to undo each other's work; there is no lock to be left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import IO, Protocol, TypeVar
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from mixpanel_etl.lake.errors import WriteConflict
+from mixpanel_etl.lake.waiting import tries
+
+T = TypeVar("T")
+
+#: The version of a file that does not exist.
+ABSENT = "absent"
+#: Seconds in which `update` must have succeeded; one process always makes progress, so this is for many of them.
+_UPDATE_SECONDS = 60.0
+
+
+class Draft(Protocol):
+    """A file being written. Leaving the context without `publish` leaves no trace of it."""
+
+    path: str
+
+    def publish(self, name: str, expected: str | None = None) -> str:
+        """Make the file visible under a name, replacing what was there, in one step.
+
+        Args:
+            name: relative, with `/`.
+            expected: version that the file must still have, `ABSENT` for one that must not exist; None for any.
+
+        Returns:
+            The version of what was published.
+
+        Raises:
+            WriteConflict: another process was faster; nothing changed.
+        """
+
+
+class Storage(Protocol):
+    """A folder for files, on a disk or in a bucket. Names are relative and use `/`."""
+
+    def uri(self, name: str) -> str:
+        """The full address of a file."""
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file for reading.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+
+    def read(self, name: str) -> tuple[bytes, str]:
+        """The content of a small file and the version that has it.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+
+    def read_with(self, name: str, act: Callable[[IO[bytes]], T]) -> T:
+        """What a function makes of an open file; called anew if the file is replaced while it reads.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        with self.open(name) as file:
+            return act(file)
+
+    def snapshot(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """A file opened for reading, that stays as it is whatever others do.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        return self.open(name)
+
+    def write(self, name: str, content: bytes, expected: str | None = None) -> str:
+        """Make a small file visible under a name, replacing what was there, in one step.
+
+        Args:
+            name: relative, with `/`.
+            content: the whole file.
+            expected: version that the file must still have, `ABSENT` for one that must not exist; None for any.
+
+        Returns:
+            The version of what was written.
+
+        Raises:
+            WriteConflict: another process was faster; nothing changed.
+        """
+
+    def update(self, name: str, change: Callable[[bytes | None], bytes | None]) -> bytes | None:
+        """Read, change and write a small file, again if another process writes it meanwhile: no change is lost.
+
+        Args:
+            name: relative, with `/`.
+            change: gets the content, None if there is no file, and returns the new one; None leaves the file as it
+                is. May be called several times.
+
+        Returns:
+            The content that the file has now.
+
+        Raises:
+            WriteConflict: others wrote the file again and again for a minute.
+        """
+        for _ in tries(_UPDATE_SECONDS, lambda: f"others change {self.uri(name)} again and again"):
+            content, version = self._found(name)
+            changed = change(content)
+            if changed is None or changed == content:
+                return content
+            try:
+                self.write(name, changed, version)
+            except WriteConflict:
+                # The answer to a write can be lost, and its repetition refused because of the write itself.
+                if self._found(name)[0] != changed:
+                    continue
+            return changed
+        raise WriteConflict(self.uri(name))
+
+    def _found(self, name: str) -> tuple[bytes | None, str]:
+        try:
+            return self.read(name)
+        except FileNotFoundError:
+            return None, ABSENT
+
+    def names(self, folder: str, suffix: str) -> list[str]:
+        """The files below a folder whose names end so, sorted."""
+
+    def version(self, name: str) -> str:
+        """Something that changes whenever the file is replaced; `ABSENT` when there is no file."""
+
+    def remove(self, name: str, expected: str | None = None) -> None:
+        """Remove a file; harmless when there is none.
+
+        Args:
+            name: relative, with `/`.
+            expected: version that the file must still have; None for any.
+
+        Raises:
+            WriteConflict: the file was replaced meanwhile, and is still there.
+        """
+
+    def probe(self) -> None:
+        """Write a file and remove it again.
+
+        Raises:
+            OSError: this is not allowed or not possible; the text says why.
+        """
+
+    def dataset(self, names: list[str], schema: pa.Schema) -> ds.Dataset:
+        """The Parquet files of these names, to be read lazily."""
+
+    def scratch(self) -> IO[bytes]:
+        """A nameless, unbuffered file for what is only needed until it is closed."""
+
+    def draft(self, hint: str) -> AbstractContextManager[Draft]:
+        """A new, empty draft; `hint` may be part of its path."""
+
+    def exclusive(self, name: str) -> AbstractContextManager[None]:
+        """A context within which no other process of this machine publishes the file."""

@@ -1,0 +1,195 @@
+"""Files of the lake on a local disk: drafts, renames, and locks that end with the process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from mixpanel_etl.lake.contract import ABSENT, Draft, Storage
+from mixpanel_etl.lake.errors import LockTimeout, WriteConflict
+from mixpanel_etl.lake.waiting import tries
+
+#: A lock is held for the time of a rename, or of one file's rewriting: who holds it for longer was stopped.
+LOCK_SECONDS = 300.0
+
+
+class Disk(Storage):
+    """A folder on a local (or mounted) disk."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def uri(self, name: str) -> str:
+        return str(self._root / name)
+
+    def open(self, name: str) -> IO[bytes]:
+        return (self._root / name).open("rb")
+
+    def read(self, name: str) -> tuple[bytes, str]:
+        with self.open(name) as file:
+            return file.read(), _version(os.fstat(file.fileno()))
+
+    def write(self, name: str, content: bytes, expected: str | None = None) -> str:
+        with self.draft("file") as draft:
+            Path(draft.path).write_bytes(content)
+            return draft.publish(name, expected)
+
+    def names(self, folder: str, suffix: str) -> list[str]:
+        found = (self._root / folder).rglob(f"*{suffix}")
+        files = (path for path in found if not path.name.startswith(".") and path.is_file())
+        return sorted(str(path.relative_to(self._root)) for path in files)
+
+    def version(self, name: str) -> str:
+        try:
+            return _version((self._root / name).stat())
+        except FileNotFoundError:
+            return ABSENT
+
+    def remove(self, name: str, expected: str | None = None) -> None:
+        path = self._root / name
+        with suppress(FileNotFoundError), locked(path.parent):
+            if expected is not None and self.version(name) not in (expected, ABSENT):
+                raise WriteConflict(self.uri(name))
+            path.unlink()
+
+    def probe(self) -> None:
+        with self.draft("probe") as draft:
+            Path(draft.path).write_bytes(b"probe")
+
+    def dataset(self, names: list[str], schema: pa.Schema) -> ds.Dataset:
+        return ds.dataset([self.uri(name) for name in names], schema=schema, format="parquet")
+
+    def scratch(self) -> IO[bytes]:
+        return tempfile.TemporaryFile(dir=self._drafts(), buffering=0)
+
+    @contextmanager
+    def draft(self, hint: str) -> Iterator[Draft]:
+        folder = self._drafts()
+        with locked(folder):
+            _sweep(folder)
+            handle = tempfile.NamedTemporaryFile(dir=folder, prefix=f"{hint}.", delete=False)  # noqa: SIM115
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            yield _DiskDraft(self._root, handle)
+        finally:
+            with suppress(FileNotFoundError):
+                Path(handle.name).unlink()
+            handle.close()
+
+    def _drafts(self) -> Path:
+        # On the lake's own file system, so that publishing is a rename; outside its tables, so that no reader finds it.
+        folder = self._root / ".drafts"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        folder = (self._root / name).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            yield
+
+
+class _DiskDraft:
+    def __init__(self, root: Path, handle: Any) -> None:
+        self._root = root
+        self._handle = handle
+        self.path: str = handle.name
+
+    def publish(self, name: str, expected: str | None = None) -> str:
+        target = self._root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.fsync(self._handle.fileno())
+        Path(self.path).chmod(0o666 & ~_UMASK)  # temporary files are private, the lake's are not
+        # Without a condition, the caller may hold the folder's lock already.
+        with nullcontext() if expected is None else locked(target.parent):
+            there = _stat(target)
+            if expected is not None and expected != (_version(there) if there else ABSENT):
+                raise WriteConflict(str(target))
+            # Strictly growing: inodes are used again, and a kernel's clock may tick only every few milliseconds.
+            moment = max(time.time_ns(), there.st_mtime_ns + 1 if there else 0)
+            os.utime(self.path, ns=(moment, moment))
+            version = _version(Path(self.path).stat())
+            Path(self.path).replace(target)
+            folder = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        return version
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """A context within which no other process holds the lock of a file or folder; gives its descriptor.
+
+    Raises:
+        LockTimeout: another process holds it for too long.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        for _ in tries(LOCK_SECONDS, lambda: f"{path} is locked by {_holders(descriptor)}"):
+            if try_lock(descriptor):
+                break
+        else:
+            raise LockTimeout(str(path), _holders(descriptor), LOCK_SECONDS)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the lock of an open file, if no other process holds it. It ends with the descriptor."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holders(descriptor: int) -> str:
+    """The processes that hold the lock of an open file, as far as the system says so (Linux)."""
+    inode = os.fstat(descriptor).st_ino
+    pids: list[str] = []
+    with suppress(OSError):
+        for line in Path("/proc/locks").read_text("ascii").splitlines():
+            fields = line.split()
+            if fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode):
+                pids.append(fields[4])
+    return f"process {', '.join(pids)}" if pids else "another process"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the drafts that killed processes left: whoever still writes one holds its lock.
+
+    What cannot be removed, as the drafts of another user, is none of our business.
+    """
+    for path in folder.iterdir():
+        with suppress(OSError), path.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
+
+
+# To read it is to set it, for all threads: once, at import.
+_UMASK = os.umask(0)
+os.umask(_UMASK)

@@ -1,0 +1,163 @@
+"""Writes with a condition, on a disk and in a bucket alike: nobody undoes what he has not seen."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mixpanel_etl.lake import waiting
+from mixpanel_etl.lake.contract import ABSENT
+from mixpanel_etl.lake.errors import LockTimeout, WriteConflict
+from mixpanel_etl.lake.storage import S3, Disk, Storage, storage
+
+from .rivals import run_rivals
+
+
+@pytest.fixture(params=["disk", "s3"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "lake") if request.param == "disk" else str(request.getfixturevalue("s3_lake"))
+
+
+@pytest.fixture
+def store(uri: str) -> Storage:
+    return storage(uri)
+
+
+def write(store: Storage, name: str, content: bytes, expected: str | None = None) -> str:
+    return store.write(name, content, expected)
+
+
+def publish(store: Storage, name: str, content: bytes, expected: str | None = None) -> str:
+    with store.draft("x") as draft:
+        Path(draft.path).write_bytes(content)
+        return draft.publish(name, expected)
+
+
+def publish_large(store: Storage, name: str, content: bytes, expected: str | None = None) -> str:
+    """In several parts, where there are any."""
+    return publish(store, name, content + b"." * (17 << 20), expected)
+
+
+@pytest.mark.parametrize("act", [write, publish, publish_large])
+def test_a_file_is_created_once_and_replaced_only_as_it_was_read(store: Storage, act: Callable[..., str]) -> None:
+    first = act(store, "t/f", b"one", ABSENT)
+    assert store.version("t/f") == first
+    with pytest.raises(WriteConflict, match="t/f was changed by another process"):
+        act(store, "t/f", b"two", ABSENT)
+    second = act(store, "t/f", b"two", first)
+    assert second != first
+    with pytest.raises(WriteConflict):
+        act(store, "t/f", b"three", first)
+    content, version = store.read("t/f")
+    assert (content[:3], version) == (b"two", second)
+    with pytest.raises(WriteConflict):
+        act(store, "t/g", b"three", first)
+    assert store.version("t/g") == ABSENT
+    assert store.names("", "") == ["t/f"]
+
+
+def test_a_refused_upload_in_parts_leaves_no_parts(s3_lake: str) -> None:
+    store = storage(s3_lake)
+    assert isinstance(store, S3)
+    with pytest.raises(WriteConflict):
+        publish_large(store, "t/f", b"", '"d41d8cd98f00b204e9800998ecf8427e"')
+    assert "Uploads" not in store.fs.call_s3("list_multipart_uploads", Bucket="events")
+
+
+def test_a_removal_spares_what_replaced_the_file(store: Storage) -> None:
+    first = store.write("t/f", b"one")
+    second = store.write("t/f", b"two")
+    with pytest.raises(WriteConflict):
+        store.remove("t/f", first)
+    store.remove("t/f", second)
+    store.remove("t/f", second)
+    assert store.version("t/f") == ABSENT
+
+
+def test_a_file_that_is_written_at_the_same_tick_of_the_clock_has_another_version(tmp_path: Path) -> None:
+    store = Disk(tmp_path)
+    versions = [store.write("f", b"x") for _ in range(200)]
+    assert len(set(versions)) == 200
+    times = [int(version.split()[1]) for version in versions]
+    assert times == sorted(set(times))
+
+
+def test_an_update_sees_what_others_wrote_between(store: Storage) -> None:
+    seen: list[bytes | None] = []
+
+    def change(content: bytes | None) -> bytes:
+        seen.append(content)
+        if len(seen) < 3:
+            store.write("t/f", b"other" * len(seen))
+        return (content or b"") + b"!"
+
+    assert store.update("t/f", change) == b"otherother!"
+    assert seen == [None, b"other", b"otherother"]
+    assert store.read("t/f")[0] == b"otherother!"
+    assert store.update("t/f", lambda _: None) == b"otherother!"
+
+
+def test_an_update_whose_answer_was_lost_is_not_made_twice(store: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = type(store).write
+
+    def lossy(self: Storage, name: str, content: bytes, expected: str | None = None) -> str:
+        original(self, name, content, expected)
+        return original(self, name, content, expected)  # what a client does that got no answer
+
+    monkeypatch.setattr(type(store), "write", lossy)
+    assert store.update("f", lambda content: (content or b"") + b"!") == b"!"
+    assert store.read("f")[0] == b"!"
+
+
+def append(rank: int, uri: str, times: int) -> None:
+    store = storage(uri)
+    for number in range(times):
+
+        def change(content: bytes | None, entry: tuple[int, int] = (rank, number)) -> bytes:
+            return json.dumps([*json.loads(content or b"[]"), entry]).encode()
+
+        store.update("t/f", change)
+
+
+def test_the_updates_of_two_processes_are_all_kept(uri: str) -> None:
+    run_rivals(append, uri, 15)
+    kept = json.loads(storage(uri).read("t/f")[0])
+    assert sorted(kept) == [[rank, n] for rank in range(2) for n in range(15)]
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_again(store: Storage) -> None:
+    store.write("t/f", b"1" * (3 << 20))
+    looks: list[bytes] = []
+
+    def act(file: object) -> bytes:
+        looks.append(file.read(1))  # type: ignore[attr-defined]
+        if len(looks) == 1:
+            store.write("t/f", b"2" * (3 << 20))
+        return bytes(looks[-1] + file.read())  # type: ignore[attr-defined]
+
+    assert set(store.read_with("t/f", act)) in ({ord("1")}, {ord("2")})
+    with store.snapshot("t/f") as file:
+        store.write("t/f", b"3")
+        assert file.read() == b"2" * (3 << 20)
+    with pytest.raises(FileNotFoundError):
+        store.read("t/g")
+
+
+def test_a_lock_that_is_held_for_too_long_is_announced_and_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mixpanel_etl.lake.disk.LOCK_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "NOTICEABLE", 0.0)
+    store = Disk(tmp_path)
+    with store.exclusive("t/f"):
+        with pytest.raises(LockTimeout, match=rf"t has been locked by process {os.getpid()} for more than 0 s"):
+            store.write("t/f", b"x", ABSENT)
+        monkeypatch.setattr("mixpanel_etl.lake.disk.LOCK_SECONDS", 0.01)
+        with pytest.raises(LockTimeout):
+            store.write("t/f", b"x", ABSENT)
+    assert f"is locked by process {os.getpid()}" in caplog.text
+    store.write("t/f", b"x", ABSENT)
