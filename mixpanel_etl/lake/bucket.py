@@ -105,8 +105,12 @@ class S3(Storage):
             return ABSENT
 
     def remove(self, name: str, expected: str | None = None) -> None:
-        with suppress(FileNotFoundError), self._condition(name, expected) as condition:
-            self.fs.call_s3("delete_object", **self._object(name), **condition)
+        try:
+            with suppress(FileNotFoundError), self._condition(name, expected) as condition:
+                self.fs.call_s3("delete_object", **self._object(name), **condition)
+        except WriteConflict:
+            if self.version(name) != ABSENT:
+                raise
 
     def probe(self) -> None:
         with _os_errors(self.uri(".probe")):
