@@ -5,6 +5,7 @@ Source: specification 16; api-facts 3.0 and 14.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -18,7 +19,7 @@ class MixpanelError(Exception):
         message: what happened, in Mixpanel's words where it used any.
         endpoint: method and path, such as `GET /api/2.0/export`.
         status: the HTTP status, when there was one.
-        body: the beginning of the response's body, without credentials.
+        body: what the response's body says, as far as it may be repeated.
         advice: what to do about it, naming the setting to change.
     """
 
@@ -66,7 +67,7 @@ class FailedRecord:
     index: int
     message: str
     field: str = ""
-    insert_id: str = ""
+    insert_id: str = dataclasses.field(default="", repr=False)
 
 
 class RecordsRejected(BadRequest):

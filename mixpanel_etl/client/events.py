@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from mixpanel_etl.client.errors import InvalidRequest
-from mixpanel_etl.client.parameters import excerpt
+from mixpanel_etl.quoting import described
 
 log = logging.getLogger("mixpanel_etl")
 
@@ -83,7 +83,7 @@ def encoded(
         raise InvalidRequest(
             f"{len(events):,} events, the limit of one request is {MOST_EVENTS:,}",
             endpoint=endpoint,
-            advice=f"Send the rest, from {_named(events[MOST_EVENTS], MOST_EVENTS)} on, in further requests.",
+            advice=f"Send the rest, from events[{MOST_EVENTS}] on, in further requests.",
         )
     sent = []
     for index, event in enumerate(events):
@@ -94,14 +94,8 @@ def encoded(
             reason = str(error)
         else:
             continue
-        raise InvalidRequest(
-            f"{_named(event, index)}: {reason}", endpoint=endpoint, advice="Correct it, or leave it out."
-        )
+        raise InvalidRequest(f"events[{index}]: {reason}", endpoint=endpoint, advice="Correct it, or leave it out.")
     return sent
-
-
-def _named(event: Event, index: int) -> str:
-    return f"events[{index}] ({excerpt(event.event)}, insert_id {excerpt(event.insert_id)})"
 
 
 def _check(event: Event, now: datetime, oldest: datetime | None, *, needs_insert_id: bool) -> None:
@@ -116,7 +110,7 @@ def _check(event: Event, now: datetime, oldest: datetime | None, *, needs_insert
 
 def _check_time(time: datetime, now: datetime, oldest: datetime | None) -> None:
     if not isinstance(time, datetime) or time.tzinfo is None:
-        raise _Fault(f"time is {time!r}: give a datetime with a time zone")
+        raise _Fault(f"time is {described(time)}: give a datetime with a time zone")
     if time < EARLIEST:
         raise _Fault(f"time is {time}, before {EARLIEST:%Y-%m-%d}")
     if time > now + AHEAD:
@@ -129,7 +123,7 @@ def _check_insert_id(insert_id: str | None) -> None:
     if insert_id is None:
         raise _Fault("insert_id is missing: give one that is the same each time, such as a hash of the row")
     if not isinstance(insert_id, str) or not INSERT_ID.fullmatch(insert_id):
-        raise _Fault(f"insert_id is {excerpt(insert_id)}: up to 36 letters, digits and hyphens are allowed")
+        raise _Fault(f"insert_id is {described(insert_id)}: up to 36 letters, digits and hyphens are allowed")
     if insert_id.lower() in NOBODY:
         raise _Fault(f"insert_id is {insert_id!r}, which Mixpanel takes for none")
 
@@ -148,7 +142,7 @@ def _check_user(event: Event) -> None:
         raise _Fault("distinct_id is missing, and the properties have neither $user_id nor $device_id")
     for name, value in given.items():
         if not isinstance(value, str):
-            raise _Fault(f"{name} is {excerpt(value)}: give a text")
+            raise _Fault(f"{name} is {described(value)}: give a text")
         if value.lower() in NOBODY:
             raise _Fault(f"{name} is {value!r}, which Mixpanel takes for nobody")
 

@@ -32,8 +32,8 @@ from mixpanel_etl.client.errors import (
 )
 from mixpanel_etl.client.json_text import decode_json
 from mixpanel_etl.client.response import Response
+from mixpanel_etl.quoting import EXCERPT, quoted, raw_text, redacted
 
-EXCERPT = 300  # characters of a body that go into a message
 BODY_LIMIT = 2 * 1024 * 1024  # bytes of an error's body that are read at all: 2,000 failed records fit
 
 BY_STATUS: dict[int, type[MixpanelError]] = {
@@ -79,19 +79,19 @@ def error_of(response: Response, scrub: Scrubber) -> MixpanelError | None:
     if 200 <= response.status < 300:
         return None
     body = _body(response)
-    said = what_mixpanel_said(body, scrub)
+    said = quoted(body, scrub)
     if 300 <= response.status < 400:
         return _redirect(response)
     if response.status == 400 and (rejected := _rejected(body, scrub)):
         rejection = RecordsRejected(said, endpoint=response.endpoint, status=400, body=said)
         rejection.failed_records, rejection.imported = rejected
         return rejection
-    kind = _kind(response.status, said)
-    error = kind(said or "no explanation", endpoint=response.endpoint, status=response.status, body=said)
+    kind = _kind(response.status, raw_text(body))
+    error = kind(said, endpoint=response.endpoint, status=response.status, body=said)
     if isinstance(error, RateLimited | ServerError):
         error.retry_after = _retry_after(response)
     if isinstance(error, RateLimited):
-        error.hourly = _hour_is_used_up(said)
+        error.hourly = _hour_is_used_up(raw_text(body))
     return error
 
 
@@ -105,27 +105,17 @@ def decoded(body: bytes, *, endpoint: str, scrub: Scrubber) -> Any:
     try:
         reply = decode_json(body)
     except ValueError:
-        message = "a 200 whose body is no JSON: "
+        # Of what should have been data, nothing is repeated.
+        said = f"a 200 whose body is no JSON ({len(body):,} bytes)"
     else:
         if not isinstance(reply, dict) or not reply.get("error"):
             return reply
-        message = ""
-    said = what_mixpanel_said(body, scrub)
+        said = quoted(body, scrub)
     if rejected := _rejected(body, scrub):
         rejection = RecordsRejected(said, endpoint=endpoint, status=200, body=said)
         rejection.failed_records, rejection.imported = rejected
         raise rejection
-    raise ReplyError(message + said, endpoint=endpoint, status=200, body=said)
-
-
-def what_mixpanel_said(body: bytes, scrub: Scrubber) -> str:
-    """The sentence in an error's body: `error`, else `message`, else the text itself; cut and scrubbed."""
-    try:
-        reply = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        reply = body.decode("utf-8", "replace")
-    text = " ".join(scrub(_text_of(reply)).split())
-    return text if len(text) <= EXCERPT else text[:EXCERPT] + "…"
+    raise ReplyError(said, endpoint=endpoint, status=200, body=said)
 
 
 def connection_error(error: requests.RequestException, *, endpoint: str, scrub: Scrubber) -> ConnectionFailed:
@@ -152,23 +142,6 @@ def _body(response: Response) -> bytes:
     return body[:BODY_LIMIT]
 
 
-def _text_of(reply: Any) -> str:
-    if isinstance(reply, dict):
-        for key in ("error", "message"):
-            if reply.get(key):
-                detail = _detail(reply)
-                return _text_of(reply[key]) + (f" ({detail})" if detail else "")
-    return reply if isinstance(reply, str) else msgspec.json.encode(reply).decode()
-
-
-def _detail(reply: dict[str, Any]) -> str:
-    """The parameter that is at fault, in the shape of specification 16."""
-    details = reply.get("details")
-    if not isinstance(details, dict):
-        return ""
-    return ": ".join(str(details[key]) for key in ("parameter", "message") if details.get(key))
-
-
 def _kind(status: int, said: str) -> type[MixpanelError]:
     if status >= 500:
         return ServerError
@@ -186,7 +159,12 @@ def _rejected(body: bytes, scrub: Scrubber) -> tuple[list[FailedRecord], int | N
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     failed = [
-        FailedRecord(record.index, scrub(record.message), record.field, record.insert_id or record.dollar_insert_id)
+        FailedRecord(
+            record.index,
+            redacted(scrub(record.message)),
+            redacted(record.field),
+            record.insert_id or record.dollar_insert_id,
+        )
         for record in reply.failed_records
     ]
     return failed, reply.num_good_events if reply.num_records_imported is None else reply.num_records_imported

@@ -12,6 +12,7 @@ from mixpanel_etl.client.events import NOBODY
 from mixpanel_etl.client.group import Group
 from mixpanel_etl.client.ingestion import Imported, accepted
 from mixpanel_etl.client.replies import typed
+from mixpanel_etl.quoting import described
 
 
 class Identity(Group):
@@ -28,7 +29,7 @@ class Identity(Group):
         endpoint = self._endpoint("create_identity")
         if not _is_uuid4(anon_id):
             raise InvalidRequest(
-                f"anon_id is {anon_id!r}",
+                f"anon_id is {described(anon_id)}",
                 endpoint=endpoint,
                 advice="Mixpanel links UUIDs of version 4 only; see merge.",
             )

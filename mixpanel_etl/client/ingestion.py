@@ -9,7 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from mixpanel_etl.client import events as to_send
-from mixpanel_etl.client import parameters, profile_updates
+from mixpanel_etl.client import profile_updates
 from mixpanel_etl.client.encoding import Body, as_json_array, as_ndjson
 from mixpanel_etl.client.errors import InvalidRequest, ReplyError
 from mixpanel_etl.client.events import Event
@@ -17,6 +17,7 @@ from mixpanel_etl.client.group import Group
 from mixpanel_etl.client.lookup_tables import as_csv
 from mixpanel_etl.client.profile_updates import GroupUpdate, UserUpdate
 from mixpanel_etl.client.replies import Reply, plain, typed
+from mixpanel_etl.quoting import redacted
 
 TRACK_AGE = timedelta(days=5)
 MOST_BYTES = 10_000_000  # of one import; one of Mixpanel's documents says 2 MiB (api-facts 15, C1)
@@ -177,7 +178,7 @@ def accepted(reply: Any, endpoint: str) -> None:
     status = reply.get("status") if isinstance(reply, dict) else reply
     if status not in (1, "ok"):
         raise ReplyError(
-            f"Mixpanel took nothing, and says no more than {parameters.excerpt(status)}",
+            f"Mixpanel took nothing, and says no more than {redacted(str(status))}",
             endpoint=endpoint,
             status=200,
             advice="Check the token and what was sent.",

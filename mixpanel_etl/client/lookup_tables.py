@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from mixpanel_etl.client.errors import InvalidRequest
-from mixpanel_etl.client.parameters import excerpt
+from mixpanel_etl.quoting import described
 
 MOST_BYTES = 100_000_000
 
@@ -38,7 +38,7 @@ def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]], endpoint: str)
         if not key.strip():
             raise _refused(number, f"has no {columns[0]!r}, which is the key", endpoint)
         if key in keys:
-            raise _refused(number, f"has the key {excerpt(key)} of rows[{keys[key]}]", endpoint)
+            raise _refused(number, f"has the key of rows[{keys[key]}]", endpoint)
         keys[key] = number
         writer.writerow(cells)
         _check_size(content, endpoint)  # on the way, so that no more than the limit is held
@@ -57,7 +57,7 @@ def _check_size(content: io.BytesIO, endpoint: str) -> None:
 def _check_columns(columns: Sequence[str], endpoint: str) -> None:
     if isinstance(columns, str) or not columns or not all(isinstance(name, str) and name.strip() for name in columns):
         raise InvalidRequest(
-            f"columns is {excerpt(columns)}", endpoint=endpoint, advice="Give a list of names, the key first."
+            f"columns is {described(columns)}", endpoint=endpoint, advice="Give a list of names, the key first."
         )
     twice = next((name for name in columns if list(columns).count(name) > 1), None)
     if twice is not None:

@@ -8,6 +8,7 @@ from enum import Enum
 
 from mixpanel_etl.client.encoding import as_text
 from mixpanel_etl.client.errors import InvalidRequest
+from mixpanel_etl.quoting import described
 
 
 def given(**values: str | None) -> dict[str, str]:
@@ -48,7 +49,7 @@ def aware(name: str, value: datetime, endpoint: str) -> datetime:
 def event_names(names: Sequence[str], endpoint: str) -> str:
     """A JSON array of event names, which is what a parameter of type `string[]` is on the wire."""
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise InvalidRequest(f"events is {names!r}", endpoint=endpoint, advice="Give a list of event names.")
+        raise InvalidRequest(f"events is {described(names)}", endpoint=endpoint, advice="Give a list of event names.")
     if not names or not all(names):
         raise InvalidRequest(
             "events has no name, or an empty one", endpoint=endpoint, advice="Give at least one, and only names."
@@ -59,10 +60,10 @@ def event_names(names: Sequence[str], endpoint: str) -> str:
 def texts(name: str, values: Sequence[str], endpoint: str, *, most: int | None = None) -> list[str]:
     """At least one text, none of them empty, at most so many."""
     if isinstance(values, str) or not isinstance(values, Sequence):
-        raise InvalidRequest(f"{name} is {values!r}", endpoint=endpoint, advice="Give a list of texts.")
+        raise InvalidRequest(f"{name} is {described(values)}", endpoint=endpoint, advice="Give a list of texts.")
     for position, value in enumerate(values):
         if not isinstance(value, str) or not value:
-            raise InvalidRequest(f"{name}[{position}] is {value!r}", endpoint=endpoint, advice="Give a text.")
+            raise InvalidRequest(f"{name}[{position}] is {described(value)}", endpoint=endpoint, advice="Give a text.")
     if not values:
         raise InvalidRequest(f"{name} is empty", endpoint=endpoint, advice="Give at least one.")
     if most is not None:
@@ -76,14 +77,16 @@ def at_most(name: str, values: Sequence[object], most: int, endpoint: str) -> No
         raise InvalidRequest(
             f"{name} has {len(values):,} items, the limit of one request is {most:,}",
             endpoint=endpoint,
-            advice=f"Send the rest, from item {most} on ({excerpt(values[most])}), in further requests.",
+            advice=f"Send the rest, from item {most} on, in further requests.",
         )
 
 
 def text(name: str, value: str, endpoint: str, *, most: int | None = None) -> str:
     """A text that is not empty."""
     if not isinstance(value, str) or not value.strip():
-        raise InvalidRequest(f"{name} is {value!r}", endpoint=endpoint, advice="Give a text that is not empty.")
+        raise InvalidRequest(
+            f"{name} is {described(value)}", endpoint=endpoint, advice="Give a text that is not empty."
+        )
     if most is not None and len(value) > most:
         raise InvalidRequest(
             f"{name} has {len(value)} characters, the limit is {most}", endpoint=endpoint, advice="Shorten it."
@@ -118,7 +121,7 @@ def expression(name: str, value: str, endpoint: str) -> str:
     """A segmentation expression."""
     if not isinstance(value, str) or not value.strip():
         raise InvalidRequest(
-            f"{name} is {value!r}",
+            f"{name} is {described(value)}",
             endpoint=endpoint,
             advice="Give a segmentation expression, or leave it out.",
         )
@@ -131,9 +134,3 @@ def expression(name: str, value: str, endpoint: str) -> str:
     else:
         return value
     raise InvalidRequest(reason, endpoint=endpoint, advice="Correct it where the mark is.")
-
-
-def excerpt(value: object) -> str:
-    """A value short enough for a message."""
-    shown = repr(value)
-    return shown if len(shown) <= 80 else shown[:80] + "…"

@@ -10,7 +10,7 @@ import msgspec
 
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.events import MOST_BYTES, NOBODY
-from mixpanel_etl.client.parameters import excerpt
+from mixpanel_etl.quoting import described
 
 Operator = Literal["$set", "$set_once", "$add", "$append", "$union", "$remove", "$unset", "$delete"]
 
@@ -120,15 +120,14 @@ def repeatable(updates: Sequence[UserUpdate | GroupUpdate]) -> bool:
 
 
 def _named(update: UserUpdate | GroupUpdate, index: int) -> str:
-    whose = update.distinct_id if isinstance(update, UserUpdate) else update.group_id
-    return f"updates[{index}] ({update.operator} of {excerpt(whose)})"
+    return f"updates[{index}] ({update.operator})"
 
 
 def _check(update: UserUpdate | GroupUpdate) -> None:
     whose = [update.distinct_id] if isinstance(update, UserUpdate) else [update.group_key, update.group_id]
     for value in whose:
         if not isinstance(value, str) or not value or value.lower() in NOBODY:
-            raise _Fault(f"the id {excerpt(value)} is none")
+            raise _Fault(f"the id {value!r} is none" if isinstance(value, str) else f"the id is {described(value)}")
     if update.operator not in get_args(Operator):
         raise _Fault(f"operator is {update.operator!r}: give one of {', '.join(get_args(Operator))}")
     if isinstance(update, GroupUpdate) and update.operator in NOT_FOR_GROUPS:
@@ -144,12 +143,12 @@ def _check_value(operator: Operator, value: Value) -> None:
     names = value.keys() if isinstance(value, Mapping) else value
     if isinstance(value, Mapping) == (operator == "$unset") or isinstance(names, str) or not names:
         wanted = "a list of names" if operator == "$unset" else "properties by name"
-        raise _Fault(f"value is {excerpt(value)}: give {wanted}, at least one")
+        raise _Fault(f"value is {described(value)}: give {wanted}, at least one")
     if len(names) > MOST_PROPERTIES:
         raise _Fault(f"{len(names):,} properties, at most {MOST_PROPERTIES:,} are allowed")
     for name in names:
         if not isinstance(name, str) or not 0 < len(name) <= MOST_NAME:
-            raise _Fault(f"the name {excerpt(name)} is not between 1 and {MOST_NAME} characters long")
+            raise _Fault(f"the name {described(name)} is not between 1 and {MOST_NAME} characters long")
     if isinstance(value, Mapping):
         _check_members(operator, value)
 
@@ -157,13 +156,13 @@ def _check_value(operator: Operator, value: Value) -> None:
 def _check_members(operator: Operator, value: Mapping[str, Any]) -> None:
     for name, member in value.items():
         if operator == "$add" and (isinstance(member, bool) or not isinstance(member, int | float)):
-            raise _Fault(f"value[{name!r}] is {excerpt(member)}: $add takes numbers")
+            raise _Fault(f"value[{name!r}] is {described(member)}: $add takes numbers")
         if operator == "$union" and not (
             isinstance(member, list | tuple)
             and member
             and all(isinstance(element, str | int | float) and not isinstance(element, bool) for element in member)
         ):
-            raise _Fault(f"value[{name!r}] is {excerpt(member)}: $union takes a list of texts or numbers")
+            raise _Fault(f"value[{name!r}] is {described(member)}: $union takes a list of texts or numbers")
 
 
 def _encode(update: UserUpdate | GroupUpdate, token: str) -> bytes:

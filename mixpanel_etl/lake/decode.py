@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from mixpanel_etl.lake.columns import ID_PROPERTIES, PromotedColumn, whole_characters
 from mixpanel_etl.lake.errors import ExportError, MalformedLine, TerminatedEarly
 from mixpanel_etl.lake.window import MS_PER_DAY
+from mixpanel_etl.quoting import redacted
 
 #: Bytes of decompressed lines that are decoded at once: some thousand events.
 BLOCK_BYTES = 2 << 20
@@ -194,7 +195,7 @@ class _Decoder:
         if not isinstance(properties, dict):
             said = record.get("error") if isinstance(record, dict) and "event" not in record else None
             if isinstance(said, str) and "terminated early" not in said:
-                raise ExportError(f"Mixpanel answered with an error instead of events: {said[:200]}")
+                raise ExportError(f"Mixpanel answered with an error instead of events: {redacted(said)}")
             raise _unreadable(line, number, "is no event with properties")
         if (time := _time(properties.get("time"))) is None:
             raise MalformedLine(number, "has no usable `time` and so belongs to no day", excerpt(line))
@@ -312,11 +313,11 @@ def excerpt(line: bytes) -> str:
     """The beginning of a line with its values hidden: names of properties help to find it, values are personal data.
 
     It ends where the line stops to be JSON, because names and values cannot be told apart from there on. Plain words
-    are no event but what a server has to say, and are shown.
+    are what a server has to say, or the second line of a text: those of Mixpanel's own messages are shown.
     """
     text = line.decode(errors="replace")
     if _PLAIN_TEXT.match(text):
-        return text[:200]
+        return redacted(text)[:200]
     shown, end = "", 0
     while len(shown) < 200 and (token := _EXCERPT_TOKEN.match(text, end)):
         string, colon, mark = token.groups()

@@ -95,7 +95,7 @@ def test_an_event_at_the_limit_is_sent(sender: Mixpanel, server: ScriptedServer,
 
 def test_more_than_2000_events_are_refused_naming_the_first_that_is_too_many(sender: Mixpanel) -> None:
     events = [replace(GOOD, insert_id=f"i-{n}") for n in range(2001)]
-    with pytest.raises(InvalidRequest, match=r"2,001 events.* from events\[2000\] \('Purchase', insert_id 'i-2000'\)"):
+    with pytest.raises(InvalidRequest, match=r"2,001 events.* from events\[2000\]"):
         sender.ingestion.import_(events)
 
 
@@ -166,7 +166,7 @@ def test_an_update_that_would_be_refused_is_named(
 
 
 def test_more_than_2000_updates_are_refused(sender: Mixpanel) -> None:
-    with pytest.raises(InvalidRequest, match=r"2,001 updates.* from updates\[2000\] \(\$delete of 'u2000'\)"):
+    with pytest.raises(InvalidRequest, match=r"2,001 updates.* from updates\[2000\] \(\$delete\)"):
         sender.ingestion.engage([UserUpdate(f"u{n}", "$delete") for n in range(2001)])
 
 
@@ -208,7 +208,7 @@ def test_a_200_that_took_nothing_is_an_error(sender: Mixpanel, server: ScriptedS
         (["id", "a"], [["1"]], r"rows\[0\] has 1 values for 2 columns"),
         (["id", "a"], [["1", 2, 3]], r"rows\[0\] has 3 values for 2 columns"),
         (["id"], [["1"], [None]], r"rows\[1\] has no 'id', which is the key"),
-        (["id"], [["1"], [1]], r"rows\[1\] has the key '1' of rows\[0\]"),
+        (["id"], [["1"], [1]], r"rows\[1\] has the key of rows\[0\]"),
         (["id", "a"], [["1", {}]], "has a dict in 'a'"),
         (["id", "a"], [["1", datetime(2026, 1, 1)]], "without a zone"),  # noqa: DTZ001
     ],

@@ -41,7 +41,7 @@ PEOPLE = {
         body={"distinct_ids": ["u1", "u2"], "compliance_type": "CCPA", "disclosure_type": "Categories"},
         also=(CREATED_LIST,),
         bad=lambda mp: mp.gdpr.create_retrieval([f"u{n}" for n in range(2001)]),
-        says=r"2,001 items, the limit of one request is 2,000\. .*from item 2000 on \('u2000'\)",
+        says=r"2,001 items, the limit of one request is 2,000\. .*from item 2000 on",
         status=201,
     ),
     "gdpr.get_retrieval": Example(

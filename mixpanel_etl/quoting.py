@@ -1,0 +1,142 @@
+"""What may be repeated of a reply: the words of Mixpanel's own fixed texts, and nothing else.
+
+A reply can hold persons (profiles, events, the value that is at fault), and errors and logs go to places where no
+erasure finds them. So a text is repeated word by word: what is no word that Mixpanel's messages are made of, no small
+number and no date stands as `***`. Source: specification 16; api-facts 14.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+EXCERPT = 300  # characters of a text that go into a message
+_MASK = "***"
+_TOKEN = re.compile(r"[^\s,;:()\[\]{}<>\"'`=|/!?&]+")
+_NUMBER = re.compile(r"[+-]?\d{1,3}(?:\.\d{1,2})?%?|[1-9]\d{1,3}00|\d{4}-\d{2}-\d{2}")
+
+
+def redacted(text: str) -> str:
+    """A text in which `***` stands for all that can be a value; cut to a few hundred characters."""
+    shown = _TOKEN.sub(_word, " ".join(text[: 10 * EXCERPT].split()))
+    return shown if len(shown) <= EXCERPT else shown[:EXCERPT] + "…"
+
+
+def quoted(body: bytes, scrub: Callable[[str], str] = str) -> str:
+    """What the body of an error says: `error`, else `message`, or all of a short text; without values.
+
+    Args:
+        body: as it came.
+        scrub: takes secrets out: a password may be a word of these texts.
+
+    Returns:
+        The text, `no explanation` where there is none, with the length of a body that cannot be repeated.
+    """
+    try:
+        reply = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        reply = body.decode("utf-8", "replace")
+    tokens = _TOKEN.findall(text := scrub(_text_of(reply))[: 10 * EXCERPT])
+    known = sum(_is_known(token) for token in tokens)
+    if not known or (isinstance(reply, str) and 2 * known <= len(tokens)):
+        return f"no explanation that can be repeated ({len(body):,} bytes)" if body else "no explanation"
+    return redacted(text)
+
+
+def raw_text(body: bytes) -> str:
+    """The same with its values, to tell one error from another; never to be shown."""
+    try:
+        return _text_of(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return body.decode("utf-8", "replace")
+
+
+def described(value: object) -> str:
+    """What a value is, without itself: `a str of 12 characters`."""
+    if value is None or isinstance(value, bool) or (isinstance(value, str) and not value.strip()):
+        return repr(value)
+    kind = type(value).__name__
+    article = "an" if kind[0] in "aeiou" else "a"
+    if isinstance(value, str):
+        return f"{article} {kind} of {len(value)} characters"
+    return f"{article} {kind} of {len(value)}" if isinstance(value, list | tuple | dict | set) else f"{article} {kind}"
+
+
+def _text_of(reply: Any) -> str:
+    if isinstance(reply, dict):
+        for key in ("error", "message"):
+            if reply.get(key):
+                detail = _detail(reply)
+                return _text_of(reply[key]) + (f" ({detail})" if detail else "")
+    return reply if isinstance(reply, str) else ""
+
+
+def _detail(reply: dict[str, Any]) -> str:
+    """The parameter that is at fault, in the shape of specification 16."""
+    details = reply.get("details")
+    if not isinstance(details, dict):
+        return ""
+    return ": ".join(str(details[key]) for key in ("parameter", "message") if details.get(key))
+
+
+def _word(match: re.Match[str]) -> str:
+    bare = match[0].rstrip(".…")
+    return match[0] if not bare or _is_known(bare) or _NUMBER.fullmatch(bare) else _MASK
+
+
+def _is_known(token: str) -> bool:
+    parts = [part for part in re.split(r"[$_.…-]", token.lower()) if part]
+    return bool(parts) and all(part in _WORDS for part in parts)
+
+
+#: Of Mixpanel's documented and observed messages, of parameters and fields, and of the advice that we add.
+_TEXTS = """
+explanation repeated redirected followed doctype title connect connections disconnect exports reset nginx aborted
+a about absent accepts access account accounts add addiction admin advice after again ago alias all allow allowed
+alone alphanumeric already among an and annotation annotations anon anonymous another answer answers any anything api
+app application archive archived are args arguments array arrived as ask asked asks at attribute authenticate
+available average aware backoff bad base based basic batch batches be bearer because been before begin beginning
+behaviors belongs between bigger birth blank block board body bookmark born both buckets budget budgets bug busy by
+byte bytes calendar call calls came can cancel canceled cancelled cannot carries cause caused certainly change changed
+characters check choices classified clock cluster code cohort cohorts column columns com compounded conclude
+concurrent concurrently condition configured conflict connection consumer contact contain contains content context
+correct could couldn count counts cpu create created credential credentials csv custom damaged dashboard data date
+dates datetime day days dd deadline decide declares deeply default definitions delete deleted deletion denied
+deployment deprecated destination device did didn disabled distinct do does doesn don down drop dt duplicate
+duplicates each early edit edited either elements empty enabled encoding encountered end ended endpoint engage
+enterprise entity entitytype epoch error europe evaluate evaluating event events exactly exceeded exceeds exception
+exclusive exist exists experiment experiments expire expired explanation exponential export exported expression extra
+facts failed failure false families feature fewer field file filter first flag flags folder followed for forbidden
+force form format forward found free frequency from full function funnel funnels future gateway gdpr general
+generating get give go group groups growth gzip h happened happening has have head header headers help here hh history
+hopeless hour hourly hours html http hyphen iana id idempotent identify identity ids if import imported importing
+imports in include included index ingestion inner insert inside insight insights install int integer internal interval
+into invalid ip is isn it items its javascript jobs join jql json keeps key keys killed kind know known knows lacks
+large larger last later launch least left length let lets lexicon lie lies limit limited limits line lines list locked
+login longer lookup machine maintenance many max maximum may mb megabytes memory merge merged message meta method
+milliseconds min minimum minute minutes mismatch missing mixpanel mm mode module moment month months more most move ms
+must mutually name named names naming ndjson need needs negative neither nessie nested network no nobody non none nor
+not nothing now null number numeric oauth object occurred of ok on once one ones only opposed or order organization
+organizations other others otherwise our out outcome output outside over overall overlaps own owner page pair
+parameter parameters params parse parsing parts pass past patch path pause paused pending people per permission
+pipeline pipelines place plain plan please points position positive post present probability processes project
+projects properties property proxy put queries query queued quota range ranged rangeerror ranked rate reached reason
+record records recurring redirect redirected reference referenceerror refused region remove repeatable repeated
+replace replaced reply report request requests required requires resolution response result results resume retention
+retries retrieval retry right role route rows running said same saved says schema schemas scope scopes script second
+seconds secret see seen segmentation segments select selector selectors self send sends sent seq server service
+session setting several share should sign signature signed since six size slash slow smaller some something source
+sources speaks specification specified specify ss start started state status stay step steps stopped stored stream
+strict string strings succeeded such sum support supported sync syntax syntaxerror table tables tag tags tail take
+taken takes tells temporarily temporary ten terminated text than that the them there this those throttled through time
+timeline timeout timestamp timezone tls to today token too tool top track tracking tries true try trying two type
+typeerror types unable unarchive unauthorized unavailable unbounded uncached uncaught uncompressed undefined
+unexpected unique unit unknown unnest unprocessable unsupported untyped up update updated updates upgrade upstream url
+urlencoded us use used user username users using utc utf uuid valid validation value values variables variant variants
+verbose visible wait waits warehouse was wasn week weeks went were what when where whether which whole whose why will
+window with within without won words work workspace workspaces would written wrong yet your yyyy zone
+"""
+_WORDS = frozenset(_TEXTS.split())
