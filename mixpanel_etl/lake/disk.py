@@ -44,9 +44,10 @@ class Disk(Storage):
             return draft.publish(name, expected)
 
     def names(self, folder: str, suffix: str) -> list[str]:
-        found = (self._root / folder).rglob(f"*{suffix}")
+        found = (self._root / folder).rglob("*")
         files = (path for path in found if not path.name.startswith(".") and path.is_file())
-        return sorted(str(path.relative_to(self._root)) for path in files)
+        names = (str(path.relative_to(self._root)) for path in files)
+        return sorted(name for name in names if name.endswith(suffix))
 
     def version(self, name: str) -> str:
         try:

@@ -133,3 +133,13 @@ class LeaseHeld(LakeError):
 
 class LeaseLost(LakeError):
     """This process could not renew a lease in time, so that another one may be doing the same work."""
+
+
+class DamagedSalt(LakeError):
+    """The salt of a lake is not the one that its hashes were made with."""
+
+    def __init__(self, uri: str, reason: str) -> None:
+        super().__init__(
+            f"{uri} {reason}. Without it no suppressed person can be recognized. Restore it from a backup; a new one "
+            "would let their events return"
+        )

@@ -11,7 +11,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,14 +20,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mixpanel_etl.lake.errors import DamagedSalt, WriteConflict
 from mixpanel_etl.lake.identity import names_a_person
 from mixpanel_etl.lake.rewrite import rewrite
-from mixpanel_etl.lake.storage import Draft, Storage
+from mixpanel_etl.lake.storage import ABSENT, Draft, Storage
 
 Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
 FOLDER = "_suppression"
 _SALT = f"{FOLDER}/salt"
+_SALT_BYTES = 32
 _EXPIRY = "%Y%m%dT%H%M%SZ"
 _ENTRY = re.compile(rf"{FOLDER}/(\d{{8}}T\d{{6}}Z)-[0-9a-f]+\.json")
 
@@ -39,17 +41,25 @@ def hasher(store: Storage) -> Callable[[str], str]:
 
 
 def _salt(store: Storage) -> bytes:
+    """The secret of this lake, created by its first process and never again."""
     try:
-        with store.open(_SALT) as file:
-            return file.read()
+        salt, _ = store.read(_SALT)
     except FileNotFoundError:
-        pass
-    with store.draft("salt") as draft, store.exclusive(_SALT):
-        Path(draft.path).write_bytes(secrets.token_bytes(32))
-        if _SALT not in store.names(FOLDER, "/salt"):
-            draft.publish(_SALT)
-        with store.open(_SALT) as file:  # whoever was first, this is the one that counts
-            return file.read()
+        salt = _first_salt(store)
+    if len(salt) != _SALT_BYTES:
+        raise DamagedSalt(store.uri(_SALT), f"has {len(salt)} bytes instead of {_SALT_BYTES}")
+    return salt
+
+
+def _first_salt(store: Storage) -> bytes:
+    listed = entries(store)
+    if not listed:
+        with suppress(WriteConflict):
+            store.write(_SALT, secrets.token_bytes(_SALT_BYTES), ABSENT)
+    try:
+        return store.read(_SALT)[0]  # it is older than any entry: if there ever was one, it is there by now
+    except FileNotFoundError as error:
+        raise DamagedSalt(store.uri(_SALT), f"is missing, though {len(listed)} entries were made with it") from error
 
 
 def entries(store: Storage) -> dict[str, datetime]:
