@@ -37,7 +37,7 @@ def quoted(body: bytes, scrub: Callable[[str], str] = str) -> str:
     """
     try:
         reply = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         reply = body.decode("utf-8", "replace")
     tokens = _TOKEN.findall(text := scrub(_text_of(reply))[: 10 * EXCERPT])
     known = sum(_is_known(token) for token in tokens)
@@ -50,7 +50,7 @@ def raw_text(body: bytes) -> str:
     """The same with its values, to tell one error from another; never to be shown."""
     try:
         return _text_of(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body.decode("utf-8", "replace")
 
 

@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     lake: Annotated[str, Field(min_length=1)] = ".lake"
     warehouse_url: SecretStr | None = None  # may hold a database password
     start_date: date = date(2024, 1, 1)
+    #: Bytes per second that an export must bring, over ten minutes of waiting for it; 0 for any.
+    export_min_rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 100.0
+    #: Bytes of the longest line of an export, or item of a JQL reply, that is held in memory.
+    max_line_bytes: Annotated[int, Field(gt=0)] = 64 << 20
+    #: Bytes of the largest reply that is held in memory, decompressed.
+    max_reply_bytes: Annotated[int, Field(gt=0)] = 256 << 20
 
     _prefix: str = PrivateAttr(default=DEFAULT_PREFIX)
 

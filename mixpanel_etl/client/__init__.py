@@ -29,6 +29,7 @@ from mixpanel_etl.client.errors import (
     RateLimited,
     RecordsRejected,
     ReplyError,
+    ReplyTooLarge,
     ServerError,
     WrongCredentialKind,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "RawReply",
     "RecordsRejected",
     "ReplyError",
+    "ReplyTooLarge",
     "Response",
     "ServerError",
     "Timeouts",

@@ -48,6 +48,7 @@ class _Api:
         accepts: Kinds | None = None,
         budgets: tuple[str, ...] | None = None,
         idempotent: bool | None = None,
+        open_keys: bool = False,
     ) -> Operation:
         specification, facts = source
         return Operation(
@@ -62,6 +63,7 @@ class _Api:
             sends=sends,
             limits=limits,
             credentials_in=self.credentials_in,
+            open_keys=open_keys,
         )
 
 
@@ -100,13 +102,13 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     _query("GET", "/events/top", "top_events", ("5.4", "3.4")),
     _query("GET", "/events/names", "event_names", ("5.4", "3.4"), "", "limit of 5,000 names"),
     _query("GET", "/events/properties", "event_properties", ("5.4", "3.4"), "", "no unique users by hour or minute"),
-    _query("GET", "/events/properties/top", "top_properties", ("5.4", "3.4")),
+    _query("GET", "/events/properties/top", "top_properties", ("5.4", "3.4"), open_keys=True),
     _query("GET", "/events/properties/values", "property_values", ("5.4", "3.4")),
     _query("POST", "/engage", "engage", ("5.5", "3.5"), FORM, "1,000 profiles a page", idempotent=True),
     _query("POST", "/cohorts/list", "list_cohorts", ("5.6", "3.6"), idempotent=True),
     _query("GET", "/insights", "insights", ("5.7", "3.7")),
     _query("GET", "/stream/query", "stream_query", ("5.8", "3.8")),
-    _query("POST", "/jql", "jql", ("5.9", "3.9"), FORM, idempotent=True, budgets=("jql", "query")),
+    _query("POST", "/jql", "jql", ("5.9", "3.9"), FORM, idempotent=True, budgets=("jql", "query"), open_keys=True),
     # Ingestion
     _send("POST", "/track", "track", ("6.1", "4.2"), JSON, "2,000 events", "5 days of age", *EVENT_LIMITS),
     _import(

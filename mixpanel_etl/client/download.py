@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import requests
 
 from mixpanel_etl.client import failures
+from mixpanel_etl.client.connection import StrictAdapter, watched
 from mixpanel_etl.client.credentials import Nobody
-from mixpanel_etl.client.errors import ConnectionFailed, InvalidRequest
+from mixpanel_etl.client.errors import InvalidRequest, MixpanelError
 from mixpanel_etl.client.response import Response
 from mixpanel_etl.client.transport import Transport
 from mixpanel_etl.settings import is_loopback
@@ -30,7 +31,7 @@ def download(transport: Transport, link: str, endpoint: str) -> Iterator[Respons
     scrub = transport.scrubber(link, parts.path, parts.query)
     response = _fetch(transport, link, endpoint, scrub)
     try:
-        error = failures.error_of(response, scrub)
+        error = failures.error_of(response, scrub, reads=True)
         if error is not None:
             raise error
         yield response
@@ -39,14 +40,19 @@ def download(transport: Transport, link: str, endpoint: str) -> Iterator[Respons
 
 
 def _fetch(transport: Transport, link: str, endpoint: str, scrub: failures.Scrubber) -> Response:
-    failure: ConnectionFailed
+    watch = transport.watch()
+    failure: MixpanelError
     try:
         # Not the transport's session: where the link leads is not Mixpanel, and may redirect as it likes.
-        answer = requests.get(
-            link, headers={"Accept-Encoding": "gzip"}, auth=Nobody(), timeout=transport.timeouts, stream=True
-        )
+        with requests.Session() as session, watched(watch):
+            session.mount("https://", StrictAdapter())
+            session.mount("http://", StrictAdapter())
+            answer = session.get(
+                link, headers={"Accept-Encoding": "gzip"}, auth=Nobody(), timeout=transport.timeouts, stream=True
+            )
     except requests.RequestException as error:
-        failure = failures.connection_error(error, endpoint=endpoint, scrub=scrub)
+        failure = failures.connection_error(error, watch, endpoint=endpoint, scrub=scrub)
     else:
-        return Response(answer, endpoint=endpoint, requested_at=transport.now(), on_close=lambda: None)
+        watch.pace(transport.settings.export_min_rate)
+        return Response(answer, endpoint=endpoint, requested_at=transport.now(), on_close=lambda: None, watch=watch)
     raise failure

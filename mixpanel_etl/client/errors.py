@@ -1,5 +1,8 @@
 """What can go wrong between us and Mixpanel, as types. Each message says where, what was said, and what to do.
 
+Every error says by itself whether Mixpanel may have done what was asked (`may_have_arrived`) and whether the same
+request can succeed later (`retryable`). Nothing else may decide that: copies of the rule disagree.
+
 Source: specification 16; api-facts 3.0 and 14.
 """
 
@@ -21,9 +24,15 @@ class MixpanelError(Exception):
         status: the HTTP status, when there was one.
         body: what the response's body says, as far as it may be repeated.
         advice: what to do about it, naming the setting to change.
+        retryable: whether the same request can succeed a little later; by default as the class says.
+        may_have_arrived: whether Mixpanel may have done what was asked, in whole or in part; by default as the class
+            says. False means that it certainly did not: to send the request again does nothing twice.
+        timed_out: whether the server took too long for what was asked: less at a time may work.
     """
 
     default_advice = ""
+    retryable: bool = False
+    may_have_arrived: bool = False
 
     def __init__(
         self,
@@ -33,6 +42,9 @@ class MixpanelError(Exception):
         status: int | None = None,
         body: str | None = None,
         advice: str | None = None,
+        retryable: bool | None = None,
+        may_have_arrived: bool | None = None,
+        timed_out: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -40,6 +52,9 @@ class MixpanelError(Exception):
         self.status = status
         self.body = body
         self.advice = self.default_advice if advice is None else advice
+        self.retryable = type(self).retryable if retryable is None else retryable
+        self.may_have_arrived = type(self).may_have_arrived if may_have_arrived is None else may_have_arrived
+        self.timed_out = timed_out
 
     @property
     def fact(self) -> str:
@@ -77,6 +92,7 @@ class RecordsRejected(BadRequest):
     """
 
     default_advice = "Correct the records in `failed_records`; `index` is the position in the batch, from 0."
+    may_have_arrived = True
     failed_records: list[FailedRecord] = []  # noqa: RUF012 - replaced by whoever raises it
     imported: int | None = None
 
@@ -144,6 +160,7 @@ class RateLimited(MixpanelError):
         "Another tool is using this project's budget, which Mixpanel counts per project. Let all processes share "
         "MIXPANEL_BUDGET_URL, or try again later."
     )
+    retryable = True
     retry_after: float | None = None
     hourly: bool = False
 
@@ -152,30 +169,45 @@ class ServerError(MixpanelError):
     """5xx that did not pass on several tries."""
 
     default_advice = "Try again later; status.mixpanel.com tells whether Mixpanel knows."
+    may_have_arrived = True
     retry_after: float | None = None
 
 
 class ConnectionFailed(MixpanelError):
     """No answer: name resolution, connection, TLS or time-out.
 
-    `sent` is false when certainly no byte reached Mixpanel. `hopeless` is true when trying again can't help.
+    `may_have_arrived` is false when no byte of the request was sent. `retryable` is false for a certificate that
+    can't be verified.
     """
 
     default_advice = "Check the network, proxy variables, MIXPANEL_REGION and MIXPANEL_BASE_URL."
-    sent: bool = True
-    hopeless: bool = False
+    retryable = True
+    may_have_arrived = True
 
 
 class IncompleteResponse(MixpanelError):
     """A body ended before its end, or what arrived is damaged. Nothing of it may be used as if it were whole."""
 
     default_advice = "Ask again; if it keeps happening, ask for fewer days at a time."
+    retryable = True
+    may_have_arrived = True
 
 
 class ReplyError(MixpanelError):
     """An answer that is none: a 200 that carries an `error`, a redirect, or text where JSON should be."""
 
     default_advice = "Check MIXPANEL_REGION and MIXPANEL_BASE_URL; otherwise see what Mixpanel says."
+    may_have_arrived = True
+
+
+class ReplyTooLarge(ReplyError):
+    """A line, an item or a whole reply is longer than what is held in memory.
+
+    `setting` is the variable that allows more.
+    """
+
+    def __init__(self, message: str, *, endpoint: str, setting: str) -> None:
+        super().__init__(message, endpoint=endpoint, advice=f"If that is meant, set {setting} to more bytes.")
 
 
 class InvalidRequest(MixpanelError, ValueError):
@@ -190,6 +222,7 @@ class DeadlineExceeded(MixpanelError):
     """The time that one request may take, waits and retries included, is over."""
 
     default_advice = "Try again later, or give the request more time (`deadline`)."
+    may_have_arrived = True
 
 
 class BudgetExhausted(DeadlineExceeded):
@@ -198,6 +231,7 @@ class BudgetExhausted(DeadlineExceeded):
     `free_at` is the aware time at which it would, None when nobody can know (a place among concurrent requests).
     """
 
+    may_have_arrived = False
     free_at: datetime | None = None
 
 

@@ -32,7 +32,7 @@ def export(
     """Stream the raw events of a window as decompressed JSON lines. See `Mixpanel.export`."""
     query = _query(from_date, to_date, events=events, where=where, limit=limit)
     _check_not_in_future(to_date, transport)
-    with transport.stream(Request(EXPORT, query=query)) as response:
+    with transport.stream(Request(EXPORT, query=query, divisible=from_date < to_date)) as response:
         yield response
 
 

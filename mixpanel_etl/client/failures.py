@@ -11,15 +11,16 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 import msgspec
 import requests
-from urllib3.exceptions import ConnectTimeoutError
+from urllib3.exceptions import ReadTimeoutError
 
+from mixpanel_etl.client.connection import Watch
 from mixpanel_etl.client.errors import (
     BadRequest,
     ConnectionFailed,
     CredentialError,
+    DeadlineExceeded,
     FailedRecord,
     FutureDate,
-    IncompleteResponse,
     MixpanelError,
     NotFound,
     PayloadTooLarge,
@@ -34,7 +35,15 @@ from mixpanel_etl.client.json_text import decode_json
 from mixpanel_etl.client.response import Response
 from mixpanel_etl.quoting import EXCERPT, quoted, raw_text, redacted
 
-BODY_LIMIT = 2 * 1024 * 1024  # bytes of an error's body that are read at all: 2,000 failed records fit
+BODY_LIMIT = 64 * 1024  # bytes of an error's body that are read at all
+RECORDS_LIMIT = 2 * 1024 * 1024  # of a 400: 2,000 failed records fit
+RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+TIMED_OUT_STATUSES = frozenset({504, 524})
+#: How a request that changes something is answered, besides by a 200. What is asked for comes with a 200 only: any
+#: other success is a part (206), something a proxy made of it (203), or nothing (204), and nothing is no empty answer.
+WRITTEN = frozenset({201, 202, 204})
+#: Redirects that say that the request was not looked at. Others can follow what was done.
+ASK_ELSEWHERE = frozenset({301, 307, 308})
 
 BY_STATUS: dict[int, type[MixpanelError]] = {
     401: CredentialError,
@@ -74,20 +83,36 @@ def _masked(match: re.Match[str]) -> str:
     return f"{scheme} ***" if scheme else f"{name}{separator}***"
 
 
-def error_of(response: Response, scrub: Scrubber) -> MixpanelError | None:
-    """The error that a response's status stands for, None for a 2xx. Reads the body of an error."""
-    if 200 <= response.status < 300:
+def error_of(response: Response, scrub: Scrubber, *, reads: bool) -> MixpanelError | None:
+    """The error that a response's status stands for, None for the statuses of success. Reads the body of an error.
+
+    Args:
+        response: its body is unread.
+        scrub: takes credentials out of what an error quotes.
+        reads: the request asked for something, and changed nothing.
+    """
+    status = response.status
+    if status == 200 or (status in WRITTEN and not reads):
         return None
+    if status < 300:
+        return _no_answer(response)
     body = _body(response)
     said = quoted(body, scrub)
-    if 300 <= response.status < 400:
+    if status < 400:
         return _redirect(response)
-    if response.status == 400 and (rejected := _rejected(body, scrub)):
+    if status == 400 and (rejected := _rejected(body, scrub)):
         rejection = RecordsRejected(said, endpoint=response.endpoint, status=400, body=said)
         rejection.failed_records, rejection.imported = rejected
         return rejection
-    kind = _kind(response.status, raw_text(body))
-    error = kind(said, endpoint=response.endpoint, status=response.status, body=said)
+    kind = _kind(status, raw_text(body))
+    error = kind(
+        said,
+        endpoint=response.endpoint,
+        status=status,
+        body=said,
+        retryable=status in RETRIED_STATUSES,
+        timed_out=status in TIMED_OUT_STATUSES,
+    )
     if isinstance(error, RateLimited | ServerError):
         error.retry_after = _retry_after(response)
     if isinstance(error, RateLimited):
@@ -95,8 +120,14 @@ def error_of(response: Response, scrub: Scrubber) -> MixpanelError | None:
     return error
 
 
-def decoded(body: bytes, *, endpoint: str, scrub: Scrubber) -> Any:
+def decoded(body: bytes, *, endpoint: str, scrub: Scrubber, open_keys: bool = False) -> Any:
     """The JSON of a 2xx reply.
+
+    Args:
+        body: of the reply.
+        endpoint: for errors.
+        scrub: takes credentials out of what an error quotes.
+        open_keys: see `Operation`.
 
     Raises:
         ReplyError: it is no JSON, or it holds an error: Query and feature flags answer 200 with an `error` key.
@@ -104,11 +135,11 @@ def decoded(body: bytes, *, endpoint: str, scrub: Scrubber) -> Any:
     """
     try:
         reply = decode_json(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         # Of what should have been data, nothing is repeated.
         said = f"a 200 whose body is no JSON ({len(body):,} bytes)"
     else:
-        if not isinstance(reply, dict) or not reply.get("error"):
+        if not _is_error(reply, open_keys=open_keys):
             return reply
         said = quoted(body, scrub)
     if rejected := _rejected(body, scrub):
@@ -118,28 +149,46 @@ def decoded(body: bytes, *, endpoint: str, scrub: Scrubber) -> Any:
     raise ReplyError(said, endpoint=endpoint, status=200, body=said)
 
 
-def connection_error(error: requests.RequestException, *, endpoint: str, scrub: Scrubber) -> ConnectionFailed:
+def _is_error(reply: Any, *, open_keys: bool) -> bool:
+    """Whether a reply is the envelope of an error, and not data with a key that happens to be called so."""
+    if not isinstance(reply, dict):
+        return False
+    error = reply.get("error")
+    if open_keys:
+        # Under names of properties are numbers, or objects with numbers; under an envelope's `error` is what was said.
+        return isinstance(error["message"] if isinstance(error, dict) and "message" in error else error, str)
+    return bool(error) or reply.get("status") == "error"
+
+
+def connection_error(
+    error: requests.RequestException, watch: Watch, *, endpoint: str, scrub: Scrubber
+) -> ConnectionFailed | DeadlineExceeded:
     """No response at all, told without the URL's query and the request's headers."""
+    if watch.over:
+        return DeadlineExceeded("before the reply began", endpoint=endpoint, may_have_arrived=watch.sent)
     cause = error.args[0] if error.args else error
     reason = getattr(cause, "reason", None) or cause
     text = scrub(re.sub(r"^.*object at 0x[0-9a-f]+>: |^HTTPS?Connection\w*\(.*?\): ", "", str(reason)))
-    failed = ConnectionFailed(f"{type(reason).__name__}: {text[:EXCERPT]}", endpoint=endpoint)
-    failed.sent = not isinstance(reason, ConnectTimeoutError)  # that includes refused connections and unknown names
-    failed.hopeless = "CERTIFICATE_VERIFY_FAILED" in text
-    return failed
+    return ConnectionFailed(
+        f"{type(reason).__name__}: {text[:EXCERPT]}",
+        endpoint=endpoint,
+        retryable="CERTIFICATE_VERIFY_FAILED" not in text,
+        may_have_arrived=watch.sent,
+        timed_out=isinstance(reason, ReadTimeoutError),
+    )
 
 
 def _body(response: Response) -> bytes:
     """The beginning of an error's body; what can't be read is not worth a second error."""
-    body = b""
+    body, most = bytearray(), RECORDS_LIMIT if response.status == 400 else BODY_LIMIT
     try:
         for chunk in response:
             body += chunk
-            if len(body) >= BODY_LIMIT:
+            if len(body) >= most:
                 break
-    except (IncompleteResponse, ReplyError):
+    except MixpanelError:
         pass
-    return body[:BODY_LIMIT]
+    return bytes(body[:most])
 
 
 def _kind(status: int, said: str) -> type[MixpanelError]:
@@ -156,7 +205,7 @@ def _rejected(body: bytes, scrub: Scrubber) -> tuple[list[FailedRecord], int | N
     """The records of a batch that Mixpanel did not take, and how many it took; None for any other 400."""
     try:
         reply = msgspec.json.decode(body, type=_Rejection)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     failed = [
         FailedRecord(
@@ -185,12 +234,22 @@ class _Rejection(msgspec.Struct):
     num_good_events: int | None = None  # what /engage and /groups call it
 
 
+def _no_answer(response: Response) -> ReplyError:
+    return ReplyError(
+        "no answer to what was asked, for which there is only 200",
+        endpoint=response.endpoint,
+        status=response.status,
+        advice="See what is between here and Mixpanel: a proxy may have changed the reply, or cut it.",
+    )
+
+
 def _redirect(response: Response) -> ReplyError:
     host = urlsplit(response.headers.get("Location", "")).hostname or "the same host"
     return ReplyError(
         f"redirected to {host}; redirects are not followed, because the credentials are for the configured host only",
         endpoint=response.endpoint,
         status=response.status,
+        may_have_arrived=response.status not in ASK_ELSEWHERE,
     )
 
 

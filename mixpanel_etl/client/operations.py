@@ -28,6 +28,8 @@ class Operation:
         sends: how parameters travel that are not in the URL.
         limits: what is checked before sending, in words.
         credentials_in: where the credentials are. In the body means that no header is sent.
+        open_keys: whether the keys of the reply are the project's own, such as names of properties, among which an
+            `error` says nothing about the request.
     """
 
     method: Method
@@ -41,6 +43,12 @@ class Operation:
     sends: str = ""
     limits: tuple[str, ...] = ()
     credentials_in: Place = "header"
+    open_keys: bool = False
+
+    @property
+    def reads(self) -> bool:
+        """Whether it asks, and changes nothing: then only a 200 is an answer."""
+        return self.method == "GET" or self.family in ("query", "export")
 
     @property
     def endpoint(self) -> str:
@@ -59,6 +67,8 @@ class Request:
         cost: units it takes from budgets that do not count requests, such as `{"items": 2000}`.
         idempotent: whether this very call may be repeated, where that depends on what is sent.
         secrets: parts of the body that no message may show.
+        divisible: whether the caller asks for less at a time when the server takes too long; it is then not asked
+            for the same again.
     """
 
     operation: Operation
@@ -69,6 +79,7 @@ class Request:
     cost: Mapping[str, int] = field(default_factory=dict)
     idempotent: bool | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    divisible: bool = False
 
     @property
     def filled_path(self) -> str:

@@ -219,7 +219,8 @@ def funnel_shape(reply: Any) -> Any:
 def _funnel_day(value: Any) -> Any:
     if isinstance(value, list):
         return {"steps": [_step(step) for step in value]}
-    if not isinstance(value, dict) or isinstance(value.get("steps"), list):
+    # With segments there is always `$overall`; one of them may be called `steps`.
+    if not isinstance(value, dict) or ("$overall" not in value and isinstance(value.get("steps"), list)):
         return value
     segments = {name: _steps_of(steps) for name, steps in value.items()}
     return {"steps": segments.pop("$overall", []), "segments": segments}
@@ -243,7 +244,7 @@ def retention_shape(reply: Any) -> Any:
 
 
 def _cohort(value: Any) -> Any:
-    if not isinstance(value, dict) or "counts" in value:
+    if not isinstance(value, dict) or isinstance(value.get("counts"), list):
         return value
     segments = dict(value)
     overall = segments.pop("$overall", {})

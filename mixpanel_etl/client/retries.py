@@ -11,19 +11,13 @@ from tenacity import (
     retry_if_exception,
 )
 
-from mixpanel_etl.client.errors import (
-    ConnectionFailed,
-    IncompleteResponse,
-    MixpanelError,
-    RateLimited,
-    ServerError,
-)
+from mixpanel_etl.client.errors import MixpanelError, RateLimited, ServerError
+from mixpanel_etl.client.operations import Request
 from mixpanel_etl.client.waiting import NOTICEABLE, Waiter
 
 log = logging.getLogger("mixpanel_etl")
 
 ATTEMPTS = 8
-RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 LONGEST_RETRY_AFTER = 3600.0
 
 # Seconds of the first wait and of the longest. The second pair is for an hour that someone else has used up: each
@@ -32,16 +26,16 @@ BACKOFF = (2.0, 60.0)
 HOURLY_BACKOFF = (60.0, 900.0)
 
 
-def retrying(*, idempotent: bool, deadline_at: float, waiter: Waiter) -> Retrying:
+def retrying(request: Request, *, deadline_at: float, waiter: Waiter) -> Retrying:
     """A tenacity controller that keeps to the rules; the last error is raised as it is.
 
     Args:
-        idempotent: false for requests that may be sent again only when certainly none of it arrived.
+        request: what is sent.
         deadline_at: no attempt begins later than this (on the clock's `monotonic`).
         waiter: how to wait.
     """
     return Retrying(
-        retry=retry_if_exception(lambda error: worth_retrying(error, idempotent=idempotent)),
+        retry=retry_if_exception(lambda error: worth_retrying(error, request)),
         wait=_wait,
         stop=lambda state: (
             state.attempt_number >= ATTEMPTS or waiter.clock.monotonic() + state.upcoming_sleep > deadline_at
@@ -52,15 +46,13 @@ def retrying(*, idempotent: bool, deadline_at: float, waiter: Waiter) -> Retryin
     )
 
 
-def worth_retrying(error: BaseException, *, idempotent: bool) -> bool:
+def worth_retrying(error: BaseException, request: Request) -> bool:
     """Whether the same request could succeed a moment later, without doing anything twice."""
-    if isinstance(error, ConnectionFailed):
-        return not error.hopeless and (idempotent or not error.sent)
-    if not idempotent:
+    if not isinstance(error, MixpanelError) or not error.retryable:
         return False
-    if isinstance(error, RateLimited | ServerError):
-        return error.status in RETRIED_STATUSES
-    return isinstance(error, IncompleteResponse)
+    if error.timed_out and request.divisible:
+        return False  # the same again would take as long: whoever asked asks for less at a time
+    return request.repeatable or not error.may_have_arrived
 
 
 def _wait(state: RetryCallState) -> float:

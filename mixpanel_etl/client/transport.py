@@ -15,12 +15,12 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from mixpanel_etl.client import credentials, failures
 from mixpanel_etl.client.budget import Budgets
+from mixpanel_etl.client.connection import StrictAdapter, Watch, watched
 from mixpanel_etl.client.credentials import Credential, Nobody, ProjectToken
-from mixpanel_etl.client.errors import DeadlineExceeded, InvalidRequest, MixpanelError
+from mixpanel_etl.client.errors import InvalidRequest, MixpanelError, ReplyTooLarge
 from mixpanel_etl.client.operations import Request
 from mixpanel_etl.client.regions import url_of
 from mixpanel_etl.client.response import Response
@@ -29,17 +29,23 @@ from mixpanel_etl.client.waiting import Waiter
 from mixpanel_etl.settings import DEFAULT_PREFIX, Settings, is_loopback
 
 POOLED_CONNECTIONS = 16
-# Seconds that even a request gets which was sent at the last moment: its budget is spent already.
-SHORTEST_TIMEOUT = 30.0
+# Seconds that even a request gets which was sent at the last moment: its budget is spent already. A short deadline is
+# at most doubled.
+MAX_GRACE = 30.0
+ERROR_BODY_SECONDS = 10.0  # for the body of an error, whose status says most of it
 
 T = TypeVar("T")
 
 
 class Timeouts(NamedTuple):
-    """Seconds for connecting, and for each silence of the server while it answers."""
+    """Seconds for connecting, and for each silence of the server while it answers.
+
+    Mixpanel's own edge gives up after 488 s of a query (120 s of the App API; api-facts 1.4): who gives up before it
+    never hears why, and asks again what costs a query each time.
+    """
 
     connect: float = 10.0
-    read: float = 300.0
+    read: float = 600.0
 
 
 class RawReply(NamedTuple):
@@ -62,8 +68,8 @@ class Transport:
         budgets: the rate limits, shared with other processes.
         waiter: how to wait.
         timeouts: of one attempt.
-        deadline: seconds that one request may take, all waits and retries included; an attempt under way gets 30
-            seconds more. The body of a stream comes after that, and has only the read time-out.
+        deadline: seconds that one request may take, all waits, retries and the body included; an attempt under way
+            gets as many again, at most 30. The body of an export has a least rate instead (`export_min_rate`).
     """
 
     def __init__(
@@ -125,14 +131,21 @@ class Transport:
     @contextmanager
     def stream(self, request: Request) -> Iterator[Response]:
         """Send, and hand out the response with its body unread. Only what comes before the body is retried."""
-        response = self._send(request, lambda response, _: response)
+        response = self._send(request, lambda response: response)
+        if request.operation.family == "export":
+            response.watch.pace(self.settings.export_min_rate)
+            response.max_line = self.settings.max_line_bytes
         try:
             yield response
         finally:
             response.close()
 
     def read(self, request: Request) -> bytes:
-        """Send, and read the whole body, which must fit in memory. A cut body is retried too."""
+        """Send, and read the whole body, which must fit in memory. A cut body is retried too.
+
+        Raises:
+            ReplyTooLarge: it is larger than `max_reply_bytes`.
+        """
         return self._send(request, self._whole)
 
     def json(self, request: Request) -> Any:
@@ -141,8 +154,10 @@ class Transport:
         Raises:
             ReplyError: it is no JSON, or carries an `error` in spite of its 200 (api-facts 3.0, 14).
         """
-        scrub = self._scrub.also(request.secrets)
-        return failures.decoded(self.read(request), endpoint=request.operation.endpoint, scrub=scrub)
+        operation, scrub = request.operation, self._scrub.also(request.secrets)
+        return failures.decoded(
+            self.read(request), endpoint=operation.endpoint, scrub=scrub, open_keys=operation.open_keys
+        )
 
     def done(self, request: Request) -> None:
         """Send where the reply says no more than that it worked, be it JSON, text or nothing.
@@ -155,33 +170,55 @@ class Transport:
             scrub = self._scrub.also(request.secrets)
             failures.decoded(body, endpoint=request.operation.endpoint, scrub=scrub)
 
+    def watch(self, deadline_at: float | None = None) -> Watch:
+        """The limits of one exchange.
+
+        Args:
+            deadline_at: when it should be over (on the clock's `monotonic`); the whole deadline from now by default.
+        """
+        clock = self._waiter.clock
+        over_at = clock.monotonic() + self._deadline if deadline_at is None else deadline_at
+        return Watch(clock, until=over_at + min(MAX_GRACE, self._deadline), silence=self.timeouts.read)
+
     def scrubber(self, *more: str) -> failures.Scrubber:
         """Takes the credentials, and these texts, out of messages."""
         return self._scrub.also(more)
 
-    def _send(self, request: Request, consume: Callable[[Response, float], T]) -> T:
+    def _send(self, request: Request, consume: Callable[[Response], T]) -> T:
         operation = request.operation
         credential = credentials.choose(
             operation.accepts, self.settings, self._credentials, endpoint=operation.endpoint
         )
         deadline_at = self._waiter.clock.monotonic() + self._deadline
-        retries = retrying(idempotent=request.repeatable, deadline_at=deadline_at, waiter=self._waiter)
+        arrived = False
+
+        def attempt() -> T:
+            nonlocal arrived
+            try:
+                return self._attempt(request, credential, deadline_at, consume)
+            except MixpanelError as error:
+                # What an earlier attempt may have done, the last error must not deny.
+                arrived = error.may_have_arrived = arrived or error.may_have_arrived
+                raise
+
         try:
-            result: T = retries(self._attempt, request, credential, deadline_at, consume)
+            result: T = retrying(request, deadline_at=deadline_at, waiter=self._waiter)(attempt)
         except MixpanelError as error:
             error.advice = error.advice.replace(DEFAULT_PREFIX, self.settings.prefix)
             raise
         return result
 
     def _attempt(
-        self, request: Request, credential: Credential, deadline_at: float, consume: Callable[[Response, float], T]
+        self, request: Request, credential: Credential, deadline_at: float, consume: Callable[[Response], T]
     ) -> T:
         response = self._exchange(request, credential, deadline_at)
         try:
-            error = failures.error_of(response, self._scrub.also(request.secrets))
+            if not 200 <= response.status < 300:
+                response.watch.limit(ERROR_BODY_SECONDS)
+            error = failures.error_of(response, self._scrub.also(request.secrets), reads=request.operation.reads)
             if error is not None:
                 raise error
-            return consume(response, deadline_at)
+            return consume(response)
         except BaseException:
             response.close()
             raise
@@ -190,46 +227,50 @@ class Transport:
         operation = request.operation
         release = self._budgets.acquire(request, deadline_at)
         requested_at = self._waiter.clock.now()
+        watch = self.watch(deadline_at)
         try:
-            answer = self.session.request(
-                operation.method,
-                url_of(
-                    operation.family,
-                    request.filled_path,
-                    region=self.settings.region,
-                    base_url=self.settings.base_url,
-                ),
-                params={**credential.query, **request.query},
-                data=request.body,
-                headers=dict(request.headers),
-                auth=credential if operation.credentials_in == "header" else Nobody(),
-                timeout=self._time_left(deadline_at),
-                # A redirect would carry the credentials, or the data, to where nobody decided to send them.
-                allow_redirects=False,
-                stream=True,
-            )
+            with watched(watch):
+                answer = self.session.request(
+                    operation.method,
+                    url_of(
+                        operation.family,
+                        request.filled_path,
+                        region=self.settings.region,
+                        base_url=self.settings.base_url,
+                    ),
+                    params={**credential.query, **request.query},
+                    data=request.body,
+                    headers=dict(request.headers),
+                    auth=credential if operation.credentials_in == "header" else Nobody(),
+                    timeout=Timeouts(min(self.timeouts.connect, watch.patience()), self.timeouts.read),
+                    # A redirect would carry the credentials, or the data, to where nobody decided to send them.
+                    allow_redirects=False,
+                    stream=True,
+                )
         except requests.RequestException as error:
             release()
             scrub = self._scrub.also(request.secrets)
-            failure = failures.connection_error(error, endpoint=operation.endpoint, scrub=scrub)
+            failure = failures.connection_error(error, watch, endpoint=operation.endpoint, scrub=scrub)
         except BaseException:
             release()
             raise
         else:
-            return Response(answer, endpoint=operation.endpoint, requested_at=requested_at, on_close=release)
+            return Response(
+                answer, endpoint=operation.endpoint, requested_at=requested_at, on_close=release, watch=watch
+            )
         # Raised out here: the original would carry the request, with its Authorization header, along.
         raise failure
 
-    def _time_left(self, deadline_at: float) -> Timeouts:
-        left = max(SHORTEST_TIMEOUT, deadline_at - self._waiter.clock.monotonic())
-        return Timeouts(min(self.timeouts.connect, left), min(self.timeouts.read, left))
-
-    def _whole(self, response: Response, deadline_at: float) -> bytes:
-        body = bytearray()
+    def _whole(self, response: Response) -> bytes:
+        body, most = bytearray(), self.settings.max_reply_bytes
         for chunk in response:
             body += chunk
-            if self._waiter.clock.monotonic() > deadline_at + SHORTEST_TIMEOUT:
-                raise DeadlineExceeded(f"after {len(body)} bytes of the reply", endpoint=response.endpoint)
+            if len(body) > most:
+                raise ReplyTooLarge(
+                    f"the reply is larger than {most:,} bytes",
+                    endpoint=response.endpoint,
+                    setting="MIXPANEL_MAX_REPLY_BYTES",
+                )
         response.close()
         whole = bytes(body)
         if (heard := _heard.get()) is not None:
@@ -239,7 +280,7 @@ class Transport:
 
 def _session(settings: Settings) -> requests.Session:
     session = requests.Session()
-    adapter = HTTPAdapter(pool_connections=POOLED_CONNECTIONS, pool_maxsize=POOLED_CONNECTIONS, max_retries=0)
+    adapter = StrictAdapter(pool_connections=POOLED_CONNECTIONS, pool_maxsize=POOLED_CONNECTIONS, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.headers["Accept-Encoding"] = "gzip"

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from mixpanel_etl.client import ConnectionFailed, MixpanelError, RateLimited
-from mixpanel_etl.client.errors import IncompleteResponse, ReplyError, ServerError
+from mixpanel_etl.client import MixpanelError, RateLimited
 from mixpanel_etl.client.gdpr import MOST_DELETIONS, MOST_RETRIEVALS, Gdpr
 from mixpanel_etl.gdpr.errors import GdprError, without
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger, Pause
@@ -201,7 +200,7 @@ def create(ledger: Ledger, gdpr: Gdpr, packed: Pack, job: Job, now: Now) -> Job:
             tracking_id = gdpr.create_retrieval(ids, packed.compliance, disclosure)  # type: ignore[arg-type]
     except MixpanelError as error:
         reason = without(str(error), ids)
-        if _may_have_arrived(error):
+        if error.may_have_arrived:
             ledger.save_job(job.but(problem=reason))
             problem = MaybeCreated(
                 f"Nobody knows whether job {job.job_id} was created: {reason} Ask Mixpanel (Data & Privacy > "
@@ -219,12 +218,6 @@ def create(ledger: Ledger, gdpr: Gdpr, packed: Pack, job: Job, now: Now) -> Job:
     raise problem
 
 
-def _may_have_arrived(error: MixpanelError) -> bool:
-    if isinstance(error, ConnectionFailed):
-        return error.sent
-    return isinstance(error, ServerError | IncompleteResponse | ReplyError)
-
-
 def _paused(ledger: Ledger, kind: Kind, error: MixpanelError, reason: str, now: datetime) -> NotCreated:
     before = ledger.pause(kind)
     tries = before.tries + 1 if before else 1
@@ -233,5 +226,5 @@ def _paused(ledger: Ledger, kind: Kind, error: MixpanelError, reason: str, now: 
         reason += " It may also be that retrievals under way read five years of data: that passes when they end."
     ledger.set_pause(kind, Pause(until=now + pause, tries=tries, reason=reason))
     refused = NotCreated(f"No {kind} was created, the next try is after {now + pause:%Y-%m-%d %H:%M} UTC: {reason}")
-    refused.passes = isinstance(error, RateLimited | ConnectionFailed)
+    refused.passes = error.retryable
     return refused

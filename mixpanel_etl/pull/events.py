@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from mixpanel_etl.client import IncompleteResponse, Mixpanel
+from mixpanel_etl.client import IncompleteResponse, Mixpanel, MixpanelError
 from mixpanel_etl.lake import DaysHeldBack, EventsTable, ExportProvenance, PublishedDay, TerminatedEarly, Window, ingest
 
 #: Days that Mixpanel exports in one request (specification 4).
@@ -50,7 +50,8 @@ def pull_events(
 ) -> Iterator[PublishedDay]:
     """Export days and publish each of them; one request for each run of up to 100 contiguous days.
 
-    A response that ends early is thrown away and its days are asked for in two halves, down to single days.
+    A response that ends early is thrown away and its days are asked for in two halves, down to single days. So are
+    days for which Mixpanel takes too long: a 504 or a time-out would come again.
 
     Args:
         mixpanel: the project.
@@ -120,12 +121,14 @@ def _in_parts(
         yield from export(window)
     except DaysHeldBack as shrunk:
         held.update(shrunk.days)
-    except (IncompleteResponse, TerminatedEarly) as error:
-        if len(window) > 1:
-            log.warning("the export of %s ended early; asking again for its halves: %s", window, error)
+    except (MixpanelError, TerminatedEarly) as error:
+        cut = isinstance(error, IncompleteResponse | TerminatedEarly)
+        timed_out = isinstance(error, MixpanelError) and error.timed_out
+        if len(window) > 1 and (cut or timed_out):
+            log.warning("the export of %s did not arrive whole; asking again for its halves: %s", window, error)
             for half in window.halves():
                 yield from _in_parts(half, export, held)
-        elif tries > 1:
+        elif tries > 1 and cut:
             log.warning("the export of %s ended early; asking again: %s", window, error)
             yield from _in_parts(window, export, held, tries - 1)
         else:

@@ -197,9 +197,7 @@ class _Run:
         self._checkpoint(changes)
 
     def _send(self, changes: Changes, letters: DeadLetters, items: Iterable[Item], *, relative: bool) -> None:
-        sender = ProfileSender(
-            self._mixpanel, groups=self._mapping.group_key is not None, relative=relative, clock=self._push.clock
-        )
+        sender = ProfileSender(self._mixpanel, groups=self._mapping.group_key is not None, relative=relative)
         found: Iterable[Batch] = batches(items)
         if relative:
             found = (self._noted(batch) for batch in found)

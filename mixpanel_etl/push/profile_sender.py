@@ -8,25 +8,16 @@ from typing import Any
 
 from mixpanel_etl.client import (
     BadRequest,
-    BudgetExhausted,
-    Clock,
-    ConnectionFailed,
-    DeadlineExceeded,
-    IncompleteResponse,
     InvalidRequest,
     Mixpanel,
     MixpanelError,
     PayloadTooLarge,
-    RateLimited,
     RecordsRejected,
     ReplyError,
-    ServerError,
 )
 from mixpanel_etl.client.profile_updates import MOST_UPDATES, encoded
 from mixpanel_etl.push.dead_letters import DeadLetter
 from mixpanel_etl.push.profiles import Update
-
-_TRIES, _LONGEST = 8, 60.0  # of a batch that may not be sent twice, after a 429, which says that nothing was done
 
 
 @dataclass(frozen=True)
@@ -65,13 +56,11 @@ class ProfileSender:
         mixpanel: the project.
         groups: they are updates of groups.
         relative: to send one twice may change a profile twice, so none is sent again unless it certainly was not done.
-        clock: the time, for tests to replace.
     """
 
-    def __init__(self, mixpanel: Mixpanel, *, groups: bool, relative: bool, clock: Clock) -> None:
+    def __init__(self, mixpanel: Mixpanel, *, groups: bool, relative: bool) -> None:
         self._send: Callable[[Any], None] = mixpanel.ingestion.groups if groups else mixpanel.ingestion.engage
         self._relative = relative
-        self._clock = clock
 
     def deliver(self, batch: Batch) -> list[DeadLetter]:
         """Send a batch: the letters of the rows that did not arrive, or may not have.
@@ -87,7 +76,7 @@ class ProfileSender:
 
     def _deliver(self, items: list[Item], number: int, letters: list[DeadLetter]) -> None:
         try:
-            self._sent([update for item in items for update in item.updates])
+            self._send([update for item in items for update in item.updates])
         except InvalidRequest:
             good = list(_checked(items, letters))
             if len(good) == len(items):
@@ -105,23 +94,13 @@ class ProfileSender:
             letters.extend(_rejected(items, error, number))
         except (BadRequest, ReplyError) as error:
             # Without a word on single records: "one good update is enough for a yes" (api-facts 15, C9).
-            letters.extend(_letter(item, error.fact, number, unconfirmed=self._relative) for item in items)
+            unconfirmed = self._relative and error.may_have_arrived
+            letters.extend(_letter(item, error.fact, number, unconfirmed=unconfirmed) for item in items)
         except MixpanelError as error:
-            if not (self._relative and _may_have_arrived(error)):
+            if not (self._relative and error.may_have_arrived):
                 raise
             message = f"it is not known whether this arrived ({error.fact})"
             letters.extend(_letter(item, message, number, unconfirmed=True) for item in items)
-
-    def _sent(self, updates: list[Update]) -> None:
-        for attempt in range(1, _TRIES + 1):
-            try:
-                return self._send(updates)
-            except RateLimited as error:
-                # The client itself sends nothing twice that is relative.
-                if not self._relative or attempt == _TRIES:
-                    raise
-                self._clock.sleep(error.retry_after or min(2.0**attempt, _LONGEST))
-        return None
 
 
 def refused(item: Item) -> str | None:
@@ -154,11 +133,3 @@ def _rejected(items: list[Item], error: RecordsRejected, number: int) -> Iterato
 
 def _letter(item: Item, message: str, number: int, *, field: str = "", unconfirmed: bool = False) -> DeadLetter:
     return DeadLetter(item.id, item.row, message, field=field, unconfirmed=unconfirmed, batch=number)
-
-
-def _may_have_arrived(error: MixpanelError) -> bool:
-    if isinstance(error, ConnectionFailed):
-        return error.sent
-    if isinstance(error, BudgetExhausted):
-        return False
-    return isinstance(error, ServerError | IncompleteResponse | DeadlineExceeded)

@@ -20,14 +20,10 @@ import msgspec
 from mixpanel_etl.client import (
     BudgetExhausted,
     Clock,
-    ConnectionFailed,
     DeadlineExceeded,
-    IncompleteResponse,
     Mixpanel,
     MixpanelError,
     RateLimited,
-    ReplyError,
-    ServerError,
 )
 from mixpanel_etl.client.warehouse import Run
 from mixpanel_etl.lake.storage import Storage, storage
@@ -108,7 +104,9 @@ class Syncs:
             pause = min(1.5 * pause, _PAUSES[1])
             try:
                 now = self.advance(sync)
-            except (ConnectionFailed, IncompleteResponse, RateLimited, ServerError, DeadlineExceeded) as error:
+            except MixpanelError as error:
+                if not (error.retryable or isinstance(error, DeadlineExceeded)):
+                    raise
                 tell(f"{error.fact}; looks again")
                 now = self._in_time(sync)
             if str(now) != str(sync):
@@ -185,7 +183,7 @@ class Syncs:
             until = getattr(error, "free_at", None) or self.clock.now() + _AFTER_429
             return self._waiting(sync, f"Mixpanel allows five triggers an hour ({error.message})", until)
         except MixpanelError as error:
-            if not _may_have_arrived(error):
+            if not error.may_have_arrived:
                 self._keep(msgspec.structs.replace(sync, reported=True))
                 raise
             answered = msgspec.structs.replace(sent, unanswered=error.fact)
@@ -263,10 +261,3 @@ class Syncs:
         with self._storage.draft("sync") as draft:
             Path(draft.path).write_bytes(msgspec.json.encode(sync))
             draft.publish(self._name(sync.import_id))
-
-
-def _may_have_arrived(error: MixpanelError) -> bool:
-    """Whether a run may have begun in spite of the error: every 4xx says that none did."""
-    if isinstance(error, ConnectionFailed):
-        return error.sent
-    return isinstance(error, ServerError | IncompleteResponse | ReplyError | DeadlineExceeded)

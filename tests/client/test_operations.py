@@ -17,6 +17,7 @@ from mixpanel_etl.client import (
     Mixpanel,
     MixpanelError,
     RateLimited,
+    ServerError,
     WrongCredentialKind,
 )
 from mixpanel_etl.client.catalogue import CATALOGUE, OPERATIONS
@@ -125,15 +126,27 @@ def _credentials_not_for(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_request_over_the_limit_is_repeated_only_when_that_is_safe(
+def test_a_429_says_that_nothing_was_done_and_is_tried_again(
     everything: Mixpanel, server: ScriptedServer, name: str
 ) -> None:
     server.answers(answer({"status": "error", "error": "Too many requests"}, 429))
-    with pytest.raises(RateLimited, match="Too many requests"):
+    with pytest.raises(RateLimited, match="Too many requests") as caught:
+        EXAMPLES[name].call(everything)
+    assert len(server.seen) == 8
+    assert not caught.value.may_have_arrived
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_503_is_tried_again_only_when_that_does_nothing_twice(
+    everything: Mixpanel, server: ScriptedServer, name: str
+) -> None:
+    server.answers(answer({"status": "error", "error": "maintenance"}, 503))
+    with pytest.raises(ServerError, match="maintenance") as caught:
         EXAMPLES[name].call(everything)
     # The example of /track has insert ids, and those of /engage and /groups change nothing when repeated.
     repeated = CATALOGUE[name].idempotent or name in ("ingestion.track", "ingestion.engage", "ingestion.groups")
     assert len(server.seen) == (8 if repeated else 1)
+    assert caught.value.may_have_arrived
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if EXAMPLES[name].bad])

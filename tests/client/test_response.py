@@ -37,10 +37,9 @@ def exported(mixpanel: Mixpanel) -> bytes:
         Answer(200, gzip.compress(LINES), GZIP),
         chunked(LINES[:7], LINES[7:]),
         chunked(gzip.compress(LINES), headers="Content-Encoding: gzip\r\n"),
-        unframed(gzip.compress(LINES), "Content-Encoding: gzip\r\n"),
         Answer(200, gzip.compress(LINES[:7]) + gzip.compress(LINES[7:]), GZIP),
     ],
-    ids=["length", "length, gzip", "chunked", "chunked, gzip", "gzip alone", "two gzip members"],
+    ids=["length", "length, gzip", "chunked", "chunked, gzip", "two gzip members"],
 )
 def test_a_whole_body_arrives(mixpanel: Mixpanel, server: ScriptedServer, answer: Answer) -> None:
     server.answers(answer)
@@ -60,6 +59,7 @@ def test_a_whole_body_arrives(mixpanel: Mixpanel, server: ScriptedServer, answer
         chunked(gzip.compress(LINES), headers="Content-Encoding: gzip\r\n", end=b""),
         chunked(gzip.compress(LINES)[:-3], headers="Content-Encoding: gzip\r\n"),
         unframed(gzip.compress(LINES)[:-3], "Content-Encoding: gzip\r\n"),
+        unframed(gzip.compress(LINES), "Content-Encoding: gzip\r\n"),
         unframed(LINES),
     ],
     ids=[
@@ -73,6 +73,7 @@ def test_a_whole_body_arrives(mixpanel: Mixpanel, server: ScriptedServer, answer
         "gzip whole, no last chunk",
         "gzip cut, chunks right",
         "gzip cut, no framing",
+        "gzip that may lack its second member, no framing",
         "plain, no framing",
     ],
 )

@@ -289,9 +289,18 @@ def test_the_sixth_of_an_hour_waits_for_the_next(mixpanel: Sandbox, syncs: Syncs
 
 
 def test_triggers_that_another_tool_used_up_are_waited_for(mixpanel: Sandbox, syncs: Syncs, told: list[str]) -> None:
-    mixpanel.add_fault(Fault("*/manual-sync", "rate_limited", count=1))
+    mixpanel.add_fault(Fault("*/manual-sync", "rate_limited", count=5))
     ended = syncs.follow(syncs.request(101, "run"), told.append)
     assert "Mixpanel allows five triggers an hour" in told[0]
+    assert (ended.status, triggers(mixpanel)) == ("SUCCEEDED", 6)
+
+
+def test_a_429_says_that_nothing_was_triggered_and_is_tried_again(
+    mixpanel: Sandbox, syncs: Syncs, told: list[str]
+) -> None:
+    mixpanel.add_fault(Fault("*/manual-sync", "rate_limited", count=1))
+    ended = syncs.follow(syncs.request(101, "run"), told.append)
+    assert "is triggered" in told[0]
     assert (ended.status, triggers(mixpanel)) == ("SUCCEEDED", 2)
 
 
