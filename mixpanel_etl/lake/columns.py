@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -14,7 +14,9 @@ import pyarrow as pa
 from mixpanel_etl.lake.errors import ConfigurationError
 
 TIMESTAMP = pa.timestamp("ms", tz="UTC")
+#: Declares a column that holds JSON. Files have it as a plain string (see `stored_field`).
 JSON = pa.json_(pa.string())
+_KIND = "mixpanel_etl.kind"
 
 #: Column -> property of the export that fills it. Names are those of Mixpanel's own JSON pipelines (design 4).
 ID_PROPERTIES = {
@@ -23,13 +25,34 @@ ID_PROPERTIES = {
     "device_id": "$device_id",
     "user_id": "$user_id",
 }
+
+
+def stored_field(
+    name: str, kind: pa.DataType, *, nullable: bool = True, metadata: Mapping[str, str] | None = None
+) -> pa.Field:
+    """A column as files have it.
+
+    JSON becomes a plain string, because Parquet's JSON type makes Polars before 1.30 panic and comes as bytes or as an
+    extension type in others; that it is JSON stands in the field's metadata.
+    """
+    if kind == JSON:
+        return pa.field(name, pa.string(), nullable, {**(metadata or {}), _KIND: "json"})
+    return pa.field(name, kind, nullable, metadata)
+
+
+def is_json(field: pa.Field) -> bool:
+    """Whether a column of a file holds JSON; files of older versions have Parquet's JSON type."""
+    return isinstance(field.type, pa.JsonType) or (field.metadata or {}).get(_KIND.encode()) == b"json"
+
+
 CORE_SCHEMA = pa.schema(
     [
         pa.field("event_name", pa.string()),
         pa.field("time", TIMESTAMP, nullable=False),
         *(pa.field(name, pa.string()) for name in ID_PROPERTIES),
         pa.field("processing_time", TIMESTAMP),
-        pa.field("properties", JSON, nullable=False),
+        stored_field("properties", JSON, nullable=False),
+        pa.field("properties_as_sent", pa.string()),
     ]
 )
 #: Properties that fill these columns.
@@ -43,7 +66,9 @@ DESCRIPTIONS = {
     "device_id": "The device, before or without a known user.",
     "user_id": "The known user.",
     "processing_time": "When Mixpanel processed it: the watermark for late arrivals.",
-    "properties": "All properties as Mixpanel sent them, byte for byte (JSON).",
+    "properties": "All properties as Mixpanel sent them, byte for byte (JSON); see `properties_as_sent`.",
+    "properties_as_sent": "What Mixpanel sent, where no JSON reader takes it (half of a surrogate pair): there, "
+    "`properties` has U+FFFD instead. Null for all other rows.",
 }
 #: What makes two rows copies of one event; Mixpanel's raw export does not deduplicate (api-facts 1.4).
 DEDUP_KEY = ("event_name", "time", "distinct_id", "insert_id")
@@ -111,6 +136,17 @@ def event_schema(promoted: Sequence[PromotedColumn] = ()) -> pa.Schema:
     return with_promoted(CORE_SCHEMA, promoted, _CORE_PROPERTIES)
 
 
+def in_core_schema(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows of a file, also of one that an older version wrote, with the columns that all events have today."""
+    columns = [
+        batch.column(field.name).cast(field.type)
+        if field.name in batch.schema.names
+        else pa.nulls(len(batch), field.type)
+        for field in CORE_SCHEMA
+    ]
+    return pa.record_batch(columns, schema=CORE_SCHEMA)
+
+
 def with_promoted(schema: pa.Schema, promoted: Sequence[PromotedColumn], filled: Collection[str]) -> pa.Schema:
     """A schema with the promoted columns after its own.
 
@@ -145,6 +181,17 @@ def _string(value: Any) -> str | None:
 def whole_characters(text: str) -> str:
     """The text with halves of surrogate pairs, which UTF-8 cannot hold, replaced by U+FFFD."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+# Every escape is read, so that an escaped backslash begins none; whole pairs stay.
+_ESCAPE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+
+
+def without_half_pairs(json_text: str) -> str:
+    r"""A JSON text in which escapes of half a surrogate pair (`\ud83d`) are `\ufffd`: most readers refuse them."""
+    return _ESCAPE.sub(lambda escape: r"\ufffd" if escape[1] else escape[0], json_text)
 
 
 def whole_number(value: Any) -> int | None:

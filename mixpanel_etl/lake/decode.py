@@ -20,7 +20,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mixpanel_etl.lake.columns import ID_PROPERTIES, PromotedColumn, whole_characters
+from mixpanel_etl.lake.columns import ID_PROPERTIES, PromotedColumn, whole_characters, without_half_pairs
 from mixpanel_etl.lake.errors import ExportError, MalformedLine, TerminatedEarly
 from mixpanel_etl.lake.window import MS_PER_DAY
 from mixpanel_etl.quoting import redacted
@@ -32,6 +32,7 @@ _SECONDS_BELOW = 100_000_000_000
 #: The end of the year 9999: what is later, or before 1970, belongs to no day.
 _LAST_MS = 253_402_300_799_999
 #: What the fast reading raises for a line that needs care.
+_SURROGATE_ESCAPE = r"\\u[dD][89a-fA-F]"
 _NEEDS_CARE = (msgspec.DecodeError, RecursionError, UnicodeError, OverflowError, pa.ArrowException)
 
 
@@ -61,6 +62,7 @@ def stored_schema(promoted: Sequence[PromotedColumn]) -> pa.Schema:
             *(pa.field(name, pa.string()) for name in ID_PROPERTIES),
             pa.field("processing_time", pa.int64()),
             pa.field("properties", pa.string()),
+            pa.field("properties_as_sent", pa.string()),
             *(column.field for column in promoted),
         ]
     )
@@ -74,7 +76,8 @@ def decode(blocks: Iterable[bytes], promoted: Sequence[PromotedColumn] = ()) -> 
         promoted: properties that get a column of their own.
 
     Yields:
-        Batches in `stored_schema`; `properties` holds the bytes of the line, unchanged.
+        Batches in `stored_schema`; `properties` holds the bytes of the line, unchanged. Where these have half a
+        surrogate pair, it has U+FFFD instead, and `properties_as_sent` has the bytes.
 
     Raises:
         TerminatedEarly: a line says so, or the last line is cut.
@@ -158,7 +161,7 @@ class _Decoder:
             exported,
             *(_texts(found[source]) for source in ID_PROPERTIES.values()),
             pc.if_else(_datable(processing), processing, None),
-            _joined(raws),
+            *_readable(raws),
             *(column.array(found[column.source]) for column in self._promoted),
         ]
         return pa.record_batch(columns, schema=self._schema)
@@ -234,6 +237,18 @@ def _texts(column: Sequence[str | int | None]) -> pa.Array:
         return pa.array(column, pa.string())
     except pa.ArrowTypeError:  # numbers among them
         return pa.array([str(value) if isinstance(value, int) else value for value in column], pa.string())
+
+
+def _readable(raws: Sequence[Any]) -> tuple[pa.Array, pa.Array]:
+    """JSON objects as every reader takes them, and as they were sent where that is something else."""
+    texts = _joined(raws)
+    escapes = pc.match_substring_regex(texts, _SURROGATE_ESCAPE)
+    if not pc.any(escapes, min_count=0).as_py():
+        return texts, pa.nulls(len(texts), pa.string())
+    found = texts.to_pylist()
+    whole = [without_half_pairs(text) for text in found]
+    as_sent = [text if text != other else None for text, other in zip(found, whole, strict=True)]
+    return pa.array(whole, pa.string()), pa.array(as_sent, pa.string())
 
 
 def _joined(raws: Sequence[Any]) -> pa.Array:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mixpanel_etl.lake.columns import is_json
 from mixpanel_etl.lake.errors import ConfigurationError
 from mixpanel_etl.lake.sql import Folder, folders
 from mixpanel_etl.lake.storage import S3, Storage, storage
@@ -18,7 +19,7 @@ Dialect = Literal["athena", "bigquery", "snowflake"]
 #: A type of the lake, as Arrow writes it, in each dialect.
 _TYPES: Mapping[str, Mapping[Dialect, str]] = {
     "string": {"athena": "string", "bigquery": "STRING", "snowflake": "VARCHAR"},
-    "extension<arrow.json>": {"athena": "string", "bigquery": "STRING", "snowflake": "VARIANT"},
+    "json": {"athena": "string", "bigquery": "STRING", "snowflake": "VARIANT"},
     "timestamp[ms, tz=UTC]": {"athena": "timestamp", "bigquery": "TIMESTAMP", "snowflake": "TIMESTAMP_LTZ"},
     "date32[day]": {"athena": "date", "bigquery": "DATE", "snowflake": "DATE"},
     "int32": {"athena": "int", "bigquery": "INT64", "snowflake": "NUMBER"},
@@ -90,6 +91,7 @@ def _described(store: Storage, folder: Folder, database: str) -> ExternalTable:
 
 def _type(field: pa.Field, dialect: Dialect) -> str:
     kind = f"list<{field.type.value_type}>" if pa.types.is_list(field.type) else str(field.type)
+    kind = "json" if is_json(field) else kind
     if kind not in _TYPES:
         raise ConfigurationError(f"column {field.name} is {kind}, for which {dialect} has no name here")
     return _TYPES[kind][dialect]

@@ -11,7 +11,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mixpanel_etl.lake.columns import JSON, TIMESTAMP
+from mixpanel_etl.lake.columns import TIMESTAMP
 from mixpanel_etl.lake.dayfile import ExportProvenance, PublishedDay
 from mixpanel_etl.lake.decode import decode, whole_lines
 from mixpanel_etl.lake.errors import DaysHeldBack, DayShrinks, OutsideWindow
@@ -111,7 +111,6 @@ def _final(rows: pa.RecordBatch, schema: pa.Schema, window: Window) -> pa.Record
         **{name: rows.column(name) for name in rows.schema.names},
         "time": window.utc(rows.column("time")),
         "processing_time": rows.column("processing_time").cast(TIMESTAMP),
-        "properties": pa.ExtensionArray.from_storage(JSON, rows.column("properties")),
     }
     names = [*schema.names, "date"]
     return pa.record_batch([columns[name] for name in names], schema=schema.append(pa.field("date", pa.int32())))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake.columns import CORE_SCHEMA, PromotedColumn, event_schema
+from mixpanel_etl.lake.columns import CORE_SCHEMA, PromotedColumn, event_schema, in_core_schema
 from mixpanel_etl.lake.dayfile import ExportProvenance, PublishedDay, read_day
 from mixpanel_etl.lake.errors import DayShrinks, UnreadableFile
 from mixpanel_etl.lake.provenance import is_newer
@@ -90,10 +90,11 @@ class EventsTable:
             FileNotFoundError: the day is not published.
         """
         with self.storage.open(self._file(day)) as handle, pq.ParquetFile(handle, pre_buffer=False) as file:
-            yield from file.iter_batches(_BATCH_ROWS, columns=CORE_SCHEMA.names, use_threads=False)
+            for batch in file.iter_batches(_BATCH_ROWS, columns=CORE_SCHEMA.names, use_threads=False):
+                yield in_core_schema(batch)
 
     def scan(self, days: Iterable[date] | None = None) -> pl.LazyFrame:
-        """The published events of some days (all by default), lazily, with `properties` as a plain string.
+        """The published events of some days (all by default), lazily.
 
         A day that is not published contributes nothing.
         """
@@ -102,8 +103,7 @@ class EventsTable:
         present = self.days()
         wanted = set(present if days is None else days)
         files = [self._file(day) for day in present if day in wanted]
-        frame = pl.scan_pyarrow_dataset(self.storage.dataset(files, self.schema))
-        return frame.with_columns(pl.col("properties").ext.storage())
+        return pl.scan_pyarrow_dataset(self.storage.dataset(files, self.schema))
 
     def publish(
         self, day: date, draft: Draft, rows: int, provenance: ExportProvenance, *, allow_shrink: bool = False

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import Partition, Provenance, Table
-from mixpanel_etl.lake.columns import JSON, TIMESTAMP, finite_number, whole_characters, whole_number
+from mixpanel_etl.lake.columns import JSON, TIMESTAMP, finite_number, stored_field, whole_characters, whole_number
 
 TEXT = pa.string()
 TEXTS = pa.list_(pa.string())
@@ -52,7 +52,7 @@ class Listing:
 
     @property
     def schema(self) -> pa.Schema:
-        return pa.schema([(column.name, column.type) for column in self.columns])
+        return pa.schema([stored_field(column.name, column.type) for column in self.columns])
 
     @property
     def descriptions(self) -> dict[str, str]:
@@ -155,4 +155,4 @@ _FITS: dict[pa.DataType, Callable[[Any], Any]] = {
 
 
 def _array(cells: list[Any], kind: pa.DataType) -> pa.Array:
-    return pa.ExtensionArray.from_storage(JSON, pa.array(cells, TEXT)) if kind == JSON else pa.array(cells, kind)
+    return pa.array(cells, TEXT if kind == JSON else kind)

@@ -17,7 +17,7 @@ from mixpanel_etl.client.profile_pages import Arrived
 from mixpanel_etl.client.query_replies import PAGE_SIZE, Profile, ProfilePage
 from mixpanel_etl.expressions import ExpressionError, parse, references
 from mixpanel_etl.lake import ConfigurationError, PromotedColumn, Provenance, Table
-from mixpanel_etl.lake.columns import JSON, whole_characters, with_promoted
+from mixpanel_etl.lake.columns import JSON, stored_field, whole_characters, with_promoted
 from mixpanel_etl.lake.pages import Pages, discard_others
 from mixpanel_etl.pull.paging import Ask, Snapshot, fill, publish
 
@@ -29,7 +29,7 @@ _SCHEMA = pa.schema(
     [
         pa.field("distinct_id", pa.string(), nullable=False),
         _LAST_SEEN.field,
-        pa.field("properties", JSON, nullable=False),
+        stored_field("properties", JSON, nullable=False),
         pa.field("properties_as_sent", pa.string()),
     ]
 )
@@ -119,7 +119,7 @@ def profile_rows(
     columns = [
         pa.array([whole_characters(profile.distinct_id) for profile in profiles], pa.string()),
         _LAST_SEEN.array([each.get(_LAST_SEEN.source) for each in properties]),
-        pa.ExtensionArray.from_storage(JSON, pa.array(texts, pa.string())),
+        pa.array(texts, pa.string()),
         pa.array(
             [
                 None if was == is_ else json.dumps(each, separators=(",", ":"))

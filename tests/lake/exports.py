@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixpanel_etl.lake import EventsTable, ExportProvenance, PromotedColumn, PublishedDay, Window, ingest
@@ -70,11 +69,8 @@ def stored(table: EventsTable, day: date = DAY) -> list[dict[str, Any]]:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    rows = pq.ParquetFile(path).read()
-    at = rows.schema.get_field_index("properties")
-    text = [chunk.storage for chunk in rows.column("properties").chunks]
-    plain: list[dict[str, Any]] = rows.set_column(at, "properties", pa.chunked_array(text, pa.string())).to_pylist()
-    return plain
+    rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
+    return rows
 
 
 def files(folder: Path) -> list[str]:

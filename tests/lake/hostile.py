@@ -75,6 +75,20 @@ def text(value: str) -> str | None:
     return None if value == "null" else value
 
 
+def readable(sent: str) -> str:
+    """JSON with U+FFFD for each escape that is half a surrogate pair, read escape by escape."""
+    made, rest = "", sent
+    while rest:
+        length = (6 if rest[1] == "u" else 2) if rest[0] == "\\" else 1
+        one, rest = rest[:length], rest[length:]
+        if length == 6 and 0xD800 <= (code := int(one[2:], 16)) <= 0xDFFF:
+            follows = re.match(r"\\u(?i:d[c-f])[0-9a-fA-F]{2}", rest)
+            is_pair = code < 0xDC00 and follows
+            one, rest = (one + rest[:6], rest[6:]) if is_pair else (r"\ufffd", rest)
+        made += one
+    return made
+
+
 def _key(name: str, escaped: int) -> str:
     """A key, one of its characters perhaps spelled as an escape."""
     return '"' + "".join(_spelled(c, n == escaped) for n, c in enumerate(name)) + '"'
@@ -123,8 +137,10 @@ def events(draw: st.DrawFn) -> Hostile:
     )
     space = draw(SPACE)
     members = [f"{key}{space}:{space}{value}" for key, value in [*others[:2], *spelled, *others[2:]]]
-    row["properties"] = _joined(members, "{}", space)
-    outer = [("properties", row["properties"])]
+    sent = _joined(members, "{}", space)
+    row["properties"] = readable(sent)
+    row["properties_as_sent"] = None if sent == row["properties"] else sent
+    outer = [("properties", sent)]
     if draw(st.booleans()):
         outer.insert(0, ("properties", '{"time":1}'))
     row["event_name"] = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from mixpanel_etl.lake import DESCRIPTIONS, ConfigurationError
-from mixpanel_etl.lake.columns import CORE_SCHEMA, ID_PROPERTIES, JSON, column_name
+from mixpanel_etl.lake.columns import CORE_SCHEMA, ID_PROPERTIES, JSON, column_name, stored_field
 
 #: JSON's types of a property, as the Lexicon calls them; `integer` is a `number` without a fraction.
 Types = frozenset[str]
@@ -17,7 +17,7 @@ Types = frozenset[str]
 OTHER = "other_properties"
 #: Properties that fill the columns which all events have.
 CORE_PROPERTIES = ("time", *ID_PROPERTIES.values(), "mp_processing_time_ms")
-_CORE = [field for field in CORE_SCHEMA if field.name not in ("event_name", "properties")]
+_CORE = [field for field in CORE_SCHEMA if field.name not in ("event_name", "properties", "properties_as_sent")]
 _STRING, _INTEGER, _NUMBER, _BOOLEAN = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
 
@@ -51,7 +51,7 @@ class TypedColumn:
 
     @property
     def field(self) -> pa.Field:
-        return pa.field(self.name, self.arrow, metadata={"mixpanel.property": self.source})
+        return stored_field(self.name, self.arrow, metadata={"mixpanel.property": self.source})
 
 
 def columns_of(types: Mapping[str, Types], described: Mapping[str, str] | None = None) -> list[TypedColumn]:
@@ -78,7 +78,7 @@ def columns_of(types: Mapping[str, Types], described: Mapping[str, str] | None =
 
 def typed_schema(columns: Iterable[TypedColumn]) -> pa.Schema:
     """The schema of a file of typed events."""
-    return pa.schema([*_CORE, *(column.field for column in columns), pa.field(OTHER, JSON)])
+    return pa.schema([*_CORE, *(column.field for column in columns), stored_field(OTHER, JSON)])
 
 
 def descriptions(columns: Iterable[TypedColumn]) -> dict[str, str]:

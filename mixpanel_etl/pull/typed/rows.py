@@ -55,14 +55,14 @@ class Typing:
         others = [rows.rest(number) for number in range(len(rows.values))]
         self._note_others(rows)
         core = [events.column(name) for name in self.schema.names[: -1 - len(arrays)]]
-        return pa.record_batch([*core, *arrays, _json(others)], schema=self.schema)
+        return pa.record_batch([*core, *arrays, pa.array(others, pa.string())], schema=self.schema)
 
     def look(self, events: pa.RecordBatch) -> None:
         """Tell `seen` of events without making columns of them."""
         self._note_others(self._rows(events))
 
     def _rows(self, events: pa.RecordBatch) -> _Rows:
-        rows = _Rows(events.column("properties").storage.to_pylist())
+        rows = _Rows(events.column("properties").to_pylist())
         self._seen.rows += len(rows.values)
         return rows
 
@@ -81,7 +81,7 @@ class Typing:
                 self._seen.unfit[column.source] += 1
                 rows.values[number][column.source] = value
             fitted.append(None if made is _UNFIT else made)
-        return _json(fitted) if isinstance(column.arrow, pa.BaseExtensionType) else pa.array(fitted, column.arrow)
+        return pa.array(fitted, column.field.type)
 
     def _note_others(self, rows: _Rows) -> None:
         own = {column.source for column in self._columns}
@@ -166,10 +166,6 @@ def _at_once(column: TypedColumn, values: Sequence[Any]) -> pa.Array | None:
 @lru_cache(10_000)
 def _quoted(name: str) -> bytes:
     return msgspec.json.encode(name) + b":"
-
-
-def _json(texts: Sequence[str | None]) -> pa.Array:
-    return pa.ExtensionArray.from_storage(pa.json_(pa.string()), pa.array(texts, pa.string()))
 
 
 Fit = Callable[[Any, Callable[[], str]], Any]
