@@ -11,7 +11,8 @@ CREATE EXTERNAL TABLE mixpanel.events (
   `device_id` string,
   `user_id` string,
   `processing_time` timestamp,
-  `properties` string
+  `properties` string,
+  `properties_as_sent` string
 )
 PARTITIONED BY (`date` date)
 STORED AS PARQUET

@@ -12,7 +12,8 @@ CREATE OR REPLACE EXTERNAL TABLE `mixpanel.events` (
   `device_id` STRING,
   `user_id` STRING,
   `processing_time` TIMESTAMP,
-  `properties` STRING
+  `properties` STRING,
+  `properties_as_sent` STRING
 )
 WITH CONNECTION `aws-us-east-1.mixpanel_lake`
 WITH PARTITION COLUMNS (`date` DATE)
