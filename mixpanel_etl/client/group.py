@@ -31,9 +31,9 @@ class Group:
         """Send, and decode the JSON of the reply. See `_request` for the parts."""
         return self._transport.json(self._request(name, **parts))
 
-    def _do(self, name: str, **parts: Any) -> None:
-        """Send where the reply says no more than that it worked."""
-        self._transport.done(self._request(name, **parts))
+    def _do(self, name: str, **parts: Any) -> Any:
+        """Send where the reply need say no more than that it worked; what it says, if that is a JSON object."""
+        return self._transport.done(self._request(name, **parts))
 
     def _request(
         self,

@@ -267,7 +267,9 @@ class Query(Reports):
         with self._transport.stream(
             self._request("jql", query=self._view(), form=self._script(script, params))
         ) as body:
-            yield from items(body, operation.endpoint, self._transport.scrubber())
+            yield from items(
+                body, operation.endpoint, self._transport.scrubber(), self._transport.settings.max_line_bytes
+            )
 
     def _script(self, script: str, params: Mapping[str, Any] | None) -> dict[str, str]:
         return {

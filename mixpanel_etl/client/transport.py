@@ -159,16 +159,19 @@ class Transport:
             self.read(request), endpoint=operation.endpoint, scrub=scrub, open_keys=operation.open_keys
         )
 
-    def done(self, request: Request) -> None:
-        """Send where the reply says no more than that it worked, be it JSON, text or nothing.
+    def done(self, request: Request) -> Any:
+        """Send where the reply need say no more than that it worked, be it JSON, text or nothing.
+
+        Returns:
+            The reply, if it is a JSON object.
 
         Raises:
             ReplyError: it is JSON that carries an `error` in spite of its 200.
         """
         body = self.read(request)
-        if body.lstrip().startswith(b"{"):
-            scrub = self._scrub.also(request.secrets)
-            failures.decoded(body, endpoint=request.operation.endpoint, scrub=scrub)
+        if not body.lstrip().startswith(b"{"):
+            return None
+        return failures.decoded(body, endpoint=request.operation.endpoint, scrub=self._scrub.also(request.secrets))
 
     def watch(self, deadline_at: float | None = None) -> Watch:
         """The limits of one exchange.

@@ -23,7 +23,8 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True):
         seen: start times in the history before the trigger; what is not among them began after it.
         sent_at: when it was triggered, or when a running one was taken up.
         adopted: it was running already.
-        run_id: Mixpanel's answer to the trigger.
+        answered_at: when Mixpanel accepted the trigger.
+        run_id: what it answered, where it gives an id.
         unanswered: how the trigger failed without telling whether it arrived.
         waits_for: why it is not triggered yet.
         not_before: until when there is no use in trying.
@@ -43,6 +44,7 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True):
     seen: list[int] = []
     sent_at: datetime | None = None
     adopted: bool = False
+    answered_at: datetime | None = None
     run_id: str | None = None
     unanswered: str | None = None
     waits_for: str | None = None

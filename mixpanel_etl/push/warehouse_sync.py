@@ -188,7 +188,7 @@ class Syncs:
                 raise
             answered = msgspec.structs.replace(sent, unanswered=error.fact)
         else:
-            answered = msgspec.structs.replace(sent, run_id=run_id)
+            answered = msgspec.structs.replace(sent, run_id=run_id, answered_at=self.clock.now())
         self._keep(answered)
         return answered
 
@@ -219,7 +219,7 @@ class Syncs:
                 "arrive. Materialize this asset again to trigger it anew",
                 may_retry=True,
             )
-        if sync.run_id is None and not sync.adopted:
+        if sync.answered_at is None and sync.run_id is None and not sync.adopted:
             return over(
                 sync,
                 f"the process was killed while it triggered, and no run began within {minutes}. Materialize this "
@@ -228,8 +228,9 @@ class Syncs:
             )
         return over(
             sync,
-            f"Mixpanel accepted the trigger (run {sync.run_id}), but no run began within {minutes}. See in Mixpanel "
-            "whether a volume alert holds the import, and whether its source can be reached",
+            f"Mixpanel accepted the trigger{f' (run {sync.run_id})' if sync.run_id else ''}, but no run began within "
+            f"{minutes}. See in Mixpanel whether a volume alert holds the import, and whether its source can be "
+            "reached",
         )
 
     def _in_time(self, sync: Sync) -> Sync:

@@ -22,6 +22,7 @@ Plan = Literal["free", "growth", "enterprise"]
 RetryAfter = Literal["seconds", "date"]
 IdMerge = Literal["simplified", "original", "legacy"]
 GdprReplies = Literal["openapi", "reference"]
+SyncReplies = Literal["reference", "specification"]
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
 
@@ -72,6 +73,7 @@ class Project:
         lookup_max_bytes: the largest uncompressed lookup table (api-facts 15, C26).
         warehouse_imports: imports that exist from the beginning; the fields of `WarehouseImport`.
         warehouse_times: the unit of the times in a warehouse import's history, which is documented nowhere.
+        sync_replies: whether a triggered sync is answered with a `run_id`, or with no more than `{"status": "ok"}`.
         gdpr_replies: which of two documented shapes the GDPR API answers in (api-facts 7).
         gdpr_stage_seconds: how long a GDPR job is PENDING, and then STAGING; it ends after 24 times as long.
         flag_cohorts: the distinct_ids of each cohort hash that a feature flag's rollout may name.
@@ -104,6 +106,7 @@ class Project:
     lookup_max_bytes: int = 104_857_600
     warehouse_imports: Sequence[Mapping[str, Any]] = ()
     warehouse_times: TimeUnit = "s"
+    sync_replies: SyncReplies = "reference"
     gdpr_replies: GdprReplies = "openapi"
     gdpr_stage_seconds: float = 3600
     flag_cohorts: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -163,6 +166,7 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "retry_after": (None, *get_args(RetryAfter)),
     "id_merge": get_args(IdMerge),
     "warehouse_times": get_args(TimeUnit),
+    "sync_replies": get_args(SyncReplies),
     "gdpr_replies": get_args(GdprReplies),
 }
 

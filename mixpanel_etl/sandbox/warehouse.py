@@ -152,12 +152,14 @@ def delete_import(call: Call) -> object:
 
 
 def manual_sync(call: Call) -> object:
-    """Starts a run at once, beside one that may be running. The `run_id` is found nowhere else."""
+    """Starts a run at once, beside one that may be running. The `run_id`, if one is answered, is found nowhere else."""
     item = _found(call)
     if item.paused:
         raise Refusal(400, "The import is paused")
     call.state.budgets.spend(MANUAL_SYNCS, call.project)
     item.start(call.now)
+    if call.project.sync_replies == "specification":
+        return {"status": "ok"}
     return ok({"run_id": call.state.part(WarehouseImports).new_run_id()})
 
 

@@ -33,7 +33,7 @@ NOTHING_TO_READ = {
     *("query.jql", "lexicon.create_schema", "ingestion.replace_lookup_table", "annotations.delete_annotation"),
     *("feature_flags.delete_flag", "experiments.delete_experiment", "experiments.archive_experiment"),
     *("service_accounts.delete_service_account", "service_accounts.add_to_projects"),
-    *("service_accounts.remove_from_projects", "warehouse.delete_import"),
+    *("service_accounts.remove_from_projects", "warehouse.delete_import", "warehouse.manual_sync"),
 }
 SECRET = "s3cr3t/with+odd=chars"
 HEADERS = {

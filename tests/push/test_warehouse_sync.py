@@ -108,6 +108,18 @@ def test_a_run_that_never_appears_is_given_up_and_explained(mixpanel: Sandbox, s
     assert triggers(mixpanel) == 1
 
 
+def test_an_answered_trigger_is_known_as_answered_whatever_the_answer_says(
+    mixpanel: Sandbox, syncs: Syncs, told: list[str]
+) -> None:
+    mixpanel.reset([Project(warehouse_imports=[{"id": 101, "created": NOW}], sync_replies="specification")])
+    mixpanel.clock.set(NOW, frozen=True)
+    mixpanel.decide_runs(101, RunOutcome("NEVER"))
+    ended = syncs.follow(syncs.request(101, "run"), told.append)
+    assert (ended.problem or "").startswith("Mixpanel accepted the trigger, but no run began")
+    assert not ended.may_retry
+    assert triggers(mixpanel) == 1
+
+
 def test_a_sync_that_takes_too_long_is_given_up_and_taken_up_later(
     mixpanel: Sandbox, syncs: Syncs, told: list[str]
 ) -> None:
