@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import stat
+import unicodedata
 import zipfile
-import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +19,9 @@ from mixpanel_etl.gdpr.errors import GdprError
 from mixpanel_etl.lake.storage import Storage
 
 _CHUNK = 1 << 20
+_LOCAL_HEADER = 30  # bytes at least, before each file's content
+_ENTRY = 512  # bytes of the directory for a file, on average: a name has 255 at most
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # LZMA takes as much memory as its header demands
 _NAME = re.compile(r"[^\x00-\x1f\x7f\\:*?\"<>|]+")
 
 
@@ -34,11 +37,13 @@ class Bounds:
         files: so many.
         bytes: downloaded, and also unpacked.
         ratio: unpacked bytes for each packed one, of a file of more than a megabyte. JSON comes to 10-40.
+        line: bytes of a line, where an archive is taken apart by lines.
     """
 
     files: int = 10_000
     bytes: int = 50 << 30
     ratio: int = 200
+    line: int = 64 << 20
 
 
 @contextmanager
@@ -53,6 +58,9 @@ def downloaded(gdpr: Gdpr, link: str, place: Storage, bounds: Bounds | None = No
     with place.scratch() as file:
         size = 0
         with gdpr.download(link) as response:
+            announced = response.headers.get("Content-Length", "")
+            if announced.isdecimal() and int(announced) > bounds.bytes:
+                raise BadArchive(f"the archive has more than {bounds.bytes:,} bytes")
             for chunk in response:
                 size += len(chunk)
                 if size > bounds.bytes:
@@ -65,25 +73,23 @@ def downloaded(gdpr: Gdpr, link: str, place: Storage, bounds: Bounds | None = No
 
 
 def checked(file: IO[bytes], bounds: Bounds | None = None) -> zipfile.ZipFile:
-    """A ZIP archive of which nothing can escape or explode.
+    """A ZIP archive of which nothing can escape or explode, and all can be put side by side into a folder.
 
     Raises:
-        BadArchive: it is none, or one that could.
+        BadArchive: it is none, or one that could; or it is empty.
     """
     bounds = bounds or Bounds()
-    try:
-        archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise BadArchive(f"the archive is no ZIP file ({error})") from None
+    archive = _opened(file, bounds)
     found = members(archive)
+    if not found:
+        raise BadArchive("the archive has no file in it, not even an empty one: nothing can be handed out")
     if len(found) > bounds.files:
         raise BadArchive(f"the archive has {len(found):,} files, {bounds.files:,} are allowed")
-    if len({member.filename.casefold() for member in found}) < len(found):
-        raise BadArchive("the archive has several files of one name")
     for number, member in enumerate(found, 1):
         if fault := _fault(member, bounds):
             raise BadArchive(f"file {number} of the archive {fault}")
-    if sum(member.compress_size for member in found) > file.seek(0, 2):
+    _check_names(archive)
+    if _overlap(found, file.seek(0, 2)):
         raise BadArchive("files of the archive overlap")
     if sum(member.file_size for member in found) > bounds.bytes:
         raise BadArchive(f"the archive unpacks to more than {bounds.bytes:,} bytes")
@@ -95,18 +101,62 @@ def members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return [member for member in archive.infolist() if not member.is_dir()]
 
 
+def name_of(member: zipfile.ZipInfo) -> str:
+    """Where a file belongs below the folder into which its archive is unpacked: `a//b` and `./a/b` are `a/b`."""
+    return "/".join(PurePosixPath(member.filename).parts)
+
+
+def _opened(file: IO[bytes], bounds: Bounds) -> zipfile.ZipFile:
+    try:
+        # The directory is read as a whole, and its length is what the end of the archive says.
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+        if end is None or end[zipfile._ECD_SIZE] <= bounds.files * _ENTRY:  # type: ignore[attr-defined]
+            return zipfile.ZipFile(file)
+        reason = f"the archive's directory is longer than {bounds.files:,} files need"
+    except Exception as error:  # noqa: BLE001 - of hostile bytes; what they say is not repeated
+        reason = f"the archive is no ZIP file ({type(error).__name__}); no other kind is taken"
+    raise BadArchive(reason)
+
+
 def _fault(member: zipfile.ZipInfo, bounds: Bounds) -> str:
-    path = PurePosixPath(member.filename)
+    path, name = PurePosixPath(member.filename), name_of(member)
     kind = stat.S_IFMT(member.external_attr >> 16)
-    if path.is_absolute() or ".." in path.parts or not _NAME.fullmatch(member.filename) or len(member.filename) > 255:
+    if path.is_absolute() or ".." in path.parts or not _NAME.fullmatch(name) or len(name.encode()) > 255:
         return "has a name that leads elsewhere"
     if kind not in (0, stat.S_IFREG):
         return "is a link or another special file"
     if member.flag_bits & 1:
         return "is encrypted"
+    if member.compress_type not in _METHODS:
+        return "is packed by another method than deflate"
     if member.file_size > 1 << 20 and member.file_size > bounds.ratio * max(1, member.compress_size):
         return f"unpacks to more than {bounds.ratio} times its size"
     return ""
+
+
+def _check_names(archive: zipfile.ZipFile) -> None:
+    """Reject an archive of which a disk would keep less than it holds: `a` and `A` are one file on some."""
+    files, folders = set[str](), set[str]()
+    for member in archive.infolist():
+        name = unicodedata.normalize("NFKC", name_of(member)).casefold()
+        if member.is_dir():
+            folders.add(name)
+        elif name in files:
+            raise BadArchive("the archive has several files of one name")
+        else:
+            files.add(name)
+        folders.update(map(str, PurePosixPath(name).parents))
+    if files & folders:
+        raise BadArchive("the archive has a file and a folder of one name")
+
+
+def _overlap(found: Iterable[zipfile.ZipInfo], size: int) -> bool:
+    end = 0
+    for member in sorted(found, key=lambda member: member.header_offset):
+        if member.header_offset < end:
+            return True
+        end = member.header_offset + _LOCAL_HEADER + member.compress_size
+    return end > size
 
 
 def chunks(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -121,21 +171,37 @@ def chunks(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]
             while chunk := file.read(_CHUNK):
                 left -= len(chunk)
                 if left < 0:
-                    raise BadArchive("a file of the archive is longer than it says")
+                    break
                 yield chunk
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
-        raise BadArchive(f"a file of the archive is damaged: {error}") from None
-    if left:
-        raise BadArchive("a file of the archive is shorter than it says")
+    except Exception as error:  # noqa: BLE001 - of hostile bytes; what they say is not repeated
+        reason = f"a file of the archive is damaged ({type(error).__name__})"
+    else:
+        if not left:
+            return
+        reason = f"a file of the archive is {'longer' if left < 0 else 'shorter'} than it says"
+    raise BadArchive(reason)
 
 
-def lines(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines of a file that comes in chunks."""
-    rest = b""
+def lines(parts: Iterable[bytes], bounds: Bounds | None = None) -> Iterator[bytes]:
+    """The lines of a file that comes in chunks, each of which is looked at once.
+
+    Raises:
+        BadArchive: one is too long.
+    """
+    most = (bounds or Bounds()).line
+    held: list[bytes] = []
+    size = 0
     for part in parts:
-        *whole, rest = (rest + part).split(b"\n")
-        yield from whole
-    yield rest
+        first, *others = part.split(b"\n")
+        held.append(first)
+        size += len(first)
+        if size > most:
+            raise BadArchive(f"a line of the archive has more than {most:,} bytes, so it can't be told whose it is")
+        if others:
+            yield b"".join(held)
+            yield from others[:-1]
+            held, size = others[-1:], len(others[-1])
+    yield b"".join(held)
 
 
 def owner(line: bytes, of_id: Mapping[str, Collection[str]], is_closed: Callable[[str], bool]) -> Collection[str]:
@@ -151,7 +217,7 @@ def owner(line: bytes, of_id: Mapping[str, Collection[str]], is_closed: Callable
     """
     try:
         record = msgspec.json.decode(line)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         record = None
     named = list(_named(record))
     for one in named:
@@ -172,6 +238,8 @@ def _named(record: Any) -> Iterator[str]:
     for fields in (record, inner if isinstance(inner, dict) else {}):
         for name in ("distinct_id", "$distinct_id", "$user_id", "$device_id"):
             value = fields.get(name)
+            if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 64:
+                value = str(value)
             if isinstance(value, str):
                 yield value
                 if name == "$device_id":

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
-from typing import IO
 from urllib.parse import quote
 
 import msgspec
@@ -20,14 +17,10 @@ from mixpanel_etl.gdpr import archives
 from mixpanel_etl.gdpr.archives import BadArchive
 from mixpanel_etl.gdpr.ledger import Delivery, Entry, Job, Ledger
 from mixpanel_etl.gdpr.progress import Progress
-from mixpanel_etl.lake.storage import Draft, Storage, storage
+from mixpanel_etl.gdpr.spool import Key, Spool
+from mixpanel_etl.lake.leases import lease
+from mixpanel_etl.lake.storage import Storage, storage
 from mixpanel_etl.lake.suppression import hasher
-
-_REQUESTS_AT_A_TIME = 100  # so many files are open at once
-
-Files = dict[str, int]
-#: Writes the content of an archive's file into files of requests.
-Share = Callable[[Iterable[bytes], Mapping[str, IO[bytes]]], None]
 
 
 @dataclass(frozen=True)
@@ -52,7 +45,8 @@ def deliver(
 ) -> tuple[list[Entry], list[Exception]]:
     """Download the archives of finished retrievals, and put into each request's folder what is its people's.
 
-    Delivering again replaces the same files. An archive that can't be delivered holds only its own requests up.
+    Each request's folder appears when it is whole. Delivering again replaces it. What goes wrong with an archive or a
+    folder holds only its own requests up.
 
     Args:
         ledger: of the lake.
@@ -62,25 +56,25 @@ def deliver(
         now: aware.
 
     Returns:
-        The requests as they are in the ledger now, and the errors of the others: `BadArchive` for what can't be
-        trusted, else one of the kinds in `client.errors`.
+        The requests that were delivered, as they are in the ledger now, and the errors of the others: `BadArchive` for
+        what can't be trusted, `OSError` for what can't be written, else one of the kinds in `client.errors`.
+
+    Raises:
+        LeaseHeld: another process delivers at this moment.
     """
-    jobs = {job.job_id: job for one in finished for job in one.jobs}
-    files: dict[str, Files] = {one.entry.request_id: {} for one in finished}
-    errors: dict[str, Exception] = {}
-    for job in jobs.values():
-        entries = [one.entry for one in finished if job in one.jobs]
-        try:
-            for request_id, found in _deliver_job(ledger, gdpr, job, entries, to.storage).items():
-                files[request_id] |= found
-        except (BadArchive, MixpanelError) as error:
-            errors[job.job_id] = error
-    done = []
-    for one in finished:
-        if not any(job.job_id in errors for job in one.jobs):
-            delivery = _delivery(one.entry, files[one.entry.request_id], to, now)
-            done.append(ledger.change(one.entry, partial(Entry.but, delivery=delivery)))
-    return done, list(errors.values())
+    done: list[Entry] = []
+    errors: list[Exception] = []
+    with lease(ledger.storage, "gdpr/delivery"):
+        for together in _by_jobs(finished):
+            try:
+                for delivered in _deliver_together(ledger, gdpr, together, to, now):
+                    if isinstance(delivered, Entry):
+                        done.append(delivered)
+                    else:
+                        errors.append(delivered)
+            except (BadArchive, MixpanelError, OSError) as error:
+                errors.append(error)
+    return done, errors
 
 
 def remove_expired(ledger: Ledger, to: Destination, now: datetime) -> list[Entry]:
@@ -96,11 +90,66 @@ def remove_expired(ledger: Ledger, to: Destination, now: datetime) -> list[Entry
     return removed
 
 
-def _delivery(entry: Entry, sizes: Files, to: Destination, now: datetime) -> Delivery:
-    folder = _folder(entry)
+def _by_jobs(finished: Sequence[Progress]) -> list[list[Progress]]:
+    """Those that share their archives, together: each archive is downloaded once."""
+    found: dict[tuple[str, ...], list[Progress]] = defaultdict(list)
+    for one in finished:
+        found[tuple(sorted(job.job_id for job in one.jobs))].append(one)
+    return list(found.values())
+
+
+def _deliver_together(
+    ledger: Ledger, gdpr: Gdpr, together: Sequence[Progress], to: Destination, now: datetime
+) -> Iterator[Entry | OSError]:
+    """Unpack all archives of some requests, and only then show one folder after the other."""
+    entries = [one.entry for one in together]
+    with to.storage.scratch() as file:
+        spool = Spool(file)
+        for job in together[0].jobs:
+            _unpack(ledger, gdpr, job, {entry.request_id for entry in entries}, place=to.storage, spool=spool)
+        for entry in entries:
+            try:
+                delivery = _publish(entry, spool, to, now)
+            except OSError as error:
+                yield error
+            else:
+                yield ledger.change(entry, partial(Entry.but, delivery=delivery))
+
+
+def _unpack(ledger: Ledger, gdpr: Gdpr, job: Job, request_ids: set[str], *, place: Storage, spool: Spool) -> None:
+    """Check an archive to its last byte, and note what is whose."""
+    state = gdpr.get_retrieval(job.tracking_id)
+    if not state.link:
+        raise BadArchive(f"job {job.job_id} has ended in {state.status}, and Mixpanel gives no link to its archive")
+    # A request with more ids than fit into one job has several archives.
+    prefix = f"{job.job_id}/" if job.part else ""
+    shared = _Shared(ledger, job) if len(job.request_ids) > 1 else None
+    with archives.downloaded(gdpr, state.link, place) as file, archives.checked(file) as archive:
+        names = [prefix + archives.name_of(member) for member in archives.members(archive)]
+        for name, member in zip(names, archives.members(archive), strict=True):
+            content = archives.chunks(archive, member)
+            if shared is None:
+                (request_id,) = request_ids
+                spool.write(Key(request_id, name), b"")
+                for chunk in content:
+                    spool.write(Key(request_id, name), chunk)
+                continue
+            for line in archives.lines(content):
+                for request_id in shared.owners(line):
+                    if request_id in request_ids:
+                        spool.write(Key(request_id, name), line + b"\n")
+    for request_id in request_ids - spool.request_ids():  # those of whom Mixpanel has nothing are told so
+        for name in names:
+            spool.write(Key(request_id, name), b"")
+
+
+def _publish(entry: Entry, spool: Spool, to: Destination, now: datetime) -> Delivery:
+    """Make the folder of a request visible when it is whole."""
+    names = spool.names(entry.request_id)
+    sizes = to.storage.write_folder(_folder(entry), ((name, spool.read(Key(entry.request_id, name))) for name in names))
     return Delivery(
-        uri=to.storage.uri(folder),
-        files={name.removeprefix(f"{folder}/"): size for name, size in sizes.items()},
+        uri=to.storage.uri(_folder(entry)),
+        files=sizes,
         bytes=sum(sizes.values()),
         delivered_at=now,
         expires_at=now + to.keep,
@@ -111,50 +160,8 @@ def _folder(entry: Entry) -> str:
     return quote(entry.request_id, safe="")
 
 
-def _deliver_job(ledger: Ledger, gdpr: Gdpr, job: Job, entries: Sequence[Entry], place: Storage) -> dict[str, Files]:
-    state = gdpr.get_retrieval(job.tracking_id)
-    if not state.link:
-        raise BadArchive(f"job {job.job_id} has ended in {state.status}, and Mixpanel gives no link to its archive")
-    # A request with more ids than fit into one job has several archives.
-    prefix = f"{job.job_id}/" if job.part else ""
-    share = _whole if len(job.request_ids) == 1 else _Shared(ledger, job)
-    found: dict[str, Files] = {}
-    with archives.downloaded(gdpr, state.link, place) as file, archives.checked(file) as archive:
-        for start in range(0, len(entries), _REQUESTS_AT_A_TIME):
-            some = entries[start : start + _REQUESTS_AT_A_TIME]
-            found |= _unpack(archive, {entry.request_id: f"{_folder(entry)}/{prefix}" for entry in some}, share, place)
-    return found
-
-
-def _unpack(archive: zipfile.ZipFile, folders: Mapping[str, str], share: Share, place: Storage) -> dict[str, Files]:
-    """Write the files of some requests, and make them visible when all of them are whole."""
-    found: dict[str, Files] = {request_id: {} for request_id in folders}
-    with ExitStack() as stack:
-        drafts: list[tuple[str, str, Draft]] = []
-        for member in archives.members(archive):
-            with ExitStack() as opened:
-                files: dict[str, IO[bytes]] = {}
-                for request_id, folder in folders.items():
-                    draft = stack.enter_context(place.draft("archive"))
-                    drafts.append((request_id, folder + member.filename, draft))
-                    files[request_id] = opened.enter_context(Path(draft.path).open("wb"))
-                share(archives.chunks(archive, member), files)
-        for request_id, name, draft in drafts:
-            found[request_id][name] = Path(draft.path).stat().st_size
-            with place.exclusive(name):
-                draft.publish(name)
-    return found
-
-
-def _whole(content: Iterable[bytes], files: Mapping[str, IO[bytes]]) -> None:
-    """Everything into every file."""
-    for chunk in content:
-        for file in files.values():
-            file.write(chunk)
-
-
 class _Shared:
-    """Each line into the files of those whom it is about.
+    """Whose each line of an archive is.
 
     It knows all requests of the job, so that a record of nobody is noticed at once, before anything is visible; those
     that are over, as they were cancelled or delivered, by their hashes.
@@ -169,12 +176,9 @@ class _Shared:
         self._closed = {one for entry in entries for one in entry.hashes}
         self._hash = hasher(ledger.storage)
 
-    def __call__(self, content: Iterable[bytes], files: Mapping[str, IO[bytes]]) -> None:
-        for line in archives.lines(content):
-            if line.strip():
-                for request_id in archives.owner(line, self._owners, self._is_closed):
-                    if request_id in files:
-                        files[request_id].write(line + b"\n")
+    def owners(self, line: bytes) -> Collection[str]:
+        """The requests whose people a line is about."""
+        return archives.owner(line, self._owners, self._is_closed) if line.strip() else ()
 
     def _is_closed(self, distinct_id: str) -> bool:
         return self._hash(distinct_id) in self._closed

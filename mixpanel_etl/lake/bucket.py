@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 #: Parts held in memory while a file is uploaded, two at a time.
 _PART_BYTES = 8 << 20
+#: Where the files of a folder are until all of them are there.
+_UPLOADS = ".uploads"
 #: Seconds in which a file must have been read that others replace.
 _READ_SECONDS = 60.0
 #: What S3 answers when a condition is not met, or two conditional writes meet.
@@ -111,6 +113,25 @@ class S3(Storage):
         except WriteConflict:
             if self.version(name) != ABSENT:
                 raise
+
+    def write_folder(self, folder: str, files: Iterable[tuple[str, Iterable[bytes]]]) -> dict[str, int]:
+        self._remove_folder(_UPLOADS)
+        sizes: dict[str, int] = {}
+        for name, parts in files:
+            with tempfile.TemporaryFile(prefix="mixpanel_etl-folder", buffering=0) as file:
+                sizes[name] = sum(file.write(part) for part in parts)
+                self.upload(file.fileno(), f"{_UPLOADS}/{name}", None)
+        for name in sizes:
+            with _os_errors(self.uri(f"{folder}/{name}")):
+                self.fs.copy(self.uri(f"{_UPLOADS}/{name}"), self.uri(f"{folder}/{name}"))
+        for before in set(self.names(folder, "")) - {f"{folder}/{name}" for name in sizes}:
+            self.remove(before)
+        self._remove_folder(_UPLOADS)
+        return sizes
+
+    def _remove_folder(self, folder: str) -> None:
+        with _os_errors(self.uri(folder)), suppress(FileNotFoundError):
+            self.fs.rm(self.uri(folder), recursive=True)
 
     def probe(self) -> None:
         with _os_errors(self.uri(".probe")):

@@ -6,7 +6,7 @@ is all that several processes need in order not to undo each other's work; there
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import IO, Protocol, TypeVar
 
@@ -145,6 +145,20 @@ class Storage(Protocol):
 
         Raises:
             WriteConflict: the file was replaced meanwhile, and is still there.
+        """
+
+    def write_folder(self, folder: str, files: Iterable[tuple[str, Iterable[bytes]]]) -> dict[str, int]:
+        """Write a folder in the place of what was there: visible when it is whole.
+
+        On a disk that is one step (two where there was a folder before). In a bucket the files are uploaded elsewhere
+        and copied, one after the other; what a killed process leaves is removed by the next one. One process at a time.
+
+        Args:
+            folder: its name.
+            files: the files by their names in it, each in chunks.
+
+        Returns:
+            The bytes of each file.
         """
 
     def probe(self) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +22,7 @@ from mixpanel_etl.lake.waiting import tries
 
 #: A lock is held for the time of a rename, or of one file's rewriting: who holds it for longer was stopped.
 LOCK_SECONDS = 300.0
+_SYNCS = 8  # at once
 
 
 class Disk(Storage):
@@ -61,6 +64,26 @@ class Disk(Storage):
             if expected is not None and self.version(name) not in (expected, ABSENT):
                 raise WriteConflict(self.uri(name))
             path.unlink()
+
+    def write_folder(self, folder: str, files: Iterable[tuple[str, Iterable[bytes]]]) -> dict[str, int]:
+        drafts, target = self._drafts(), self._root / folder
+        with locked(drafts):
+            _sweep(drafts)
+            draft = Path(tempfile.mkdtemp(dir=drafts, prefix="folder."))
+            held = os.open(draft, os.O_RDONLY)
+            fcntl.flock(held, fcntl.LOCK_EX)
+        try:
+            sizes = _write_files(draft / "new", files)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with locked(target.parent):
+                with suppress(FileNotFoundError):
+                    target.rename(draft / "old")
+                (draft / "new").rename(target)
+                _sync(target.parent)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+            os.close(held)
+        return sizes
 
     def probe(self) -> None:
         with self.draft("probe") as draft:
@@ -121,11 +144,7 @@ class _DiskDraft:
             os.utime(self.path, ns=(moment, moment))
             version = _version(Path(self.path).stat())
             Path(self.path).replace(target)
-            folder = os.open(target.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            _sync(target.parent)
         return version
 
 
@@ -175,9 +194,35 @@ def _sweep(folder: Path) -> None:
     What cannot be removed, as the drafts of another user, is none of our business.
     """
     for path in folder.iterdir():
-        with suppress(OSError), path.open("rb") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _write_files(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> dict[str, int]:
+    """Write files that are on the disk, with their folders, when this returns."""
+    folder.mkdir()
+    sizes: dict[str, int] = {}
+    for name, parts in files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            sizes[name] = sum(file.write(part) for part in parts)
+    with ThreadPoolExecutor(_SYNCS, thread_name_prefix="sync") as pool:  # a disk takes many at once
+        list(pool.map(_sync, (folder, *folder.rglob("*"))))
+    return sizes
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _stat(path: Path) -> os.stat_result | None:
