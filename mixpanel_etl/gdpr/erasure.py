@@ -1,31 +1,34 @@
 """Persons out of the lake: every file that holds one of their ids is written again without them.
 
-A row goes when it is theirs: one of the columns that name persons, or a property by which Mixpanel resolves identities,
-is one of the ids. In tables without such columns (reports, rejected rows) a row goes when any value is one of the ids.
-In rows of somebody else (`"invited_by": "<id>"`) the id is replaced by `[erased]`.
+Ids count where ids of persons are, and elsewhere only if their form tells that they are ids (`lake.identity`). A row
+goes when it is theirs: one of the columns that say whose it is, or a property by which Mixpanel resolves identities, is
+one of the ids. In tables without such columns (reports, rejected rows) each row goes that holds one. In rows of
+somebody else (`"invited_by": "<id>"`) the id is replaced by `[erased]`.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from logging import getLogger
 from typing import Any
 
-import pyarrow as pa
-
-from mixpanel_etl.gdpr.documents import Unerasable
 from mixpanel_etl.gdpr.files import Change, Found, LakeFile, lake_files
 from mixpanel_etl.gdpr.matching import Ids
+from mixpanel_etl.lake.errors import Unerasable
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.lake.suppression import hasher
 
 LOG = getLogger("mixpanel_etl")
 #: Files read or written at the same time; each holds a row group in memory.
 _WORKERS = min(2, os.cpu_count() or 1)
+#: Of the disk and this process, not of a file: the erasure ends.
+_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class TableErasure:
 
     Attributes:
         files_scanned: files that it has.
-        files_rewritten: files written again, or removed because nothing was left or because their name was an id.
+        files_rewritten: files written again, or removed because nothing was left or because they were of a partition
+            by person (`user_id=<id>`).
         rows_removed: rows, or entries of files that are no tables.
         values_blanked: rows of others in which an id became `[erased]`.
         files_rewritten_before: files that an earlier erasure of the same ids, as one that was killed, had rewritten.
@@ -60,7 +64,11 @@ class Erasure:
         started_at: UTC.
         ended_at: UTC.
         remaining: rows and entries in which the final scan of all files still found one of the ids; 0 when clean.
-        unread: files that could not be read or not be written again (the log says why); each counts as remaining.
+        unread: files and folders that could not be read or not be written again (the log says why); each counts as
+            remaining, whoever was to be erased: any id may be in them.
+        misnamed: tables with files whose name, or that of a folder, is one of the ids; each file counts as remaining.
+            Files are not removed for their names: rename them.
+        remaining_hashes: of the ids that the final scan still found, see `hashing.hashed`.
     """
 
     tables: dict[str, TableErasure]
@@ -68,6 +76,8 @@ class Erasure:
     ended_at: datetime
     remaining: int = 0
     unread: tuple[str, ...] = ()
+    misnamed: tuple[str, ...] = ()
+    remaining_hashes: frozenset[str] = frozenset()
 
     @property
     def rows_removed(self) -> int:
@@ -105,15 +115,16 @@ def erase(lake: str, ids: Collection[str], *, on_progress: Callable[[int, int], 
     started = datetime.now(UTC)
     wanted = Ids(ids)
     store = storage(lake)
+    hash_of = hasher(store)
     with store.draft("erasure"):
         pass  # on a disk this removes what killed processes left
-    work = _Work(lake_files(store), wanted, by=hasher(store)("\n".join(sorted(wanted.all))))
+    work = _Work(lake_files(store), wanted, by=hash_of("\n".join(sorted(wanted.all))))
     pointed_to = work.each(LakeFile.is_pointed_to, work.files, wanted)
     work.rewrite([file for file, holds in pointed_to if holds])
     found = work.read(work.files, on_progress)
     work.rewrite(found)
     left = work.read(found)
-    return work.report(started, left)
+    return work.report(started, left, frozenset(map(hash_of, work.ids_in(left))))
 
 
 @dataclass
@@ -133,10 +144,11 @@ class _Work:
                 return do(file, *arguments)
             except FileNotFoundError:
                 return None
-            except (Unerasable, pa.ArrowException, TypeError, OSError) as error:
-                if getattr(error, "errno", None):
-                    raise  # it is the disk that fails, not this file
-                LOG.warning("%s can be neither read nor erased: %s", file.store.uri(file.name), error)
+            except Exception as error:  # whatever is wrong with this file, the others are erased
+                if getattr(error, "errno", None) in _FATAL:
+                    raise
+                reason = error if isinstance(error, Unerasable) else type(error).__name__  # others may quote a person
+                LOG.warning("%s can be neither read nor erased: %s", file.store.uri(file.name), reason)
                 self.unread.add(file.name)
                 return None
 
@@ -156,23 +168,43 @@ class _Work:
         held = []
         for done, (file, found) in enumerate(self.each(LakeFile.look, files, self.ids, self.by), 1):
             self.found[file.name] = found
-            self.unread.discard(file.name)
-            held += [file] if found.held else []
+            if found.held:
+                held.append(file)
+            else:
+                self.unread.discard(file.name)
             if on_progress:
                 on_progress(done, len(files))
         return held
 
-    def report(self, started: datetime, left: list[LakeFile]) -> Erasure:
+    def ids_in(self, left: list[LakeFile]) -> set[str]:
+        """Those of the ids that files still hold, or are called after."""
+        found = set()
+        for one in sorted(self.ids.all) if left or self.misnamed else ():
+            ids = Ids([one])
+            if any(file.is_named_after(ids) for file in self.misnamed) or any(
+                looked.held for _, looked in self.each(LakeFile.look, left, ids, self.by)
+            ):
+                found.add(one)
+        return found
+
+    @cached_property
+    def misnamed(self) -> list[LakeFile]:
+        """Files that are there, and called after one of the ids: what else would go with them is not known."""
+        return [file for file in self.files if file.name in self.found and file.is_named_after(self.ids)]
+
+    def report(self, started: datetime, left: list[LakeFile], hashes: frozenset[str]) -> Erasure:
         tables: dict[str, list[LakeFile]] = {}
         for file in self.files:
             tables.setdefault(file.table, []).append(file)
-        remaining = sum(self.found[file.name].held for file in left) + len(self.unread)
+        remaining = sum(self.found[file.name].held for file in left) + len(self.unread) + len(self.misnamed)
         return Erasure(
             {table: self._table(files) for table, files in sorted(tables.items())},
             started,
             datetime.now(UTC),
             remaining,
             tuple(sorted(self.unread)),
+            tuple(sorted({self.ids.scrub(file.table) for file in self.misnamed})),
+            hashes,
         )
 
     def _table(self, files: list[LakeFile]) -> TableErasure:

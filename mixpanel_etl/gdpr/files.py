@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,20 +13,28 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixpanel_etl.gdpr.documents import Unerasable, without
 from mixpanel_etl.gdpr.matching import Ids
-from mixpanel_etl.gdpr.tokens import is_ordinary
 from mixpanel_etl.lake.bloom import may_hold
-from mixpanel_etl.lake.identity import ID_COLUMNS, names_a_person
-from mixpanel_etl.lake.provenance import read_record
+from mixpanel_etl.lake.documents import without
+from mixpanel_etl.lake.errors import Unerasable
+from mixpanel_etl.lake.identity import ID_COLUMNS, looks_like_an_id, names_a_person
+from mixpanel_etl.lake.leases import FOLDER as LEASES
+from mixpanel_etl.lake.provenance import METADATA_KEY, read_record
 from mixpanel_etl.lake.rewrite import rewrite
 from mixpanel_etl.lake.storage import Storage
 from mixpanel_etl.lake.suppression import FOLDER
+from mixpanel_etl.lake.tokens import ERASED
 
 #: Where requests are kept until they are over; the ledger itself puts hashes in the place of their ids then.
 LEDGER = "gdpr/ledger"
+#: What is not searched: the package's own records, in which only hashes stand for persons, the open requests of the
+#: ledger, and drafts, which are filtered when they are published.
+NOT_SEARCHED = (f"{FOLDER}/", f"{LEDGER}/", "gdpr/certificates/", f"{LEASES}/", ".drafts/")
 #: How often a file is taken anew that somebody else replaced while it was rewritten (S3 only: a disk has locks).
 _TRIES = 5
+_MAGIC = b"PAR1"
+#: Metadata that Arrow makes of the schema, which is searched itself.
+_ARROW = b"ARROW:schema"
 
 
 class Change(NamedTuple):
@@ -64,7 +71,7 @@ class LakeFile:
 
         Statistics and Bloom filters tell of most files that it has not; of the others only these columns are read.
         """
-        if not self._is_parquet:
+        if not self.name.endswith(".parquet"):
             return False
         with self.store.open(self.name) as handle:
             try:
@@ -92,23 +99,20 @@ class LakeFile:
         Raises:
             Unerasable: it cannot be read, or not without the ids.
         """
-        if self._is_named_after(ids):
-            self.store.version(self.name)  # which fails when it is gone
-            return Found(1)
-        if not self._is_parquet:
-            _, held = without(self._content(), ids)
-            return Found(held)
-        with self.store.open(self.name) as handle, _parquet(handle) as file:
-            held = sum(
-                len(rows.theirs) + len(rows.mentions)
-                for number in range(file.num_row_groups)
-                for rows in [ids.in_table(file.read_row_group(number, use_threads=False))]
-            )
-            held += sum(
-                ids.scrub(text) != text
-                for text in (value.decode(errors="replace") for value in (file.metadata.metadata or {}).values())
-            )
-            notes = [note for note in read_record(file.metadata).get("erased", []) if note["by"] == by]
+        with self.store.open(self.name) as handle:
+            if self._is_in_partition_of(ids):
+                return Found(1)
+            if not self._is_parquet(handle):
+                _, held = without(handle.read(), ids)
+                return Found(held)
+            with _parquet(handle) as file:
+                held = sum(
+                    len(rows.theirs) + len(rows.mentions)
+                    for number in range(file.num_row_groups)
+                    for rows in [ids.in_table(file.read_row_group(number, use_threads=False))]
+                )
+                held += self._holds_in_footer(file, ids)
+                notes = [note for note in read_record(file.metadata).get("erased", []) if note["by"] == by]
         return Found(held, sum(note["rows"] for note in notes), bool(notes))
 
     def erase(self, ids: Ids, by: str) -> Change:
@@ -135,68 +139,74 @@ class LakeFile:
 
     def _without(self, ids: Ids, by: str, path: str) -> tuple[bool, Change]:
         """Write what is to be kept to a path; whether that is anything, and what changed."""
-        if self._is_named_after(ids):
-            return False, Change(self._rows())
-        if not self._is_parquet:
-            content, removed = without(self._content(), ids)
-            Path(path).write_bytes(content or b"")
-            return content is not None, Change(removed)
+        with self.store.open(self.name) as handle:
+            if not self._is_parquet(handle):
+                if self._is_in_partition_of(ids):
+                    return False, Change(1)
+                content, removed = without(handle.read(), ids)
+                Path(path).write_bytes(content or b"")
+                return content is not None, Change(removed)
+            with _parquet(handle) as file:
+                schema, rows = file.schema_arrow, file.metadata.num_rows
+                in_footer = self._holds_in_footer(file, ids)
+        if self._is_in_partition_of(ids) or (len(schema) and all(_is_named(field.name, ids) for field in schema)):
+            return False, Change(max(rows, 1))
         blanked = 0
 
         def change(rows: pa.Table) -> pa.Table | None:
             nonlocal blanked
-            found = ids.in_table(rows)
-            if not any(found):
-                return None
-            blanked += len(found.mentions)
-            rows = ids.blanked(rows, found.mentions) if found.mentions else rows
-            return rows.take(pa.array([n for n in range(rows.num_rows) if n not in found.theirs], pa.int64()))
+            cleaned = ids.cleaned(rows)
+            blanked += cleaned.blanked if cleaned else 0
+            return cleaned.rows if cleaned else None
 
         def amend(record: dict[str, Any], removed: int) -> Mapping[str, Any]:
             note = {"at": datetime.now(UTC).isoformat(), "rows": removed, "blanked": blanked, "by": by}
-            cleaned: dict[str, Any] = json.loads(ids.scrub(json.dumps(record, ensure_ascii=False, default=str)))
+            cleaned = ids.scrub_record(record)
             return {**cleaned, "erased": [*cleaned.get("erased", []), note]}
 
-        with self.store.open(self.name) as handle, _parquet(handle) as file:
-            in_metadata = any(
-                ids.scrub(text) != text
-                for text in (value.decode(errors="replace") for value in (file.metadata.metadata or {}).values())
-            )
-            handle.seek(0)
-            removed = rewrite(handle, path, change, amend, ids.scrub)
-        return True, Change(removed, blanked + in_metadata)
-
-    def _is_named_after(self, ids: Ids) -> bool:
-        """Whether a part of its name is one of the ids, as in `user_id=<id>/data.parquet`."""
-        for part in self.name.split("/"):
-            key, _, value = part.rpartition("=")
-            text = unquote(value)
-            if {text, re.sub(r"(\.\w{1,8}){1,2}$", "", text)} & (
-                ids.all if names_a_person(key) else {one for one in ids.all if not is_ordinary(one)}
-            ):
-                return True
-        return False
-
-    @property
-    def _is_parquet(self) -> bool:
-        return self.name.endswith(".parquet")
-
-    def _content(self) -> bytes:
         with self.store.open(self.name) as handle:
-            return handle.read()
+            removed = rewrite(handle, path, change, amend, lambda schema: _scrubbed(schema, ids))
+        return True, Change(removed, blanked + in_footer)
 
-    def _rows(self) -> int:
-        if not self._is_parquet:
-            return 1
-        with self.store.open(self.name) as handle, _parquet(handle) as file:
-            rows: int = file.metadata.num_rows
-        return max(rows, 1)
+    def _holds_in_footer(self, file: pq.ParquetFile, ids: Ids) -> bool:
+        """Whether one of the ids is in the names of columns or in metadata of theirs or of the file."""
+        schema, record = file.schema_arrow, read_record(file.metadata)
+        others = {
+            key: value
+            for key, value in (file.metadata.metadata or {}).items()
+            if key not in (_ARROW, METADATA_KEY.encode())
+        }
+        return (
+            ids.scrub_record(record) != record
+            or _scrubbed_metadata(others, ids) != others
+            or any(_is_named(field.name, ids) for field in schema)
+            or any(_scrubbed_metadata(field.metadata or {}, ids) != (field.metadata or {}) for field in schema)
+            or any(_is_named(field.name, ids) for outer in schema for field in _within(outer.type))
+        )
+
+    def _is_in_partition_of(self, ids: Ids) -> bool:
+        """Whether it is in a partition by person of one of the ids, as `user_id=<id>/data.parquet`.
+
+        Columns of partitions count by their meaning, as other columns do. None of the package's own tables has one.
+        """
+        parts = (folder.partition("=") for folder in self.name.split("/")[:-1])
+        return any(names_a_person(column) and unquote(key) in ids for column, _, key in parts)
+
+    def is_named_after(self, ids: Ids) -> bool:
+        """Whether a name that no partition by person explains is clearly an id: nothing of it is destroyed for that."""
+        parts = [unquote(part.rpartition("=")[2]) for part in self.name.split("/")]
+        texts = {text for part in parts for text in (part, _stem(part), _stem(_stem(part)))}
+        return any(_is_named(text, ids) for text in texts) and not self._is_in_partition_of(ids)
+
+    def _is_parquet(self, handle: IO[bytes]) -> bool:
+        begin = handle.read(len(_MAGIC))
+        handle.seek(0)
+        return begin == _MAGIC or self.name.endswith(".parquet")
 
 
 def lake_files(store: Storage) -> list[LakeFile]:
-    """All files of a lake but the ledger of requests and the list of suppressed persons, which has hashes only."""
-    names = [name for name in store.names("", "") if not name.startswith((f"{FOLDER}/", f"{LEDGER}/", "."))]
-    return [LakeFile(store, name) for name in names]
+    """All files of a lake but those that are not searched (`NOT_SEARCHED`), also what links lead to."""
+    return [LakeFile(store, name) for name in store.everything() if not name.startswith(NOT_SEARCHED)]
 
 
 def _pointed_to(handle: IO[bytes], group: pq.RowGroupMetaData, ids: Ids) -> list[str]:
@@ -214,4 +224,47 @@ def _parquet(handle: IO[bytes]) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(handle, pre_buffer=False)
     except pa.ArrowInvalid as error:
-        raise Unerasable(str(error)) from error
+        raise Unerasable("damaged Parquet") from error
+
+
+def _is_named(name: str, ids: Ids) -> bool:
+    return looks_like_an_id(name) and name in ids
+
+
+def _scrubbed(schema: pa.Schema, ids: Ids) -> pa.Schema:
+    """A schema without columns that are named after one of the ids, and without ids in metadata.
+
+    Raises:
+        Unerasable: a member of a nested column is named after one.
+    """
+    kept = []
+    for field in schema:
+        if any(_is_named(inner.name, ids) for inner in _within(field.type)):
+            raise Unerasable("a member of a nested column has an id for its name")
+        if not _is_named(field.name, ids):
+            kept.append(field.with_metadata(_scrubbed_metadata(field.metadata or {}, ids) or None))
+    return pa.schema(kept, _scrubbed_metadata(schema.metadata or {}, ids) or None)
+
+
+def _scrubbed_metadata(metadata: Mapping[bytes, bytes], ids: Ids) -> dict[bytes, bytes]:
+    return {_scrubbed_bytes(key, ids): _scrubbed_bytes(value, ids) for key, value in metadata.items()}
+
+
+def _scrubbed_bytes(value: bytes, ids: Ids) -> bytes:
+    try:
+        text, encoding = value.decode(), "utf-8"
+    except UnicodeDecodeError:
+        text, encoding = value.decode("latin-1"), "latin-1"
+    made = ERASED if _is_named(text, ids) else ids.scrub(text)
+    return made.encode(encoding, "replace")
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"\.\w{1,8}$", "", name)
+
+
+def _within(kind: pa.DataType) -> Iterator[pa.Field]:
+    """The fields of a nested type, at any depth."""
+    for number in range(kind.num_fields):
+        yield kind.field(number)
+        yield from _within(kind.field(number).type)

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 
 from mixpanel_etl.client.events import NOBODY
 from mixpanel_etl.gdpr.files import LakeFile, lake_files
-from mixpanel_etl.gdpr.matching import Ids, as_text
-from mixpanel_etl.gdpr.tokens import tokens
+from mixpanel_etl.gdpr.matching import Ids
 from mixpanel_etl.lake.identity import ID_COLUMNS, ID_PROPERTY_NAMES
 from mixpanel_etl.lake.storage import storage
+from mixpanel_etl.lake.texts import as_text
+from mixpanel_etl.lake.tokens import tokens
 
 #: Mixpanel joins at most so many ids (api-facts 5). What leads to more belongs to nobody in particular.
 MOST_IDS = 500

@@ -99,6 +99,9 @@ class S3(Storage):
             found = self.fs.find(f"{self._prefix}/{folder}")
         return sorted(path.removeprefix(f"{self._prefix}/") for path in found if path.endswith(suffix))
 
+    def everything(self) -> list[str]:
+        return self.names("", "")
+
     def version(self, name: str) -> str:
         try:
             with _os_errors(self.uri(name)):

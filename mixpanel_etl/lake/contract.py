@@ -133,6 +133,12 @@ class Storage(Protocol):
     def names(self, folder: str, suffix: str) -> list[str]:
         """The files below a folder whose names end so, sorted."""
 
+    def everything(self) -> list[str]:
+        """All files, also hidden ones and what links lead to, sorted.
+
+        Folders that cannot be read, pipes and the like end with `/`.
+        """
+
     def version(self, name: str) -> str:
         """Something that changes whenever the file is replaced; `ABSENT` when there is no file."""
 

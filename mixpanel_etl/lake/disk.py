@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -52,6 +53,30 @@ class Disk(Storage):
         names = (str(path.relative_to(self._root)) for path in files)
         return sorted(name for name in names if name.endswith(suffix))
 
+    def everything(self) -> list[str]:
+        found: list[str] = []
+        seen: set[str] = set()
+        pending, links = [self._root], list[Path]()
+        while pending or links:  # folders before links to folders, so that files have their own names
+            folder = pending.pop() if pending else links.pop()
+            if (real := os.path.realpath(folder)) in seen:
+                continue
+            seen.add(real)
+            try:
+                entries = sorted(folder.iterdir())
+            except FileNotFoundError:
+                continue
+            except OSError:
+                found.append(f"{folder.relative_to(self._root)}/")
+                continue
+            for path in entries:
+                name = str(path.relative_to(self._root))
+                if path.is_dir():
+                    (links if path.is_symlink() else pending).append(path)
+                elif path.exists():
+                    found.append(name if path.is_file() else f"{name}/")
+        return sorted(found)
+
     def version(self, name: str) -> str:
         try:
             return _version((self._root / name).stat())
@@ -63,7 +88,9 @@ class Disk(Storage):
         with suppress(FileNotFoundError), locked(path.parent):
             if expected is not None and self.version(name) not in (expected, ABSENT):
                 raise WriteConflict(self.uri(name))
+            target = path.resolve()  # of a link: what it leads to is the file of this name
             path.unlink()
+            target.unlink(missing_ok=True)
 
     def write_folder(self, folder: str, files: Iterable[tuple[str, Iterable[bytes]]]) -> dict[str, int]:
         drafts, target = self._drafts(), self._root / folder
@@ -130,7 +157,7 @@ class _DiskDraft:
         self.path: str = handle.name
 
     def publish(self, name: str, expected: str | None = None) -> str:
-        target = self._root / name
+        target = (self._root / name).resolve()  # what a link leads to is the file of this name
         target.parent.mkdir(parents=True, exist_ok=True)
         os.fsync(self._handle.fileno())
         Path(self.path).chmod(0o666 & ~_UMASK)  # temporary files are private, the lake's are not
@@ -142,10 +169,27 @@ class _DiskDraft:
             # Strictly growing: inodes are used again, and a kernel's clock may tick only every few milliseconds.
             moment = max(time.time_ns(), there.st_mtime_ns + 1 if there else 0)
             os.utime(self.path, ns=(moment, moment))
-            version = _version(Path(self.path).stat())
-            Path(self.path).replace(target)
+            _move(Path(self.path), target)
+            version = _version(target.stat())
             _sync(target.parent)
         return version
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # A link leads to another file system: the file is copied beside its name, and renamed there.
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".draft.") as beside:
+            shutil.copyfile(source, beside.name)
+            shutil.copystat(source, beside.name)
+            os.fsync(beside.fileno())
+            whole = Path(f"{beside.name}.whole")
+            whole.hardlink_to(beside.name)
+            whole.replace(target)
+        source.unlink()
 
 
 @contextmanager

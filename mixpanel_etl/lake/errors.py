@@ -143,3 +143,7 @@ class DamagedSalt(LakeError):
             f"{uri} {reason}. Without it no suppressed person can be recognized. Restore it from a backup; a new one "
             "would let their events return"
         )
+
+
+class Unerasable(LakeError):
+    """A file, or a part of it, in which ids cannot be looked for or from which they cannot be removed."""

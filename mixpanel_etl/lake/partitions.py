@@ -13,11 +13,13 @@ from urllib.parse import quote, unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mixpanel_etl.lake.documents import packed
 from mixpanel_etl.lake.errors import PartitionsHeldBack, UnreadableFile, shrinks
+from mixpanel_etl.lake.identity import Places, declares_persons
 from mixpanel_etl.lake.provenance import Provenance, is_newer, read_record, write_record
 from mixpanel_etl.lake.rows import ROW_GROUP_ROWS, bloom_filters, row_groups
 from mixpanel_etl.lake.storage import Storage, storage
-from mixpanel_etl.lake.suppression import without_suppressed
+from mixpanel_etl.lake.suppression import reply_without_suppressed, without_suppressed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -177,9 +179,13 @@ class Table:
         self.storage.remove(self._file(key))
 
     def keep_reply(self, name: str, content: bytes) -> str:
-        """Keep a raw reply of Mixpanel beside the rows that were made of it: `_replies/<name>.gz`. Its address."""
+        """Keep a raw reply of Mixpanel beside the rows that were made of it: `_replies/<name>.gz`. Its address.
+
+        Suppressed persons are left out, see `lake.suppression`.
+        """
         path = f"{self.name}/{_REPLIES}/{quote(name, safe='=.')}.gz"
-        put(self.storage, path, gzip.compress(content, mtime=0))
+        kept = reply_without_suppressed(self.storage, content, Places(segments=declares_persons(self.schema)))
+        put(self.storage, path, packed(b"") if kept is None else kept)
         return self.storage.uri(path)
 
     def reply(self, name: str) -> bytes | None:

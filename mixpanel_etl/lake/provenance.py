@@ -15,6 +15,12 @@ from mixpanel_etl.lake.errors import ForeignFile
 
 #: Of the record in the metadata of a file.
 METADATA_KEY = "mixpanel_etl"
+#: What only this package, its configuration and Mixpanel itself write into a record: no property, id or expression.
+OWN_KEYS = {
+    *("requested_at", "run_id", "project_id", "version", "kind", "listing", "reply", "from_date", "to_date", "zone"),
+    *("duplicates", "suppressed", "erased", "first_time", "last_time", "newest_processing_time"),
+    *("session", "begun", "last"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ def rewrite(
     path: str,
     change: Change,
     amend: Callable[[dict[str, Any], int], Mapping[str, Any]],
-    clean: Callable[[str], str] = lambda text: text,
+    scrub: Callable[[pa.Schema], pa.Schema] = lambda schema: schema,
 ) -> int:
     """Write a file again, one row group at a time.
 
@@ -31,19 +31,15 @@ def rewrite(
         change: what becomes of the rows of a row group.
         amend: the file's record as it is to be, made of the one that is there (its times are those of the rows kept)
             and the number of rows left out.
-        clean: what becomes of each other text in the file's metadata.
+        scrub: what becomes of the file's schema, metadata included; it may leave out columns.
 
     Returns:
         How many rows were left out.
     """
     with pq.ParquetFile(source, pre_buffer=False) as file:
-        schema = file.schema_arrow
-        kept_metadata = {
-            key: clean(value.decode(errors="surrogateescape")).encode(errors="surrogateescape")
-            for key, value in (schema.metadata or {}).items()
-            if key != METADATA_KEY.encode()
-        }
-        schema = schema.with_metadata(kept_metadata or None)
+        whole = file.schema_arrow
+        others = {key: value for key, value in (whole.metadata or {}).items() if key != METADATA_KEY.encode()}
+        schema = scrub(whole.with_metadata(others or None))
         seen = Seen()
         removed = 0
         with pq.ParquetWriter(path, schema, **_like(file.metadata)) as writer:
@@ -53,7 +49,9 @@ def rewrite(
                 kept = rows if kept is None else kept
                 removed += rows.num_rows - kept.num_rows
                 if kept.num_rows:
-                    writer.write_table(kept.replace_schema_metadata(schema.metadata), row_group_size=kept.num_rows)
+                    kept = kept if kept.column_names == schema.names else kept.select(schema.names)
+                    kept = pa.Table.from_arrays(kept.columns, schema=schema)
+                    writer.write_table(kept, row_group_size=kept.num_rows)
                     seen.note(kept)
             record = read_record(file.metadata)
             if "first_time" in record:

@@ -10,20 +10,27 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mixpanel_etl.lake.documents import packed, without
 from mixpanel_etl.lake.errors import DamagedSalt, WriteConflict
-from mixpanel_etl.lake.identity import names_a_person
+from mixpanel_etl.lake.identity import ANYWHERE, Places, as_id, looks_like_an_id, number_looks_like_an_id
+from mixpanel_etl.lake.matching import Persons
+from mixpanel_etl.lake.provenance import read_record
 from mixpanel_etl.lake.rewrite import rewrite
 from mixpanel_etl.lake.storage import ABSENT, Draft, Storage
+from mixpanel_etl.lake.tokens import hits, looks_like_json, unquoted
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
@@ -31,6 +38,16 @@ FOLDER = "_suppression"
 _SALT = f"{FOLDER}/salt"
 _SALT_BYTES = 32
 _EXPIRY = "%Y%m%dT%H%M%SZ"
+#: Keys that may be a person's, with their values; of a list all that follows, as its end is not worth finding.
+_NAMES = r"(?i:distinct|device|user|identity|identified|anon|alias)[\w $-]*\x22\s*:\s*"
+_NAMED = _NAMES + r"(?s:\[.*|\x22(?:[^\x22\\]|\\.)*\x22|[^,{}\[\]]*)"
+#: Strings and long numbers of a JSON text, and all values of a list.
+_STRING = r"\x22(?s:[^\x22\\]|\\.)*\x22"
+_VALUE = _STRING + r"|[^\s,\[\]{}:\x22]+"
+_LONG = r"[0-9][0-9.eE+]{8,}"
+#: Strings that may be JSON, with escapes, or ids however short.
+_CLOSELY = r"^\x22\s*[\[{]|\\|^\x22\$device:"
+_AT_ONCE = 8_192
 _ENTRY = re.compile(rf"{FOLDER}/(\d{{8}}T\d{{6}}Z)-[0-9a-f]+\.json")
 
 
@@ -74,7 +91,7 @@ def entry_name(hashes: list[str], until: datetime) -> str:
     return f"{FOLDER}/{until.astimezone(UTC):{_EXPIRY}}-{digest}.json"
 
 
-class Suppressed:
+class Suppressed(Persons):
     """Whose rows are to be left out now.
 
     Attributes:
@@ -96,15 +113,28 @@ class Suppressed:
     def __contains__(self, distinct_id: object) -> bool:
         return self._hash is not None and isinstance(distinct_id, str) and self._hash(distinct_id) in self.hashes
 
-    def kept(self, rows: Rows, columns: Sequence[str] | None = None) -> Rows | None:
+    def among(self, text: pl.Series, *, anyhow: bool, quoted: bool) -> Collection[str]:
+        tells = looks_like_an_id if quoted else number_looks_like_an_id
+        return [value for value in text.unique() if value and (anyhow or tells(value)) and value in self]
+
+    def candidates(self, text: pl.Series, places: Places = ANYWHERE) -> list[tuple[int, str]]:
+        import polars as pl
+
+        rows = text.is_not_null().arg_true()
+        if places == ANYWHERE:  # only few rows have one of the ids: hashed are values that differ
+            frame = pl.DataFrame({"row": pl.arange(len(text), eager=True, dtype=pl.UInt32), "text": text})
+            found = [self._perhaps(part) for part in frame.iter_slices(_AT_ONCE)]
+            rows = pl.concat(found).unique().sort() if found else rows
+        return list(zip(rows.to_list(), text.gather(rows).to_list(), strict=True))
+
+    def kept(self, rows: Rows, columns: Sequence[str]) -> Rows | None:
         """The rows without those of suppressed persons; None when there are none of those.
 
         Args:
             rows: of a table or a query.
-            columns: those that say whose a row is; by default what their names tell.
+            columns: those that say whose a row is.
         """
-        named = _person_columns(rows.schema) if columns is None else columns
-        theirs = [mask for name in named if (mask := self._mask(rows.column(name))) is not None]
+        theirs = [mask for name in columns if (mask := self._mask(rows.column(name))) is not None]
         if not theirs:
             return None
         mask = theirs[0]
@@ -114,15 +144,37 @@ class Suppressed:
 
     def count(self, file: pq.ParquetFile) -> int:
         """How many rows of a file are theirs."""
-        columns = _person_columns(file.schema_arrow)
-        if not self or not columns:
-            return 0
-        found = 0
-        for number in range(file.num_row_groups):
-            rows = file.read_row_group(number, columns=columns, use_threads=False)
-            kept = self.kept(rows)
-            found += 0 if kept is None else rows.num_rows - kept.num_rows
-        return found
+        return sum(len(self.in_table(rows).theirs) for rows in _groups(file)) if self else 0
+
+    def are_in(self, file: pq.ParquetFile) -> bool:
+        """Whether a file has rows that are theirs, or mention them."""
+        return any(any(self.in_table(rows)) for rows in _groups(file))
+
+    def _perhaps(self, frame: pl.DataFrame) -> pl.Series:
+        """The rows of JSON texts of which a value is one of the ids, wherever it stands."""
+        import polars as pl
+
+        def found(pattern: str, of: pl.DataFrame = frame) -> pl.DataFrame:
+            return of.select("row", text=pl.col("text").str.extract_all(pattern)).explode("text").drop_nulls()
+
+        def holding(part: pl.DataFrame, holds: Callable[[str], bool]) -> pl.Series:
+            return part.filter(pl.col("text").is_in([value for value in part["text"].unique() if holds(value)]))["row"]
+
+        tells = pl.col("text").str.len_chars().ge(10) & pl.col("text").str.contains(r"[0-9@]|[A-Za-z]{20}")
+        strings = found(_STRING).filter(tells | pl.col("text").str.contains(_CLOSELY))
+        return pl.concat(
+            [
+                holding(strings, self._is_in),
+                holding(found(_LONG), lambda value: number_looks_like_an_id(as_id(value)) and as_id(value) in self),
+                holding(found(_VALUE, found(_NAMED)), lambda value: _said(value) in self),
+            ]
+        )
+
+    def _is_in(self, string: str) -> bool:
+        value = unquoted(string)
+        if looks_like_json(value) and any(hits(value, self)):
+            return True
+        return looks_like_an_id(value) and value in self
 
     def _mask(self, column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray | None:
         if pa.types.is_dictionary(column.type):
@@ -131,16 +183,26 @@ class Suppressed:
         return pc.is_in(column, pa.array(theirs, column.type)) if theirs else None
 
 
-def _person_columns(schema: pa.Schema) -> list[str]:
-    """The columns that name persons; of a table without such columns, as of a report by user, all texts."""
-    named = [field for field in schema if names_a_person(field.name)]
-    kinds = [pa.types.is_string, pa.types.is_large_string, *([pa.types.is_integer] if named else [])]
-    return [field.name for field in named or schema if any(is_kind(field.type) for is_kind in kinds)]
+def _said(value: str) -> str:
+    return unquoted(value) if value.startswith('"') else as_id(value)
+
+
+def _groups(file: pq.ParquetFile) -> Iterator[pa.Table]:
+    return (file.read_row_group(number, use_threads=False) for number in range(file.num_row_groups))
+
+
+def reply_without_suppressed(store: Storage, content: bytes, places: Places) -> bytes | None:
+    """A reply of Mixpanel, packed as it is kept, without suppressed persons; None when nothing is left of it."""
+    suppressed = Suppressed(store)
+    kept = packed(content, places)
+    return without(kept, suppressed)[0] if suppressed else kept
 
 
 @contextmanager
 def without_suppressed(store: Storage, draft: Draft) -> Iterator[Draft]:
     """A finished Parquet draft without the rows of suppressed persons, whose number goes into its metadata.
+
+    In rows of others `[erased]` stands for their ids, as after an erasure.
 
     Call it in the lock under which the draft is published: what is erased after that comes after the publication.
     """
@@ -149,14 +211,19 @@ def without_suppressed(store: Storage, draft: Draft) -> Iterator[Draft]:
         yield draft
         return
     with Path(draft.path).open("rb") as file:
-        theirs = suppressed.count(pq.ParquetFile(file))
-    if not theirs:
-        yield draft
-        return
+        record = read_record(pq.read_metadata(file))
+        file.seek(0)
+        if suppressed.scrub_record(record) == record and not suppressed.are_in(pq.ParquetFile(file)):
+            yield draft
+            return
+
+    def change(rows: pa.Table) -> pa.Table | None:
+        cleaned = suppressed.cleaned(rows)
+        return cleaned.rows if cleaned else None
 
     def amend(record: dict[str, Any], removed: int) -> dict[str, Any]:
-        return {**record, "suppressed": removed}
+        return {**suppressed.scrub_record(record), "suppressed": removed}
 
     with store.draft("suppressed") as clean, Path(draft.path).open("rb") as file:
-        rewrite(file, clean.path, suppressed.kept, amend)
+        rewrite(file, clean.path, change, amend)
         yield clean

@@ -234,13 +234,14 @@ def test_a_table_that_nobody_told_of_is_erased_by_what_it_holds(tmp_path: Path) 
     lake = str(tmp_path)
     who = [{"person": IDS[0], "seen": 1}], [{"person": "other", "seen": 2}]
     table(lake, "made/tomorrow", "a", [{"nested": one, "n": n} for n, one in enumerate(who)])
-    table(lake, "by", IDS[1], [{"n": 1}])
+    by_user = Table(lake, "by", pa.schema([("n", pa.int64())]), column="user_id")
+    by_user.write(IDS[1], pa.table({"n": [1]}), Provenance(requested_at=ASKED))
     (tmp_path / "notes.log").write_text(f"at {IDS[0]}: no\nat {IDS[0]}0: yes\n")
     told = erase(lake, IDS)
     assert (told.remaining, told.rows_removed) == (0, 3)
     assert as_rows(tmp_path / "made/tomorrow/date=a/data.parquet") == [{"nested": who[1], "n": 1}]
     assert (tmp_path / "notes.log").read_text() == f"at {IDS[0]}0: yes\n"
-    assert not list((tmp_path / "by").rglob("*.parquet"))
+    assert not by_user.keys()
 
 
 def test_files_that_cannot_be_read_are_named_and_the_others_erased(lake: Path) -> None:

@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from mixpanel_etl.lake.columns import whole_characters
-from mixpanel_etl.lake.identity import ID_PROPERTY_NAMES, names_a_person
+from mixpanel_etl.lake.identity import (
+    ANYWHERE,
+    ID_PROPERTY_NAMES,
+    Places,
+    as_id,
+    looks_like_an_id,
+    number_looks_like_an_id,
+)
 
-#: What stands for an id that was taken out of a row of somebody else.
+#: What stands for an id that was taken out of a row of somebody else. It is never taken for an id itself.
 ERASED = "[erased]"
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|[^\s"{}\[\]:,]+', re.DOTALL)
+#: A string that does not end goes on to the end of the text: each character is looked at once, whatever the text is.
+_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[{}\[\]]|[^\s"{}\[\]:,]+', re.DOTALL)
 _COLON = re.compile(r"\s*:")
 
 
@@ -25,7 +33,7 @@ class Token(NamedTuple):
     Attributes:
         start: where it begins in the text.
         end: where it ends.
-        value: the string, or the number as it is written.
+        value: the string, or the number as an id is written (`4711` for `4711.0`).
         name: the key whose value it is (or is in, for arrays); a key's own is the empty string.
         depth: 1 for the members of the outermost object.
         quoted: whether it is a string.
@@ -53,7 +61,7 @@ def tokens(text: str) -> Iterator[Token]:
             if len(names) > 1:
                 names.pop()
         elif found[0] != '"':
-            yield Token(match.start(), match.end(), found, names[-1], depth, False)
+            yield Token(match.start(), match.end(), as_id(found), names[-1], depth, False)
         elif _COLON.match(text, match.end()):
             names[-1] = unquoted(found)
             yield Token(match.start(), match.end(), names[-1], "", depth, True)
@@ -63,12 +71,13 @@ def tokens(text: str) -> Iterator[Token]:
 
 def unquoted(string: str) -> str:
     """What a JSON string says; what cannot be read stays as it is written."""
-    if "\\" not in string:
-        return string[1:-1]
+    body = string[1:-1] if len(string) > 1 and string.endswith('"') else string[1:]
+    if "\\" not in body:
+        return body
     try:
-        return whole_characters(json.loads(string, strict=False))
+        return whole_characters(json.loads(f'"{body}"', strict=False))
     except ValueError:
-        return string[1:-1]
+        return body
 
 
 def looks_like_json(text: str) -> bool:
@@ -76,32 +85,36 @@ def looks_like_json(text: str) -> bool:
     return text.lstrip()[:1] in ("{", "[", '"')
 
 
-def is_ordinary(distinct_id: str) -> bool:
-    """Whether an id looks like any other value, as `12` or `anna`: it is then looked for where ids belong only."""
-    short_number = distinct_id.isdigit() and len(distinct_id) < 10
-    return short_number or (distinct_id.isalpha() and len(distinct_id) < 16)
+def is_id(token: Token, ids: Container[str], places: Places = ANYWHERE) -> bool:
+    """Whether a string or number is one of the ids, and stands where ids are or cannot be anything else."""
+    tells = looks_like_an_id if token.quoted else number_looks_like_an_id
+    return (
+        (places.holds(token.name, token.value) or tells(token.value)) and token.value != ERASED and token.value in ids
+    )
 
 
-def hits(text: str, ids: Collection[str]) -> Iterator[Token]:
-    r"""Where a JSON text holds one of the ids: a whole string or key, or a number where ids belong."""
+def hits(text: str, ids: Container[str], places: Places = ANYWHERE) -> Iterator[Token]:
+    """Where a JSON text holds one of the ids: a whole string or number where ids belong, or what is clearly an id."""
     for token in tokens(text):
-        if token.value in ids:
-            if names_a_person(token.name) or (token.quoted and not is_ordinary(token.value)):
-                yield token
-        elif token.quoted and looks_like_json(token.value) and any(hits(token.value, ids)):
+        if is_id(token, ids, places) or (
+            token.quoted and looks_like_json(token.value) and any(hits(token.value, ids, places))
+        ):
             yield token
 
 
-def is_theirs(text: str, ids: Collection[str]) -> bool:
+def is_theirs(text: str, ids: Container[str], places: Places = ANYWHERE) -> bool:
     """Whether a JSON object names one of the ids as the person whom it is about."""
-    return any(token.depth == 1 and token.name in ID_PROPERTY_NAMES for token in hits(text, ids))
+    return any(
+        token.depth == 1 and (token.name in ID_PROPERTY_NAMES or token.name in places.keys)
+        for token in hits(text, ids, places)
+    )
 
 
-def blanked(text: str, ids: Collection[str]) -> str:
+def blanked(text: str, ids: Container[str], places: Places = ANYWHERE) -> str:
     """The text with `[erased]` in the place of the ids; everything else stays byte for byte."""
     parts, end = [], 0
-    for token in hits(text, ids):
-        inner = blanked(token.value, ids) if token.value not in ids else ERASED
+    for token in hits(text, ids, places):
+        inner = ERASED if is_id(token, ids, places) else blanked(token.value, ids, places)
         parts += [text[end : token.start], json.dumps(inner, ensure_ascii=False)]
         end = token.end
     return "".join([*parts, text[end:]])
