@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
+from dagster import DagsterError
 
 from mixpanel_etl.client import MixpanelError
 from mixpanel_etl.gdpr.errors import GdprError
@@ -19,13 +20,44 @@ from mixpanel_etl.warehouse import WarehouseError
 Metadata = dict[str, Any]
 
 
+_OURS = (MixpanelError, GdprError, LakeError, LexiconError, SettingsError, WarehouseError, PushError)
+
+
+class UnexpectedError(Exception):
+    """An error of another library. Its traceback is kept; its message is not, which may quote a person's data."""
+
+
+@contextmanager
+def quoting_nobody() -> Iterator[None]:
+    """Lets our own errors pass, and keeps the messages of others from Dagster's storage, where no erasure finds them.
+
+    An Arrow cast or a failed validation quotes the value at fault.
+    """
+    try:
+        yield
+        return
+    except (dg.Failure, dg.RetryRequested, DagsterError, OSError):
+        raise
+    except _OURS as error:
+        raise error from None
+    except Exception as error:  # noqa: BLE001 - whatever a library raises
+        kind, where = type(error), error.__traceback__
+    # Out here: an error that is chained would be stored with its message.
+    raise UnexpectedError(
+        f"{kind.__module__}.{kind.__qualname__}; the message is withheld, because it may quote personal data"
+    ).with_traceback(where)
+
+
 @contextmanager
 def told_plainly() -> Iterator[None]:
     """Turns our own errors into a `dg.Failure` that shows their advice and is not tried again without a change."""
     try:
-        yield
-    except (MixpanelError, GdprError, LakeError, LexiconError, SettingsError, WarehouseError, PushError) as error:
-        raise dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error
+        with quoting_nobody():
+            yield
+        return
+    except _OURS as error:
+        description, where = f"{type(error).__name__}: {error}", error.__traceback__
+    raise dg.Failure(description, allow_retries=False).with_traceback(where)
 
 
 @contextmanager

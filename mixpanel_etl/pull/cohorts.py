@@ -112,7 +112,7 @@ def pull_members(
     parts = [Pages(table, day, {"project_id": project_id, "cohort": cohort.id}) for cohort in cohorts]
     discard_others(table, parts)
     for cohort, pages in zip(cohorts, parts, strict=True):
-        log.info(f"cohort {cohort.id} {cohort.name!r}: {cohort.count if cohort.count is not None else '?'} members")
+        log.info(f"cohort {cohort.id}: {cohort.count if cohort.count is not None else '?'} members")
         fill(pages, _asking(mixpanel, cohort), partial(_rows, cohort), mixpanel, log)
     request = {"cohorts": [cohort.id for cohort in cohorts]}
     snapshot = publish(

@@ -5,12 +5,34 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from mixpanel_etl.quoting import redacted
+
 
 class WarehouseError(Exception):
     """The warehouse can't be reached, refuses the query, or broke off in the middle of its result.
 
     The text says which, in the warehouse's own words, and what to do.
     """
+
+
+#: Of connections, statements and names: what is said before any row is read cannot quote one.
+_BEFORE_ROWS = re.compile(r"\b(Binder|Catalog|Parser|Permission|Connection|HTTP|IO|Not implemented) Error")
+_LITERAL = re.compile(r"'(?:[^']|'')*'")
+_CLASSES = ("08", "0A", "28", "3D", "42", "53", "55", "57")
+
+
+def without_values(error: BaseException, sql: str = "") -> str:
+    """What a driver says, in one line. Of an error about the content of rows, which quotes it, only known words.
+
+    Args:
+        error: the driver's.
+        sql: the statement, whose words (but not its literals) may be repeated; empty on connecting.
+    """
+    text = " ".join(str(error).split())
+    state = getattr(error, "sqlstate", None) or ""
+    if not sql or _BEFORE_ROWS.search(text) or state.startswith(_CLASSES):
+        return text
+    return redacted(text, known=re.findall(r"\w+", _LITERAL.sub("", sql)))
 
 
 class Scrubber:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from mixpanel_etl.warehouse.drivers import driver_of
-from mixpanel_etl.warehouse.errors import Scrubber, WarehouseError
+from mixpanel_etl.warehouse.errors import Scrubber, WarehouseError, without_values
 from mixpanel_etl.warehouse.parameters import Bound, bind, one_statement
 from mixpanel_etl.warehouse.values import Plain
 
@@ -66,9 +66,9 @@ class Warehouse:
         bound = self._bound(sql, parameters)
         with self._session() as connection:
             batches = (self._through_a_cursor if self._driver.cursors else _directly)(connection, bound)
-            schema = self._told(next, batches)
+            schema = self._told(next, batches, sql=sql)
             plain = self._told(Plain, schema)
-            yield pa.RecordBatchReader.from_batches(plain.schema, self._watched(plain(batches)))
+            yield pa.RecordBatchReader.from_batches(plain.schema, self._watched(plain(batches), sql))
 
     def schema(self, sql: str, parameters: Parameters | None = None) -> pa.Schema:
         """The columns that a query has, without running all of it.
@@ -123,21 +123,21 @@ class Warehouse:
                     return
                 rows, first = min(_MOST_FETCHED, max(1, _FETCH_BYTES * got // max(1, nbytes))), False
 
-    def _watched(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def _watched(self, batches: Iterator[pa.RecordBatch], sql: str) -> Iterator[pa.RecordBatch]:
         while True:
-            batch = self._told(next, batches, None)
+            batch = self._told(next, batches, None, sql=sql)
             if batch is None:
                 return
             yield batch
 
-    def _told(self, call: Callable[..., T], *arguments: Any) -> T:
-        """What the driver says, without the password, and without the original, which could carry it along."""
+    def _told(self, call: Callable[..., T], *arguments: Any, sql: str = "") -> T:
+        """What the driver says, without passwords and values, and without the original, which carries them along."""
         from adbc_driver_manager import dbapi
 
         try:
             return call(*arguments)
         except (dbapi.Error, dbapi.Warning, pa.ArrowException, OSError, ValueError, TypeError) as error:
-            said = self._scrub(" ".join(str(error).split()))
+            said = self._scrub(without_values(error, sql))
         if self._url.rstrip("/") in _NO_DATABASE:
             said += (
                 " (this is DuckDB without a database, for Parquet files: MIXPANEL_WAREHOUSE_URL says where tables are)"

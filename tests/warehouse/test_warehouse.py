@@ -102,9 +102,10 @@ def test_wrong_sql_is_told_in_the_warehouses_words(warehouse: Warehouse, sql: st
 
 def test_a_result_that_breaks_off_is_an_error_and_not_an_end(warehouse: Warehouse) -> None:
     sql = "SELECT CASE WHEN id < 90000 THEN 1 ELSE CAST(name AS INTEGER) END FROM orders"
-    with pytest.raises(WarehouseError, match=r"order 9\d{4}"), warehouse.query(sql) as found:
+    with pytest.raises(WarehouseError, match=r"\*\*\*") as caught, warehouse.query(sql) as found:
         for _ in found:
             pass
+    assert "order 9" not in str(caught.value)  # a value of a row, which is a person's as likely as not
 
 
 def test_a_warehouse_is_only_read(duckdb_url: str) -> None:

@@ -15,6 +15,7 @@ from mixpanel_etl.gdpr.progress import Progress, open_requests
 from mixpanel_etl.gdpr.suppression import Suppression
 from mixpanel_etl.orchestration.gdpr.metadata import request_metadata, table_of
 from mixpanel_etl.orchestration.gdpr.settings import Gdpr
+from mixpanel_etl.orchestration.recording import quoting_nobody
 
 JOBS, DEADLINES = "jobs_are_well", "deadlines_are_kept"
 SOON = timedelta(days=7)  # before a deadline, when it is alerted
@@ -42,6 +43,7 @@ def gdpr_checks(gdpr: Gdpr) -> list[dg.AssetChecksDefinition]:
         asset=gdpr.key("outcomes"),
         description="No Mixpanel job of an open request has failed, is late, or is not known to exist.",
     )
+    @quoting_nobody()
     def jobs() -> dg.AssetCheckResult:
         found = jobs_are_well(gdpr, gdpr.ledger())
         return dg.AssetCheckResult(passed=found.passed, description=found.description, metadata=found.metadata)
@@ -70,8 +72,9 @@ def overview_asset(gdpr: Gdpr) -> dg.AssetsDefinition:
         pool=gdpr.pool,
     )
     def overview(context: dg.AssetExecutionContext) -> Iterator[dg.AssetObservation | dg.MaterializeResult[Any]]:
-        ledger, now = gdpr.ledger(), gdpr.now()
-        removed = remove_expired(ledger, gdpr.destination, now) if gdpr.destination else []
+        with quoting_nobody():
+            ledger, now = gdpr.ledger(), gdpr.now()
+            removed = remove_expired(ledger, gdpr.destination, now) if gdpr.destination else []
         for entry in removed:
             context.log.info(f"the data of request {entry.request_id} have expired, and are removed")
         Suppression(ledger.lake).expire(now)

@@ -16,6 +16,7 @@ from mixpanel_etl.gdpr.polling import poll, trouble
 from mixpanel_etl.gdpr.progress import Step, open_requests
 from mixpanel_etl.orchestration.gdpr.checks import jobs_are_well
 from mixpanel_etl.orchestration.gdpr.settings import Gdpr
+from mixpanel_etl.orchestration.recording import quoting_nobody
 from mixpanel_etl.warehouse import WarehouseError
 
 STEP_TAG = "mixpanel_etl/gdpr_step"
@@ -36,6 +37,7 @@ def intake_sensor(gdpr: Gdpr) -> dg.SensorDefinition:
         target=dg.AssetSelection.assets(gdpr.key("requests")),
         description="Takes requests in, from the query and the folder: a partition for each.",
     )
+    @quoting_nobody()
     def intake(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         ledger, stop_at = gdpr.ledger(), time.monotonic() + _TICK_SECONDS
         taken = list(_take_in(gdpr, ledger, lambda: time.monotonic() > stop_at))
@@ -82,6 +84,7 @@ def progress_sensor(gdpr: Gdpr) -> dg.SensorDefinition:
         target=dg.AssetSelection.assets(*(gdpr.key(step) for step in get_args(Step))),
         description="Polls Mixpanel's jobs (after minutes, then hours, for weeks), and starts the steps that are due.",
     )
+    @quoting_nobody()
     def progress(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         ledger = gdpr.ledger()
         _poll(gdpr, context, ledger)

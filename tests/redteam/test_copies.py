@@ -1,0 +1,261 @@
+"""No copy of a person outside the lake: nothing of Dagster's, no log, no exception, no stray file holds a marked one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import dagster as dg
+import duckdb
+import pytest
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
+from mixpanel_etl.lake.storage import storage
+from mixpanel_etl.orchestration import Export, NamedReport, Reports, report_definitions
+from mixpanel_etl.orchestration.catalogue import Catalogue, catalogue_definitions
+from mixpanel_etl.orchestration.cohorts import Cohorts, cohort_definitions
+from mixpanel_etl.orchestration.definitions import export_definitions
+from mixpanel_etl.orchestration.profiles import Profiles, profile_definitions
+from mixpanel_etl.orchestration.pushes import PushAsset, Pushes, push_definitions
+from mixpanel_etl.pull.reports import RangeReport, report_of
+from mixpanel_etl.push.events import EventMapping
+from mixpanel_etl.push.lookup import LookupMapping
+from mixpanel_etl.push.profiles import ProfileMapping
+from mixpanel_etl.push.query import QueryPush
+from mixpanel_etl.sandbox import Cohort, Fault, Funnel, Insight, Project, Sandbox
+from mixpanel_etl.sandbox.projects import LookupTable, ServiceAccount
+from mixpanel_etl.settings import Settings
+
+from ..orchestration.profiles import keep_profiles
+
+NOW = datetime.now(UTC)
+TODAY = NOW.date()
+FIRST, LAST = TODAY - timedelta(days=3), TODAY - timedelta(days=1)
+#: Part of each id, name and address of the persons here, and of nothing else.
+MARK = "zqanna"
+PERSONS = [f"{MARK}-{number}" for number in range(3)]
+EMAIL = f"{MARK}@example.com"
+TABLE = "8b0a3c9e-0d2c-4a47-9a35-0c2f5d1f7a11"
+ON = 'properties["email"]'
+ONLY = f'properties["email"] != "{MARK}-nobody"'
+LISTED = """
+function main() {
+  return Events({from_date: params.from_date, to_date: params.to_date})
+    .map(e => [new Date(e.time).toISOString().slice(0, 10), e.distinct_id, e.properties.email]);
+}"""
+PEOPLE = "function main() { return People().map(p => [p.distinct_id, p.properties.$email]); }"
+REPORTS: dict[str, dict[str, Any]] = {
+    "segmentation": {"event": "buy", "on": ON, "where": ONLY},
+    "segmentation_numeric": {"event": "buy", "on": 'properties["amount"]', "where": ONLY},
+    "segmentation_sum": {"event": "buy", "on": 'properties["amount"]', "where": ONLY},
+    "funnel": {"funnel_id": 7509, "on": ON, "where": ONLY},
+    "retention": {"born_event": "visit", "born_where": ONLY, "on": ON},
+    "addiction": {"on": ON, "where": ONLY},
+    "events": {"events": ["buy", "visit"]},
+    "event_properties": {"event": "buy", "property": "email", "values": [f"{MARK}-0@example.com"]},
+    "top_events": {},
+    "event_names": {},
+    "top_properties": {"event": "buy"},
+    "property_values": {"event": "buy", "property": "email"},
+    "insights": {"bookmark_id": 42},
+    "activity_stream": {"distinct_ids": PERSONS},
+    "jql": {"script": PEOPLE, "params": {"wanted": PERSONS[0]}},
+    "jql_by_date": {
+        "script": LISTED,
+        "date": "day",
+        "result": {"day": "string", "who": "string", "email": "string"},
+    },
+}
+#: Reports that fail, because the script returns persons where numbers are declared.
+BROKEN: dict[str, dict[str, Any]] = {
+    "jql": {"script": PEOPLE, "result": {"who": "integer"}},
+    "jql_by_date": {"script": LISTED, "date": "who", "result": {"day": "string", "who": "string"}},
+}
+
+
+@pytest.fixture
+def mixpanel_project() -> Project:
+    return Project(
+        enforce_budgets=False,
+        service_account=ServiceAccount(f"{MARK}.account", "secret", "admin", NOW + timedelta(days=20)),
+        lookup_tables=[LookupTable(TABLE, "customers")],
+        warehouse_imports=[{"id": 101, "created": NOW, "table_params": {"table": MARK}}],
+    )
+
+
+@pytest.fixture
+def persons(mixpanel: Sandbox, client: Mixpanel) -> Sandbox:
+    """Events, profiles and settings that are full of marked persons; a stranger names an event after one."""
+    days = [FIRST + timedelta(days=number) for number in range(4)]
+    mixpanel.load(_events(days))
+    keep_profiles(client, {person: {"$email": f"{person}@example.com", "$name": MARK} for person in PERSONS})
+    mixpanel.save(Funnel(7509, "Purchases", ["visit", "buy"]))
+    mixpanel.save(Insight(42, "Board", ["buy"], on=ON))
+    mixpanel.save(Cohort(12, f"Friends of {MARK}", f"as {MARK} says", distinct_ids=PERSONS))
+    client.annotations.create_annotation(NOW, f"{MARK} called")
+    described = Metadata(contacts=[EMAIL])
+    schema = Schema(
+        description=f"asked for by {MARK}",
+        properties={"amount": Property(type="number", description=MARK)},
+        metadata=AllMetadata(mixpanel=described),
+    )
+    client.lexicon.create_schemas([SchemaEntry(entity_type="event", name="buy", schema_json=schema)])
+    mixpanel.clear_requests()
+    return mixpanel
+
+
+def _events(days: list[date]) -> Iterator[bytes]:
+    for day in days:
+        for number, person in enumerate(PERSONS):
+            for name in ("visit", "buy", f"letter to {MARK}"):
+                moment = datetime(day.year, day.month, day.day, 0, number, tzinfo=UTC)
+                properties = {
+                    "time": int(moment.timestamp()),
+                    "distinct_id": person,
+                    "$insert_id": f"{name[:2]}{day:%m%d}{number}",
+                    "email": f"{person}@example.com",
+                    "amount": 10 * number,
+                }
+                yield json.dumps({"event": name, "properties": properties}).encode()
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "shop.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            f"""CREATE TABLE people AS SELECT '{MARK}-' || i AS id, '{EMAIL}' AS email, 'bad id {MARK}!' AS key,
+            TIMESTAMPTZ '{FIRST} 01:00:00Z' AS at FROM range(4) t(i) UNION ALL
+            SELECT NULL, '{EMAIL}', '{MARK}', NULL"""
+        )
+    monkeypatch.setenv("MIXPANEL_WAREHOUSE_URL", f"duckdb:///{path}")
+
+
+def pushes() -> Pushes:
+    people = ProfileMapping("id", properties={"$set": {"email": "$email"}})
+    events = EventMapping(event="buy", time="at", distinct_id="id", key=["key", "id"])
+    found = {
+        "people": QueryPush("people", "SELECT id, email FROM people", people),
+        "customers": QueryPush("customers", "SELECT id, email FROM people", LookupMapping(TABLE, "id")),
+        "orders": QueryPush("orders", "SELECT * FROM people", events),
+        "values": QueryPush("values", "SELECT email, CAST(email AS INTEGER) AS id FROM people", people),
+    }
+    return Pushes([PushAsset(dg.AssetSpec(dg.AssetKey(["push", name])), push) for name, push in found.items()])
+
+
+class Home:
+    """A DAGSTER_HOME on a disk, and runs in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.instance = dg.DagsterInstance.local_temp(str(folder))
+        self.failed: list[str] = []
+
+    def run(self, definitions: dg.Definitions, *keys: dg.AssetKey, **options: Any) -> bool:
+        """One run of some assets, all by default."""
+        job = definitions.resolve_implicit_global_asset_job_def()
+        done = job.execute_in_process(
+            instance=self.instance, asset_selection=list(keys) or None, raise_on_error=False, **options
+        )
+        if not done.success:
+            self.failed += [event.step_key or "" for event in done.all_events if event.is_step_failure]
+        return done.success
+
+    def copies(self) -> list[str]:
+        """Where a marked person is in all that Dagster has stored, unpacked as far as it is packed."""
+        found = []
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file() and holds_a_person(path.read_bytes()):
+                found.append(str(path.relative_to(self.folder)))
+        for path in self.folder.rglob("runs.db"):
+            with sqlite3.connect(path) as connection:
+                for (body,) in connection.execute("SELECT snapshot_body FROM snapshots"):
+                    if holds_a_person(zlib.decompress(body)):
+                        found.append("a snapshot of a job")
+        return found
+
+
+def holds_a_person(content: bytes) -> bool:
+    forms = (MARK.encode(), MARK.upper().encode(), MARK.encode("utf-16-le"), base64.b64encode(MARK.encode())[:6])
+    return any(form in content for form in forms)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    folder = tmp_path / "dagster_home"
+    folder.mkdir()
+    return Home(folder)
+
+
+def days_of(first: date, last: date) -> dict[str, Any]:
+    return {"tags": {ASSET_PARTITION_RANGE_START_TAG: str(first), ASSET_PARTITION_RANGE_END_TAG: str(last)}}
+
+
+def reports_of(described: dict[str, dict[str, Any]], name: str) -> Reports:
+    return Reports(
+        [NamedReport(kind, report_of(kind, given)) for kind, given in described.items()],
+        name=name,
+        key_prefix=[name],
+        folder=name,
+        start_date=FIRST,
+    )
+
+
+def test_no_value_of_a_person_leaves_the_lake(
+    persons: Sandbox, warehouse: None, home: Home, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    good, broken = reports_of(REPORTS, "reports"), reports_of(BROKEN, "broken")
+    for reports in (good, broken):
+        definitions = report_definitions(reports)
+        ranges = [named for named in reports.reports if isinstance(named.report, RangeReport)]
+        snapshots = [named for named in reports.reports if named not in ranges]
+        home.run(definitions, *map(reports.key, ranges), **days_of(FIRST, LAST))
+        home.run(definitions, *map(reports.key, snapshots), partition_key=str(TODAY))
+    assert sorted(home.failed) == ["broken__jql", "broken__jql_by_date"]
+    catalogue = catalogue_definitions(
+        Catalogue(
+            ["events", "lexicon", "annotations", "service_accounts", "lookup_tables", "warehouse_imports"],
+            start_date=FIRST,
+        )
+    )
+    cohorts = cohort_definitions(Cohorts([12], start_date=FIRST))
+    profiles = profile_definitions(Profiles(dg.AssetSpec(dg.AssetKey(["profiles"])), start_date=FIRST))
+    for definitions in (catalogue, cohorts, profiles):
+        assert home.run(definitions, partition_key=str(TODAY))
+    assert home.run(
+        export_definitions(Export(dg.AssetSpec(dg.AssetKey(["events"])), start_date=FIRST)), **days_of(FIRST, LAST)
+    )
+    definitions = push_definitions(pushes())
+    for name in ("people", "customers", "orders", "values"):
+        home.run(definitions, dg.AssetKey(["push", name]))
+    assert home.failed[2:] == ["push__values"]
+    # The rows were there: what is not in Dagster is in the lake.
+    lake = storage(Settings.load().lake)
+    written = b"".join(lake.open(name).read() for name in lake.names("", ""))
+    assert len(written) > 10_000
+    assert home.copies() == []
+    assert not holds_a_person(caplog.text.encode())
+    assert not holds_a_person("".join(capfd.readouterr()).encode())
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_a_failure_quotes_no_profile(
+    persons: Sandbox, home: Home, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    page = json.dumps([{"$distinct_id": PERSONS[0], "$properties": {"$email": EMAIL}}])
+    kind: Literal["error_in_200", "server_error"] = "error_in_200" if status == 200 else "server_error"
+    persons.add_fault(Fault("*/engage", kind, text=page, status=None if status == 200 else 501))
+    definitions = profile_definitions(Profiles(dg.AssetSpec(dg.AssetKey(["profiles"])), start_date=FIRST))
+    assert not home.run(definitions, partition_key=str(TODAY))
+    assert home.copies() == []
+    assert not holds_a_person(caplog.text.encode())
