@@ -5,6 +5,7 @@ Source: specification 2, 15 and 16; api-facts 1.2, 13 and 14.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -281,7 +282,15 @@ class Transport:
         return whole
 
 
+def _without_query(record: logging.LogRecord) -> bool:
+    """Takes queries out of urllib3's debug log: ids of persons, and tokens, are parameters of some requests."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(one.partition("?")[0] if isinstance(one, str) else one for one in record.args)
+    return True
+
+
 def _session(settings: Settings) -> requests.Session:
+    logging.getLogger("urllib3.connectionpool").addFilter(_without_query)
     session = requests.Session()
     adapter = StrictAdapter(pool_connections=POOLED_CONNECTIONS, pool_maxsize=POOLED_CONNECTIONS, max_retries=0)
     session.mount("https://", adapter)

@@ -18,6 +18,7 @@ class WarehouseError(Exception):
 #: Of connections, statements and names: what is said before any row is read cannot quote one.
 _BEFORE_ROWS = re.compile(r"\b(Binder|Catalog|Parser|Permission|Connection|HTTP|IO|Not implemented) Error")
 _LITERAL = re.compile(r"'(?:[^']|'')*'")
+_QUOTED = re.compile(r'"[^"]*"')
 _CLASSES = ("08", "0A", "28", "3D", "42", "53", "55", "57")
 
 
@@ -32,7 +33,9 @@ def without_values(error: BaseException, sql: str = "") -> str:
     state = getattr(error, "sqlstate", None) or ""
     if not sql or _BEFORE_ROWS.search(text) or state.startswith(_CLASSES):
         return text
-    return redacted(text, known=re.findall(r"\w+", _LITERAL.sub("", sql)))
+    known = frozenset(re.findall(r"\w+", _LITERAL.sub("", sql)))
+    text = _QUOTED.sub(lambda match: match[0] if match[0][1:-1] in known else "***", _LITERAL.sub("***", text))
+    return redacted(text, known)
 
 
 class Scrubber:

@@ -1,4 +1,4 @@
-"""No copy of a person outside the lake: nothing of Dagster's, no log, no exception, no stray file holds a marked one."""
+"""No copy of a person outside the lake: nothing that Dagster stores, no log, no exception, no stray file has one."""
 
 from __future__ import annotations
 
