@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import time
 import unicodedata
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -38,12 +39,14 @@ class Bounds:
         bytes: downloaded, and also unpacked.
         ratio: unpacked bytes for each packed one, of a file of more than a megabyte. JSON comes to 10-40.
         line: bytes of a line, where an archive is taken apart by lines.
+        seconds: until it is downloaded, however steadily it comes.
     """
 
     files: int = 10_000
     bytes: int = 50 << 30
     ratio: int = 200
     line: int = 64 << 20
+    seconds: float = 86_400.0
 
 
 @contextmanager
@@ -55,6 +58,7 @@ def downloaded(gdpr: Gdpr, link: str, place: Storage, bounds: Bounds | None = No
         MixpanelError: one of the kinds in `client.errors`; it did not arrive whole, for example.
     """
     bounds = bounds or Bounds()
+    over_at = time.monotonic() + bounds.seconds
     with place.scratch() as file:
         size = 0
         with gdpr.download(link) as response:
@@ -65,6 +69,8 @@ def downloaded(gdpr: Gdpr, link: str, place: Storage, bounds: Bounds | None = No
                 size += len(chunk)
                 if size > bounds.bytes:
                     raise BadArchive(f"the archive has more than {bounds.bytes:,} bytes")
+                if time.monotonic() > over_at:
+                    raise BadArchive(f"the archive did not arrive within {bounds.seconds / 3600:g} hours")
                 file.write(chunk)
         if not size:
             raise BadArchive("the archive is empty")

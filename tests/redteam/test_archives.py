@@ -280,6 +280,20 @@ def test_a_folder_in_a_bucket_has_exactly_the_files_of_the_last_delivery(s3_lake
     assert place.read("R-anna/a/b")[0] == b"22"
 
 
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [(Bounds(bytes=99_999), "more than 99,999 bytes"), (Bounds(seconds=-1), "did not arrive within")],
+)
+def test_a_download_ends_at_its_bounds(outbox: Outbox, bounds: Bounds, said: str) -> None:
+    outbox.retrieval(b"x" * 100_000, "anna")
+    with (
+        pytest.raises(BadArchive, match=said),
+        archives.downloaded(cast(Gdpr, outbox), "job-0", outbox.to.storage, bounds),
+    ):
+        pass
+    assert outbox.files() == {}
+
+
 _NAME = st.one_of(
     st.sampled_from(
         ["a", "A", "a/b", "./a", "a/", "../x", "/x", "a//b", "con", "events.jsonl", "é", "\u202e", ".hidden"]
