@@ -71,8 +71,8 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def s3_lake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """The URI of a lake in a bucket of a real S3 API on localhost."""
+def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """A real S3 API on localhost with one empty bucket, `events`, which the environment names as a user's would."""
     import boto3
 
     server = S3Server()
@@ -85,5 +85,11 @@ def s3_lake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     }.items():
         monkeypatch.setenv(name, value)
     boto3.client("s3").create_bucket(Bucket="events")
-    yield f"s3://events/{tmp_path.name}"
+    yield server
     server.stop()
+
+
+@pytest.fixture
+def s3_lake(s3_server: S3Server, tmp_path: Path) -> str:
+    """The URI of a lake in a bucket."""
+    return f"s3://events/{tmp_path.name}"

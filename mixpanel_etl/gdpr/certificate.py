@@ -13,7 +13,6 @@ import msgspec
 from mixpanel_etl.gdpr.erasure import Erasure
 from mixpanel_etl.gdpr.ledger import Entry, Job
 from mixpanel_etl.gdpr.progress import progress_of
-from mixpanel_etl.lake.partitions import put
 from mixpanel_etl.lake.storage import Storage
 
 FOLDER = "gdpr/certificates"
@@ -92,8 +91,8 @@ def certificate(entry: Entry, jobs: Iterable[Job], lake: str, project_id: int | 
 def write(store: Storage, told: dict[str, Any]) -> None:
     """Put a certificate into the lake, as JSON and as Markdown."""
     json_name, markdown_name = _names(told["request_id"])
-    put(store, json_name, msgspec.json.format(msgspec.json.encode(told)))
-    put(store, markdown_name, as_markdown(told).encode())
+    store.write(json_name, msgspec.json.format(msgspec.json.encode(told)))
+    store.write(markdown_name, as_markdown(told).encode())
 
 
 def addresses(store: Storage, request_id: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from mixpanel_etl.client import MixpanelError
 from mixpanel_etl.client.gdpr import Gdpr
@@ -34,7 +35,8 @@ def cancel(ledger: Ledger, gdpr: Gdpr, request_id: str, now: Now) -> Entry:
     (one,) = open_requests(ledger, [request_id]) or [Progress(ledger.entry(request_id), ())]
     if one.entry.is_closed:
         raise LedgerError(f"request {request_id} is {one.state(now())} already, and can't be cancelled")
-    entry = ledger.change(one.entry, lambda entry: entry.but(cancelling_at=now()))
+    with ledger.locked():  # a job that is being created for it is in the ledger afterwards
+        entry = ledger.change(one.entry, lambda entry: entry.but(cancelling_at=now()))
     if entry.request.kind == "deletion":
         (one,) = open_requests(ledger, [request_id])  # no job can be created for it any more
         _cancel_in_mixpanel(ledger, gdpr, one, now)
@@ -59,8 +61,7 @@ def _cancel_in_mixpanel(ledger: Ledger, gdpr: Gdpr, one: Progress, now: Now) -> 
                 # A crash may have come between an earlier cancellation and its record.
                 if gdpr.get_deletion(job.tracking_id).status.upper() != "REVOKED":
                     _refuse(ledger, one, job)
-            with ledger.locked():
-                job = ledger.save_job(ledger.job(job.job_id).but(status="REVOKED", ended_at=now()))  # noqa: PLW2901
+            job = ledger.change_job(job, partial(Job.but, status="REVOKED", ended_at=now()))  # noqa: PLW2901
         _leave(ledger, job)
 
 
@@ -108,8 +109,13 @@ def adopt(ledger: Ledger, job_id: str, tracking_id: str, now: datetime) -> Job:
         job = ledger.job(job_id)
         if job.tracking_id and job.tracking_id != tracking_id:
             raise LedgerError(f"job {job_id} has the tracking id {job.tracking_id} already")
-        job = job.but(tracking_id=tracking_id, created_at=job.intended_at, adopted=True)
-        return ledger.save_job(job.but(status="UNKNOWN", next_poll_at=now, problem=""))
+        known: dict[str, Any] = {
+            "tracking_id": tracking_id,
+            "created_at": job.intended_at,
+            "adopted": True,
+            "next_poll_at": now,
+        }
+        return ledger.change_job(job, partial(Job.but, status="UNKNOWN", problem="", **known))
 
 
 def send_again(ledger: Ledger, gdpr: Gdpr, job_id: str, now: Now) -> Job:
@@ -120,7 +126,7 @@ def send_again(ledger: Ledger, gdpr: Gdpr, job_id: str, now: Now) -> Job:
         NotCreated: Mixpanel refused it.
         MaybeCreated: the answer is missing once more.
     """
-    with ledger.locked():
+    with ledger.locked() as held:
         job = ledger.job(job_id)
         if job.tracking_id:
             raise LedgerError(f"job {job_id} exists in Mixpanel already, as {job.tracking_id}")
@@ -129,4 +135,5 @@ def send_again(ledger: Ledger, gdpr: Gdpr, job_id: str, now: Now) -> Job:
         wanted = set(job.request_ids)
         entries = tuple(entry for entry in ledger.entries() if entry.request_id in wanted)
         packed = Pack(job.kind, job.compliance, job.disclosure, entries, job.part)
+        held.check()
         return create(ledger, gdpr, packed, job, now)

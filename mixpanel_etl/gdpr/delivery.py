@@ -86,7 +86,8 @@ def remove_expired(ledger: Ledger, to: Destination, now: datetime) -> list[Entry
             continue
         for name in delivery.files:
             to.storage.remove(f"{_folder(entry)}/{name}")
-        removed.append(ledger.save(entry.but(delivery=msgspec.structs.replace(delivery, removed_at=now))))
+        gone = msgspec.structs.replace(delivery, removed_at=now)
+        removed.append(ledger.change_closed(entry, partial(Entry.but, delivery=gone)))
     return removed
 
 

@@ -23,7 +23,6 @@ from mixpanel_etl.gdpr.ledger import Entry, Ledger
 from mixpanel_etl.gdpr.requests import Refusal, Request, Row, read_requests
 from mixpanel_etl.gdpr.rows import SUFFIXES, read_file
 from mixpanel_etl.lake import Provenance, Table
-from mixpanel_etl.lake.partitions import put
 from mixpanel_etl.lake.storage import Storage, storage
 
 REJECTED = pa.schema(
@@ -97,27 +96,28 @@ def take_in(
     """
     taken = Taken()
     table = rejected_table(ledger.lake)
-    known, refused = ledger.known(), set(table.keys())
-    for found in read_requests(rows, now, protected):
-        if enough():
-            taken.complete = False
-            break
-        fingerprint = ledger.fingerprint(found.content)
-        before = known.get(found.request_id) if isinstance(found, Request) else None
-        if isinstance(found, Request) and before is None:
-            known[found.request_id] = fingerprint
-            ledger.save(Entry(request=found, fingerprint=fingerprint, received_at=now))
-            taken.accepted.append(found.request_id)
-        elif before == fingerprint:
-            taken.known.append(found.request_id)
-        else:
-            refusal = _differs(found) if isinstance(found, Request) else found
-            taken.rejected.append((refusal.request_id, refusal.reason))
-            key = f"{refusal.request_id or 'unnamed'}~{fingerprint}"
-            if key not in refused:
-                refused.add(key)
-                taken.newly_rejected.append((refusal.request_id, refusal.reason))
-                write_refusal(table, key, refusal, source, now)
+    with ledger.locked("intake"):  # two of them would take in two requests with one id
+        known, refused = ledger.known(), set(table.keys())
+        for found in read_requests(rows, now, protected):
+            if enough():
+                taken.complete = False
+                break
+            fingerprint = ledger.fingerprint(found.content)
+            before = known.get(found.request_id) if isinstance(found, Request) else None
+            if isinstance(found, Request) and before is None:
+                known[found.request_id] = fingerprint
+                ledger.add(Entry(request=found, fingerprint=fingerprint, received_at=now))
+                taken.accepted.append(found.request_id)
+            elif before == fingerprint:
+                taken.known.append(found.request_id)
+            else:
+                refusal = _differs(found) if isinstance(found, Request) else found
+                taken.rejected.append((refusal.request_id, refusal.reason))
+                key = f"{refusal.request_id or 'unnamed'}~{fingerprint}"
+                if key not in refused:
+                    refused.add(key)
+                    taken.newly_rejected.append((refusal.request_id, refusal.reason))
+                    write_refusal(table, key, refusal, source, now)
     return taken
 
 
@@ -262,7 +262,7 @@ def _version(place: Storage, name: str) -> str:
 
 
 def _receipt(place: Storage, name: str, content: dict[str, Any]) -> None:
-    put(place, _receipt_name(name), json.dumps({"file": name, **content}, indent=2).encode())
+    place.write(_receipt_name(name), json.dumps({"file": name, **content}, indent=2).encode())
 
 
 def _receipt_name(name: str) -> str:

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from mixpanel_etl.client import MixpanelError, RateLimited
@@ -113,9 +114,10 @@ def submit(
     for packed in pack(ready, together=together):
         if _paused_until(ledger, packed.kind, now()):
             continue
-        with ledger.locked():
+        with ledger.locked() as held:
             still = _still_ready(ledger, packed, now())
             if still is not None:
+                held.check()
                 try:
                     created.append(create(ledger, gdpr, still, _intent(ledger, still, now()), now))
                 except (NotCreated, MaybeCreated) as error:
@@ -169,7 +171,7 @@ def _still_ready(ledger: Ledger, packed: Pack, now: datetime) -> Pack | None:
 
 
 def _intent(ledger: Ledger, packed: Pack, now: datetime) -> Job:
-    return ledger.save_job(
+    return ledger.add_job(
         Job(
             job_id=f"{packed.kind}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
             kind=packed.kind,
@@ -184,7 +186,7 @@ def _intent(ledger: Ledger, packed: Pack, now: datetime) -> Job:
 
 
 def create(ledger: Ledger, gdpr: Gdpr, packed: Pack, job: Job, now: Now) -> Job:
-    """Ask for a job whose intent is in the ledger. Hold the ledger's lock.
+    """Ask for a job whose intent is in the ledger, while nobody else creates jobs (see `Ledger.locked`).
 
     Raises:
         NotCreated: Mixpanel refused it.
@@ -201,7 +203,7 @@ def create(ledger: Ledger, gdpr: Gdpr, packed: Pack, job: Job, now: Now) -> Job:
     except MixpanelError as error:
         reason = without(str(error), ids)
         if error.may_have_arrived:
-            ledger.save_job(job.but(problem=reason))
+            ledger.change_job(job, partial(Job.but, problem=reason))
             problem = MaybeCreated(
                 f"Nobody knows whether job {job.job_id} was created: {reason} Ask Mixpanel (Data & Privacy > "
                 f"{packed.kind.title()} Requests lists them), then `mixpanel-etl gdpr adopt {job.job_id} TRACKING_ID`, "
@@ -212,9 +214,8 @@ def create(ledger: Ledger, gdpr: Gdpr, packed: Pack, job: Job, now: Now) -> Job:
             problem = _paused(ledger, packed.kind, error, reason, now())
     else:
         ledger.set_pause(packed.kind, None)
-        return ledger.save_job(
-            job.but(tracking_id=tracking_id, created_at=now(), status="PENDING", next_poll_at=now(), problem="")
-        )
+        known: dict[str, Any] = {"tracking_id": tracking_id, "created_at": now(), "next_poll_at": now()}
+        return ledger.change_job(job, partial(Job.but, status="PENDING", problem="", **known))
     raise problem
 
 

@@ -2,6 +2,7 @@
 
 `gdpr/ledger/open/<request>~<fingerprint>.json` until a request is over, `closed/` from then on; `jobs/<job>.json`. A
 file appears whole or not at all, and together they say all there is: nothing else has to be believed after a crash.
+Each is changed on the condition that it is as it was read, so that no change of another process is lost.
 Open requests hold personal ids, closed ones their hashes. Let nobody read this folder who may not see the lake.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -21,8 +22,9 @@ from mixpanel_etl.gdpr.errors import GdprError
 from mixpanel_etl.gdpr.files import LEDGER
 from mixpanel_etl.gdpr.hashing import hashed
 from mixpanel_etl.gdpr.requests import Kind, Request
-from mixpanel_etl.lake.partitions import put
-from mixpanel_etl.lake.storage import Storage, storage
+from mixpanel_etl.lake.errors import WriteConflict
+from mixpanel_etl.lake.leases import Lease, lease
+from mixpanel_etl.lake.storage import ABSENT, Storage, storage
 from mixpanel_etl.lake.suppression import hasher
 
 #: A process that has asked for a job has its answer, or has failed, after this time.
@@ -195,7 +197,12 @@ class Ledger:
                 self.storage.remove(name)
             else:
                 names.append(name)
-        return sorted(self._read_all(names, Entry), key=lambda entry: (entry.received_at, entry.request_id))
+        found = self._read_all(names, Entry)
+        for entry in found:
+            if entry.is_closed:  # by a process that was killed before it could put it away
+                self._put_away(entry)
+        still = (entry for entry in found if not entry.is_closed)
+        return sorted(still, key=lambda entry: (entry.received_at, entry.request_id))
 
     def closed(self) -> list[Entry]:
         """The requests that are over."""
@@ -225,20 +232,40 @@ class Ledger:
         found = (self._read(f"{LEDGER}/{folder}/{name}", Entry) for folder in ("closed", "open"))
         return next(filter(None, found), entry)
 
-    def save(self, entry: Entry) -> Entry:
-        """Write a request down; an open one is gone once it is closed."""
-        name = _name(entry)
-        put(self.storage, f"{LEDGER}/{'closed' if entry.is_closed else 'open'}/{name}", msgspec.json.encode(entry))
-        if entry.is_closed:
-            self.storage.remove(f"{LEDGER}/open/{name}")
-        return entry
+    def add(self, entry: Entry) -> Entry:
+        """Write a new request down; one that is in the ledger already stays as it is."""
+        with suppress(WriteConflict):
+            self.storage.write(f"{LEDGER}/open/{_name(entry)}", msgspec.json.encode(entry), ABSENT)
+        return self.fresh(entry)
 
     def change(self, entry: Entry, change: Callable[[Entry], Entry]) -> Entry:
-        """Read, change and write a request while nobody else does; one that is over stays as it is."""
-        with self.locked():
-            current = self.fresh(entry)
-            changed = current if current.is_closed else change(current)
-            return current if changed == current else self.save(changed)
+        """Read, change and write a request, again if another process writes it meanwhile; one that is over stays."""
+        name = _name(entry)
+        over = self._read(f"{LEDGER}/closed/{name}", Entry)
+
+        def changed(content: bytes | None) -> bytes | None:
+            nonlocal over
+            if content is None:  # put away since, or written to a ledger that has not got it
+                over = self._read(f"{LEDGER}/closed/{name}", Entry)
+            current = entry if content is None else msgspec.json.decode(content, type=Entry)
+            return None if over or current.is_closed else msgspec.json.encode(change(current))
+
+        content = None if over else self.storage.update(f"{LEDGER}/open/{name}", changed)
+        if over is not None or content is None:
+            return over or entry
+        current = msgspec.json.decode(content, type=Entry)
+        return self._put_away(current) if current.is_closed else current
+
+    def change_closed(self, entry: Entry, change: Callable[[Entry], Entry]) -> Entry:
+        """Read, change and write a request that is over."""
+        return self._changed(f"{LEDGER}/closed/{_name(entry)}", entry, change)
+
+    def _put_away(self, entry: Entry) -> Entry:
+        # It is in `open` as it ends, so that whoever changes it at the same time has to read it again.
+        with suppress(WriteConflict):
+            self.storage.write(f"{LEDGER}/closed/{_name(entry)}", msgspec.json.encode(entry), ABSENT)
+        self.storage.remove(f"{LEDGER}/open/{_name(entry)}")
+        return entry
 
     def jobs(self) -> list[Job]:
         """Every job, oldest first."""
@@ -256,10 +283,14 @@ class Ledger:
             raise LedgerError(f"job {job_id!r} is not in the ledger; `mixpanel-etl gdpr status` lists them")
         return job
 
-    def save_job(self, job: Job) -> Job:
-        """Write a job down."""
-        put(self.storage, _job_name(job.job_id), msgspec.json.encode(job))
+    def add_job(self, job: Job) -> Job:
+        """Write a new job down."""
+        self.storage.write(_job_name(job.job_id), msgspec.json.encode(job), ABSENT)
         return job
+
+    def change_job(self, job: Job, change: Callable[[Job], Job]) -> Job:
+        """Read, change and write a job, again if another process writes it meanwhile."""
+        return self._changed(_job_name(job.job_id), job, change)
 
     def drop_job(self, job: Job) -> None:
         """Forget a job that was certainly never created."""
@@ -275,11 +306,24 @@ class Ledger:
         if pause is None:
             self.storage.remove(name)
         else:
-            put(self.storage, name, msgspec.json.encode(pause))
+            self.storage.write(name, msgspec.json.encode(pause))
 
-    def locked(self) -> AbstractContextManager[None]:
-        """A context in which no other process of this machine changes the ledger (on S3: Dagster's pool sees to it)."""
-        return self.storage.exclusive(f"{LEDGER}/lock/ledger")
+    def locked(self, step: str = "jobs") -> AbstractContextManager[Lease]:
+        """A context in which no other process, on this host or another, does the same step.
+
+        Raises:
+            LeaseHeld: another one does it for longer than anybody waits; the message says which.
+        """
+        return lease(self.storage, f"gdpr/{step}")
+
+    def _changed(self, name: str, known: _T, change: Callable[[_T], _T]) -> _T:
+        kind = type(known)
+
+        def changed(content: bytes | None) -> bytes:
+            return msgspec.json.encode(change(known if content is None else msgspec.json.decode(content, type=kind)))
+
+        content = self.storage.update(name, changed)
+        return known if content is None else msgspec.json.decode(content, type=kind)
 
     def _names(self) -> Iterator[tuple[str, str, str]]:
         for folder in ("closed", "open"):
@@ -293,8 +337,7 @@ class Ledger:
 
     def _read(self, name: str, kind: type[_T]) -> _T | None:
         try:
-            with self.storage.open(name) as handle:
-                return msgspec.json.decode(handle.read(), type=kind)
+            return msgspec.json.decode(self.storage.read(name)[0], type=kind)
         except FileNotFoundError:
             return None
 

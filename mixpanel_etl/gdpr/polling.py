@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 
 from mixpanel_etl.client import MixpanelError
 from mixpanel_etl.client.gdpr import Gdpr
@@ -39,11 +40,7 @@ def poll(ledger: Ledger, gdpr: Gdpr, now: Now, enough: Callable[[], bool] = lamb
         except MixpanelError as error:
             # Nothing of the reply: it may name persons.
             status, problem = job.status, f"{type(error).__name__}{f' ({error.status})' if error.status else ''}"
-        with ledger.locked():
-            current = ledger.job(job.job_id)
-            if is_open(current):
-                current = ledger.save_job(_asked(current, status, problem, now()))
-        yield current
+        yield ledger.change_job(job, partial(_asked, status=status, problem=problem, now=now()))
 
 
 def is_open(job: Job) -> bool:
@@ -88,6 +85,8 @@ def _status(gdpr: Gdpr, job: Job) -> str:
 
 
 def _asked(job: Job, status: str, problem: str, now: datetime) -> Job:
+    if not is_open(job):  # another process has seen its end
+        return job
     return job.but(
         status=status,
         problem=problem,

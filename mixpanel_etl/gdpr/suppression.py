@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mixpanel_etl.lake.partitions import put
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.lake.suppression import Suppressed, entries, entry_name, hasher
 
@@ -45,7 +44,7 @@ class Suppression:
         if wanted:
             store = storage(self.lake)
             hashes = sorted(map(hasher(store), wanted))
-            put(store, entry_name(hashes, until), json.dumps(hashes).encode())
+            store.write(entry_name(hashes, until), json.dumps(hashes).encode())
 
     def holds(self, distinct_id: str, now: datetime | None = None) -> bool:
         """Whether an id is suppressed at a moment (by default now)."""

@@ -7,11 +7,13 @@ By s3fs and its `call_s3`, not by another client: `put_object` and `complete_mul
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
@@ -30,6 +32,8 @@ T = TypeVar("T")
 _PART_BYTES = 8 << 20
 #: Where the files of a folder are until all of them are there.
 _UPLOADS = ".uploads"
+#: Metadata of an object, by which a writer recognizes its own write.
+_MARK = "mixpanel-etl-write"
 #: Seconds in which a file must have been read that others replace.
 _READ_SECONDS = 60.0
 #: What S3 answers when a condition is not met, or two conditional writes meet.
@@ -45,16 +49,12 @@ class S3(Storage):
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._connected: s3fs.S3FileSystem | None = None
 
     @property
     def fs(self) -> s3fs.S3FileSystem:
-        if self._connected is None:
-            import s3fs  # half a second that nobody with a local lake should pay
-
-            # A connection of its own: fsspec would hand out an earlier one, made from another environment.
-            self._connected = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
-        return self._connected
+        """The connection, one for all lakes of a process and an environment."""
+        settings = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        return _connected(os.getpid(), tuple(sorted(settings.items())))
 
     def uri(self, name: str) -> str:
         return f"s3://{self._prefix}/{name}"
@@ -90,9 +90,11 @@ class S3(Storage):
             yield copy
 
     def write(self, name: str, content: bytes, expected: str | None = None) -> str:
-        with self._condition(name, expected) as condition:
-            written = self.fs.call_s3("put_object", **self._object(name), Body=content, **condition)
-        return str(written["ETag"])
+        with self._mine(name, expected) as (mark, version):
+            with self._condition(name, expected) as condition:
+                put = self.fs.call_s3("put_object", **self._object(name), Body=content, **mark, **condition)
+            version.append(put["ETag"])
+        return version[-1]
 
     def names(self, folder: str, suffix: str) -> list[str]:
         with _os_errors(self.uri(folder)):
@@ -163,8 +165,8 @@ class S3(Storage):
         size = os.fstat(descriptor).st_size
         if size < 2 * _PART_BYTES:
             return self.write(name, os.pread(descriptor, size, 0), expected)
-        with self._condition(name, expected) as condition:
-            started = self.fs.call_s3("create_multipart_upload", **self._object(name))
+        with self._mine(name, expected) as (mark, version), self._condition(name, expected) as condition:
+            started = self.fs.call_s3("create_multipart_upload", **self._object(name), **mark)
             upload = {**self._object(name), "UploadId": started["UploadId"]}
 
             def send(number: int) -> dict[str, Any]:
@@ -176,10 +178,28 @@ class S3(Storage):
                 with ThreadPoolExecutor(2, thread_name_prefix="upload") as pool:
                     parts = list(pool.map(send, range(-(-size // _PART_BYTES))))
                 whole = {"MultipartUpload": {"Parts": parts}}
-                return str(self.fs.call_s3("complete_multipart_upload", **upload, **whole, **condition)["ETag"])
+                version.append(self.fs.call_s3("complete_multipart_upload", **upload, **whole, **condition)["ETag"])
             except BaseException:
                 with suppress(OSError):
                     self.fs.call_s3("abort_multipart_upload", **upload)
+                raise
+        return version[-1]
+
+    @contextmanager
+    def _mine(self, name: str, expected: str | None) -> Iterator[tuple[dict[str, Any], list[str]]]:
+        """Mark a conditional write, and find its version if it succeeded though its repetition was refused.
+
+        The answer to a request can be lost. The client then sends it again, and its condition is no longer met.
+        """
+        mark = "" if expected is None else secrets.token_hex(8)
+        version: list[str] = []
+        try:
+            yield ({"Metadata": {_MARK: mark}} if mark else {}), version
+        except WriteConflict:
+            with _os_errors(self.uri(name)), suppress(FileNotFoundError):
+                there = self.fs.call_s3("head_object", **self._object(name))
+                version += [there["ETag"]] if there["Metadata"].get(_MARK) == mark else []
+            if not version:
                 raise
 
     def _object(self, name: str) -> dict[str, str]:
@@ -210,6 +230,14 @@ class _S3Draft:
 
     def publish(self, name: str, expected: str | None = None) -> str:
         return self._bucket.upload(self._handle.fileno(), name, expected)
+
+
+@lru_cache(maxsize=4)
+def _connected(_pid: int, _settings: tuple[tuple[str, str], ...]) -> s3fs.S3FileSystem:
+    import s3fs  # half a second that nobody with a local lake should pay
+
+    # fsspec's own cache would hand out a connection that was made from another environment.
+    return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
 
 
 def _refused(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ is all that several processes need in order not to undo each other's work; there
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import IO, Protocol, TypeVar
 
 import pyarrow as pa
@@ -115,13 +115,9 @@ class Storage(Protocol):
             changed = change(content)
             if changed is None or changed == content:
                 return content
-            try:
+            with suppress(WriteConflict):
                 self.write(name, changed, version)
-            except WriteConflict:
-                # The answer to a write can be lost, and its repetition refused because of the write itself.
-                if self._found(name)[0] != changed:
-                    continue
-            return changed
+                return changed
         raise WriteConflict(self.uri(name))
 
     def _found(self, name: str) -> tuple[bytes | None, str]:

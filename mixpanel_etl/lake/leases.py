@@ -206,14 +206,7 @@ class _Kept:
         self._renewals += 1
         told = {**asdict(self._holder), "seconds": LEASE_SECONDS, "renewals": self._renewals}
         content = json.dumps({**told, "token": f"{id(self):x}-{time.time_ns():x}"}).encode()
-        try:
-            self._version = self._store.write(self._path, content, self._version)
-        except WriteConflict:
-            # The answer to a write can be lost, and its repetition refused because of the write itself.
-            there, version = self._store.read(self._path)
-            if there != content:
-                raise
-            self._version = version
+        self._version = self._store.write(self._path, content, self._version)
         self._valid_until = begun + LEASE_SECONDS
 
     def _give_back(self) -> None:

@@ -6,7 +6,6 @@ import gzip
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -185,7 +184,7 @@ class Table:
         """
         path = f"{self.name}/{_REPLIES}/{quote(name, safe='=.')}.gz"
         kept = reply_without_suppressed(self.storage, content, Places(segments=declares_persons(self.schema)))
-        put(self.storage, path, packed(b"") if kept is None else kept)
+        self.storage.write(path, packed(b"") if kept is None else kept)
         return self.storage.uri(path)
 
     def reply(self, name: str) -> bytes | None:
@@ -211,7 +210,4 @@ def write_parquet(path: str, batches: Iterable[pa.RecordBatch], schema: pa.Schem
 
 def put(store: Storage, name: str, content: bytes) -> None:
     """Make a small file visible under a name, replacing what was there, in one step."""
-    with store.draft("file") as draft:
-        Path(draft.path).write_bytes(content)
-        with store.exclusive(name):
-            draft.publish(name)
+    store.write(name, content)

@@ -8,6 +8,8 @@ from typing import cast
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.lexicon import MOST_ITEMS, EntityType, SchemaEntry
+from mixpanel_etl.lake.leases import Lease, lease
+from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.lexicon.differences import Key, Plan
 from mixpanel_etl.lexicon.errors import LexiconError
 
@@ -44,8 +46,14 @@ def apply(mixpanel: Mixpanel, plan: Plan, *, allow_drop: bool = False) -> Applie
         DropsData: something would be dropped, unasked. Nothing was sent.
         LexiconError: there is more to truncate than one request can. Nothing was sent.
         MixpanelError: one of the kinds in `client.errors`. Earlier requests may have had their effect.
+        LeaseHeld: another process applies a plan to the same project. Nothing was sent.
     """
     plan.check_drops(allow_drop=allow_drop)
+    with lease(storage(mixpanel.settings.lake), f"lexicon/{mixpanel.settings.project_id}") as held:
+        return _apply(mixpanel, plan, held)
+
+
+def _apply(mixpanel: Mixpanel, plan: Plan, held: Lease) -> Applied:
     uploads = [change.upload for change in plan.changes if change.upload is not None]
     deletions = [change for change in plan.changes if change.action == "delete"]
     before = mixpanel.spent("lexicon")
@@ -57,13 +65,16 @@ def apply(mixpanel: Mixpanel, plan: Plan, *, allow_drop: bool = False) -> Applie
         )
     deleted = 0
     for number, batch in enumerate(batches(uploads)):
+        held.check()
         mixpanel.lexicon.create_schemas(batch, truncate=truncate and number == 0)
     if truncate:
         deleted = len(deletions)
         if deletions and not uploads:
+            held.check()
             mixpanel.lexicon.delete_schemas()
     else:
         for change in deletions:
+            held.check()
             deleted += mixpanel.lexicon.delete_schema(cast("EntityType", change.kind), change.name)
     return Applied(len(uploads), deleted, mixpanel.spent("lexicon") - before)
 

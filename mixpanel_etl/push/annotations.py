@@ -6,6 +6,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.lake.leases import lease
+from mixpanel_etl.lake.storage import storage
+
+WAIT_SECONDS = 30.0  # a sensor's tick has a minute, and comes again
 
 
 def annotate(mixpanel: Mixpanel, moment: datetime, description: str, tags: Sequence[str] = ()) -> bool:
@@ -24,13 +28,19 @@ def annotate(mixpanel: Mixpanel, moment: datetime, description: str, tags: Seque
 
     Raises:
         MixpanelError: one of the kinds in `client.errors`.
+        LeaseHeld: another process annotates the same project.
     """
     local = moment.astimezone(mixpanel.settings.zone)
     second, text = f"{local:%Y-%m-%d %H:%M:%S}", description.strip()
-    for present in mixpanel.annotations.list_annotations(local.date(), local.date()):
-        if present.date == second and (present.description or "").strip() == text:
-            return False
-    mixpanel.annotations.create_annotation(moment, text, list(_tag_ids(mixpanel, tags)))
+    with lease(
+        storage(mixpanel.settings.lake), f"annotations/{mixpanel.settings.project_id}", wait=WAIT_SECONDS
+    ) as held:
+        for present in mixpanel.annotations.list_annotations(local.date(), local.date()):
+            if present.date == second and (present.description or "").strip() == text:
+                return False
+        tag_ids = list(_tag_ids(mixpanel, tags))
+        held.check()
+        mixpanel.annotations.create_annotation(moment, text, tag_ids)
     return True
 
 

@@ -16,6 +16,8 @@ import pyarrow as pa
 
 from mixpanel_etl.client import Clock, Mixpanel, RecordsRejected
 from mixpanel_etl.lake import Provenance, Table
+from mixpanel_etl.lake.leases import lease
+from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.push.changes import SNAPSHOT, Changes, Previous, compared
 from mixpanel_etl.push.dead_letters import LATEST, DeadLetter, DeadLetters, dead_letters
 from mixpanel_etl.push.errors import PushError, check_columns
@@ -135,16 +137,24 @@ def push_lookup(
         InvalidRequest: the table is too large. Nothing was sent.
         RecordsRejected: Mixpanel refuses rows, which are dead letters now; the table is as it was.
         MixpanelError: the table could not be replaced.
+        LeaseHeld: another process replaces the table, or does the same push. Nothing was sent.
     """
     mapping = push.mapping.of(rows.schema)
-    provenance = Provenance(requested_at=push.clock.now(), run_id=run_id, project_id=mixpanel.settings.project_id)
-    with _compared(rows, push, mapping) as changes, DeadLetters() as letters:
+    lake, project_id = storage(push.lake), mixpanel.settings.project_id
+    with (
+        lease(lake, f"push/{push.name}", run=run_id),
+        lease(lake, f"lookup_table/{UUID(mapping.table)}", run=run_id) as held,
+        _compared(rows, push, mapping) as changes,
+        DeadLetters() as letters,
+    ):
+        provenance = Provenance(requested_at=push.clock.now(), run_id=run_id, project_id=project_id)
         told = Pushed(changes.rows, changes.changed, changes.vanished, changes.vanished)
         _check_vanished(changes, allow_shrink=allow_shrink)
         letters.add(changes.unusable_letters())
         try:
             if changes.changed or changes.vanished:
                 content = (_values(row, mapping) for row in _rows(changes))
+                held.check()
                 mixpanel.ingestion.replace_lookup_table(mapping.table, mapping.named, content)
                 told.updates, told.done = 1, changes.usable
                 _keep(changes, push, provenance)

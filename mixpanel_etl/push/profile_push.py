@@ -17,6 +17,8 @@ import pyarrow as pa
 from mixpanel_etl.client import Clock, Mixpanel, MixpanelError
 from mixpanel_etl.client.profile_updates import encoded
 from mixpanel_etl.lake import Provenance, Table
+from mixpanel_etl.lake.leases import Lease, lease
+from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.push.changes import SNAPSHOT, Changes, Previous, compared
 from mixpanel_etl.push.dead_letters import LATEST, DeadLetter, DeadLetters, dead_letters, unconfirmed_letters
 from mixpanel_etl.push.delivery import IN_FLIGHT, Delivery, deliver_all
@@ -118,11 +120,14 @@ def push_profiles(
     Raises:
         PushError: the mapping does not fit the rows, or more than half of them vanished. Nothing was sent.
         MixpanelError: the push broke off. What arrived until then is known, and not sent again.
+        LeaseHeld: another process does the same push. Nothing was sent.
+        LeaseLost: it may be that another process does so since. What arrived until then is known.
     """
     mapping = push.mapping.of(rows.schema)
-    return _Run(mixpanel, push, mapping, run_id, on_progress).run(
-        rows, allow_shrink=allow_shrink, retry_unconfirmed=retry_unconfirmed
-    )
+    with lease(storage(push.lake), f"push/{push.name}", run=run_id) as held:
+        return _Run(mixpanel, push, mapping, run_id, on_progress).run(
+            rows, held, allow_shrink=allow_shrink, retry_unconfirmed=retry_unconfirmed
+        )
 
 
 def preview_profiles(rows: pa.RecordBatchReader, push: ProfilePush) -> Pushed:
@@ -163,7 +168,8 @@ class _Run:
         self._open: set[int] = set()  # batches that were noted, and of which nobody knows yet whether they arrived
         self._checkpoint_at = push.clock.monotonic() + _CHECKPOINT_SECONDS
 
-    def run(self, rows: pa.RecordBatchReader, *, allow_shrink: bool, retry_unconfirmed: bool) -> Pushed:
+    def run(self, rows: pa.RecordBatchReader, held: Lease, *, allow_shrink: bool, retry_unconfirmed: bool) -> Pushed:
+        self._held = held
         push, mapping = self._push, self._mapping
         unsure = {letter.id: letter for letter in (*unconfirmed_letters(push.dead_letters), *_lost(push.sent))}
         forgotten = list(unsure) if retry_unconfirmed else []
@@ -201,8 +207,13 @@ class _Run:
         found: Iterable[Batch] = batches(items)
         if relative:
             found = (self._noted(batch) for batch in found)
+
+        def alone(batch: Batch) -> list[DeadLetter]:
+            self._held.check()
+            return sender.deliver(batch)
+
         error: MixpanelError | None = None
-        for delivery in deliver_all(found, sender.deliver, self._push.in_flight):
+        for delivery in deliver_all(found, alone, self._push.in_flight):
             if delivery.error:
                 error = error or delivery.error
                 self._open.discard(delivery.batch.number)

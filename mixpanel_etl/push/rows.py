@@ -6,7 +6,7 @@ that broke off is simply run again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +16,11 @@ import pyarrow as pa
 
 from mixpanel_etl.client import Clock, Mixpanel, MixpanelError
 from mixpanel_etl.lake import Provenance, Table
+from mixpanel_etl.lake.leases import Lease, lease
+from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.push.acknowledged import Acknowledged, acknowledged
 from mixpanel_etl.push.dead_letters import DeadLetter, DeadLetters, dead_letters
-from mixpanel_etl.push.delivery import IN_FLIGHT, Delivery, deliver_all
+from mixpanel_etl.push.delivery import IN_FLIGHT, deliver_all
 from mixpanel_etl.push.event_batches import Choice, EventBatch, EventSender, Seen, event_batches
 from mixpanel_etl.push.events import EventMapping
 from mixpanel_etl.push.identities import IdentityBatch, IdentityMapping, IdentitySender, identity_batches
@@ -117,14 +119,21 @@ def push_rows(
     Raises:
         PushError: the mapping does not fit the rows. Nothing was sent.
         MixpanelError: the push broke off. Run it again.
+        LeaseHeld: another process pushes the same partition. Nothing was sent.
+        LeaseLost: it may be that another process does so since. Run it again.
     """
-    provenance = Provenance(requested_at=push.clock.now(), run_id=run_id, project_id=mixpanel.settings.project_id)
     told, seen = PushedRows(), Seen()
     error: MixpanelError | None = None
-    with DeadLetters() as letters, ExitStack() as stack:
+    with (
+        lease(storage(push.lake), f"push/{push.name}/{part}", run=run_id) as held,
+        DeadLetters() as letters,
+        ExitStack() as stack,
+    ):
+        provenance = Provenance(requested_at=push.clock.now(), run_id=run_id, project_id=mixpanel.settings.project_id)
         known = stack.enter_context(Acknowledged(push.acknowledged, part)) if push.only_new else None
         leave_out = known.known if known else None
-        deliveries = _deliveries(mixpanel, rows, push, letters, seen, leave_out=leave_out, only=only)
+        batches = _batches(rows, push, letters, seen, leave_out=leave_out, only=only)
+        deliveries = deliver_all(batches, _deliverer(mixpanel, push, held), push.in_flight)
         try:
             for delivery in deliveries:
                 if delivery.error:
@@ -175,23 +184,19 @@ def preview_rows(rows: pa.RecordBatchReader, push: RowPush, part: str) -> Pushed
     return told
 
 
-def _deliveries(
-    mixpanel: Mixpanel,
-    rows: pa.RecordBatchReader,
-    push: RowPush,
-    letters: DeadLetters,
-    seen: Seen,
-    *,
-    leave_out: Choice | None,
-    only: Choice | None,
-) -> Iterator[Delivery[Any]]:
+def _deliverer(mixpanel: Mixpanel, push: RowPush, held: Lease) -> Callable[[Any], list[DeadLetter]]:
+    """Sends a batch, while no other process does the same push."""
     deliver: Callable[[Any], list[DeadLetter]]
     if isinstance(push.mapping, IdentityMapping):
         deliver = IdentitySender(mixpanel, push.mapping.link).deliver
     else:
         deliver = EventSender(mixpanel).deliver
-    batches = _batches(rows, push, letters, seen, leave_out=leave_out, only=only)
-    return deliver_all(batches, deliver, push.in_flight)
+
+    def alone(batch: Any) -> list[DeadLetter]:
+        held.check()
+        return deliver(batch)
+
+    return alone
 
 
 def _batches(

@@ -9,11 +9,10 @@ after a killed process goes on where that was. Source: specification 14; api-fac
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import msgspec
 
@@ -26,6 +25,7 @@ from mixpanel_etl.client import (
     RateLimited,
 )
 from mixpanel_etl.client.warehouse import Run
+from mixpanel_etl.lake.leases import Lease, lease
 from mixpanel_etl.lake.storage import Storage, storage
 from mixpanel_etl.push.sync import Sync, as_in, new_run, newest, over, starts
 
@@ -118,8 +118,7 @@ class Syncs:
     def kept(self, import_id: int) -> Sync | None:
         """The last sync that was asked for, as the lake has it; None if none was."""
         try:
-            with self._storage.open(self._name(import_id)) as handle:
-                return msgspec.json.decode(handle.read(), type=Sync)
+            return msgspec.json.decode(self._storage.read(self._name(import_id))[0], type=Sync)
         except FileNotFoundError:
             return None
 
@@ -129,17 +128,19 @@ class Syncs:
 
     def _note(self, sync: Sync) -> None:
         """Keep what became of a sync, unless another was asked for since."""
-        with self._exclusive(sync.import_id):
-            kept = self.kept(sync.import_id)
-            if kept and kept.id == sync.id:
-                self._keep(sync)
+
+        def change(content: bytes | None) -> bytes | None:
+            kept = msgspec.json.decode(content, type=Sync) if content else None
+            return msgspec.json.encode(sync) if kept and kept.id == sync.id else None
+
+        self._storage.update(self._name(sync.import_id), change)
 
     def _start(self, sync: Sync) -> Sync:
         if sync.not_before and self.clock.now() < sync.not_before:
             return self._in_time(sync)
         if self.mixpanel.warehouse.get_import(sync.import_id).paused:
             return over(sync, "it is paused. Resume it in Mixpanel, then materialize this asset again")
-        with self._exclusive(sync.import_id):
+        with self._alone(sync) as held:
             earlier = self.kept(sync.import_id)
             if earlier and earlier.id != sync.id and self._does_as_well(earlier, sync):
                 taken_up = self._look(earlier)
@@ -152,6 +153,7 @@ class Syncs:
             usage = self.mixpanel.budget("warehouse_sync")
             if not usage.left:
                 return self._waiting(sync, f"the {usage.limit} triggers of an hour are used up", usage.free_at)
+            held.check()
             return self._trigger(sync, history)
 
     def _does_as_well(self, earlier: Sync, sync: Sync) -> bool:
@@ -252,13 +254,10 @@ class Syncs:
     def _name(self, import_id: int) -> str:
         return f"warehouse_syncs/project={self.mixpanel.settings.project_id}/import={import_id}/sync.json"
 
-    @contextmanager
-    def _exclusive(self, import_id: int) -> Iterator[None]:
-        """No other process of this machine triggers the same import meanwhile."""
-        with self._storage.exclusive(self._name(import_id)):
-            yield
+    def _alone(self, sync: Sync) -> AbstractContextManager[Lease]:
+        """No other process triggers the same import meanwhile."""
+        project_id = self.mixpanel.settings.project_id
+        return lease(self._storage, f"warehouse_sync/{project_id}/{sync.import_id}", run=sync.requested_by)
 
     def _keep(self, sync: Sync) -> None:
-        with self._storage.draft("sync") as draft:
-            Path(draft.path).write_bytes(msgspec.json.encode(sync))
-            draft.publish(self._name(sync.import_id))
+        self._storage.write(self._name(sync.import_id), msgspec.json.encode(sync))

@@ -16,7 +16,7 @@ from mixpanel_etl.gdpr.jobs import MOST, MaybeCreated, NotCreated, pack
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger, LedgerError
 from mixpanel_etl.gdpr.progress import open_requests
 from mixpanel_etl.gdpr.requests import Request
-from mixpanel_etl.lake.partitions import put
+from mixpanel_etl.lake.storage import Disk
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
 from mixpanel_etl.sandbox.gdpr_jobs import GdprJobs
 
@@ -315,7 +315,7 @@ class TestCancellation:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(Ledger, "save_job", killed)  # after Mixpanel has cancelled it
+            patch.setattr(Ledger, "change_job", killed)  # after Mixpanel has cancelled it
             with pytest.raises(KeyboardInterrupt):
                 decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now)
         desk.work()
@@ -340,16 +340,18 @@ def test_a_crash_anywhere_makes_no_second_job_and_ends_in_a_certificate(
     """Killed at every write of ledger and certificate, before and after it happened."""
     counter = {"left": 10**9}
 
-    def killing(*arguments: Any) -> None:
+    write = Disk.write
+
+    def killing(*arguments: Any) -> str:
         counter["left"] -= 1
         if counter["left"] == 1:
             raise KeyboardInterrupt
-        put(*arguments)
+        version = write(*arguments)
         if counter["left"] == 0:
             raise KeyboardInterrupt
+        return version
 
-    monkeypatch.setattr("mixpanel_etl.gdpr.ledger.put", killing)
-    monkeypatch.setattr("mixpanel_etl.gdpr.certificate.put", killing)
+    monkeypatch.setattr(Disk, "write", killing)
     unclear = killed = 0
     for number in range(1, 30):
         name = f"R-{number}"

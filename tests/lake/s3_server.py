@@ -18,6 +18,7 @@ Environ = dict[str, Any]
 DENIED = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
 )
+INTERNAL = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InternalError</Code><Message>Lost</Message></Error>'
 UNMET = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>PreconditionFailed</Code><Message>At least one of the '
     b"pre-conditions you specified did not hold</Message></Error>"
@@ -30,12 +31,14 @@ class S3Server:
     Attributes:
         requests: method, path and the names of the query parameters of everything that arrived.
         refused: which requests are answered with AccessDenied, by method, path and query parameters.
+        lost: which requests are carried out, but answered with InternalError.
         ignores_conditions: be a bucket that takes every write, as some that speak S3 do.
     """
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, set[str]]] = []
         self.refused: Callable[[str, str, dict[str, list[str]]], bool] = lambda *_: False
+        self.lost: Callable[[str, str, dict[str, list[str]]], bool] = lambda *_: False
         self.ignores_conditions = False
         self._one_write = RLock()
         self._s3 = DomainDispatcherApplication(create_backend_app)
@@ -71,6 +74,10 @@ class S3Server:
             if method == "POST" and "uploadId" in query and not self._matches(environ):
                 start_response("412 Precondition Failed", [("Content-Type", "application/xml")])
                 return [UNMET]
+            if self.lost(method, path, query):
+                list(self._from_moto(environ, lambda *_: None))
+                start_response("500 Internal Server Error", [("Content-Type", "application/xml")])
+                return [INTERNAL]
             return list(self._from_moto(environ, start_response))
 
     def _from_moto(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -59,8 +59,8 @@ class Outbox:
         self._archives[number] = archive
         for one in people:
             request = Request(request_id=f"R-{one}", kind="retrieval", ids=(one,), requested_at=NOW)
-            self.ledger.save(Entry(request=request, fingerprint="0", received_at=NOW, ids=(one,), expanded_at=NOW))
-        self.ledger.save_job(
+            self.ledger.add(Entry(request=request, fingerprint="0", received_at=NOW, ids=(one,), expanded_at=NOW))
+        self.ledger.add_job(
             Job(
                 job_id=number,
                 kind="retrieval",

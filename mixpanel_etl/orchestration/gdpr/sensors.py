@@ -4,6 +4,7 @@
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import get_args
 
 import dagster as dg
@@ -11,7 +12,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from mixpanel_etl.gdpr.intake import Taken, take_from_folder, take_in
 from mixpanel_etl.gdpr.jobs import submittable
-from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.ledger import Job, Ledger
 from mixpanel_etl.gdpr.polling import poll, trouble
 from mixpanel_etl.gdpr.progress import Step, open_requests
 from mixpanel_etl.orchestration.gdpr.checks import jobs_are_well
@@ -120,8 +121,7 @@ def _alert(gdpr: Gdpr, ledger: Ledger) -> None:
         kind = f"{job.status} {bool(job.tracking_id)}" if text else ""
         if kind and kind != job.told:
             gdpr.on_alert(text)
-            with ledger.locked():
-                ledger.save_job(ledger.job(job.job_id).but(told=kind))
+            ledger.change_job(job, partial(Job.but, told=kind))
 
 
 def _runs(gdpr: Gdpr, instance: dg.DagsterInstance, ledger: Ledger) -> Iterator[dg.RunRequest]:
