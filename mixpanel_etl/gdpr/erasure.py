@@ -116,7 +116,7 @@ def erase(lake: str, ids: Collection[str], *, on_progress: Callable[[int, int], 
     wanted = Ids(ids)
     store = storage(lake)
     hash_of = hasher(store)
-    with store.draft("erasure"):
+    with store.draft("erasure"), store.scratch_folder("erasure"):
         pass  # on a disk this removes what killed processes left
     work = _Work(lake_files(store), wanted, by=hash_of("\n".join(sorted(wanted.all))))
     pointed_to = work.each(LakeFile.is_pointed_to, work.files, wanted)

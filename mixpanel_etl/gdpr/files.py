@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from mixpanel_etl.gdpr.matching import Ids
 from mixpanel_etl.lake.bloom import may_hold
+from mixpanel_etl.lake.contract import SCRATCH
 from mixpanel_etl.lake.documents import without
 from mixpanel_etl.lake.errors import Unerasable
 from mixpanel_etl.lake.identity import ID_COLUMNS, looks_like_an_id, names_a_person
@@ -99,6 +100,8 @@ class LakeFile:
         Raises:
             Unerasable: it cannot be read, or not without the ids.
         """
+        if self.name.startswith(f"{SCRATCH}/"):
+            raise Unerasable("a push that is under way holds rows in it; run this again when it has ended")
         with self.store.open(self.name) as handle:
             if self._is_in_partition_of(ids):
                 return Found(1)

@@ -12,8 +12,9 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ import pyarrow.dataset as ds
 from mixpanel_etl.lake.contract import ABSENT, Draft, Storage
 from mixpanel_etl.lake.errors import WriteConflict
 from mixpanel_etl.lake.waiting import tries
+from mixpanel_etl.scratch import local_scratch, scratch_folder
 
 if TYPE_CHECKING:
     import s3fs
@@ -149,6 +151,9 @@ class S3(Storage):
 
     def scratch(self) -> IO[bytes]:
         return tempfile.TemporaryFile(prefix="mixpanel_etl-", buffering=0)
+
+    def scratch_folder(self, hint: str) -> AbstractContextManager[Path]:
+        return scratch_folder(local_scratch(), hint)
 
     @contextmanager
     def draft(self, hint: str) -> Iterator[Draft]:

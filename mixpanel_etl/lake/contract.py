@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
+from pathlib import Path
 from typing import IO, Protocol, TypeVar
 
 import pyarrow as pa
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 #: The version of a file that does not exist.
 ABSENT = "absent"
+#: Folder of a local lake with what is in use for a while, see `Storage.scratch_folder`.
+SCRATCH = ".scratch"
 #: Seconds in which `update` must have succeeded; one process always makes progress, so this is for many of them.
 _UPDATE_SECONDS = 60.0
 
@@ -175,6 +178,12 @@ class Storage(Protocol):
 
     def scratch(self) -> IO[bytes]:
         """A nameless, unbuffered file for what is only needed until it is closed."""
+
+    def scratch_folder(self, hint: str) -> AbstractContextManager[Path]:
+        """A folder on a disk for what needs names until the context ends; removed later if the process is killed.
+
+        That of a local lake is below its root, where an erasure finds it while it is in use.
+        """
 
     def draft(self, hint: str) -> AbstractContextManager[Draft]:
         """A new, empty draft; `hint` may be part of its path."""

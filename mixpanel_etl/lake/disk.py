@@ -10,16 +10,17 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from mixpanel_etl.lake.contract import ABSENT, Draft, Storage
+from mixpanel_etl.lake.contract import ABSENT, SCRATCH, Draft, Storage
 from mixpanel_etl.lake.errors import LockTimeout, WriteConflict
 from mixpanel_etl.lake.waiting import tries
+from mixpanel_etl.scratch import scratch_folder
 
 #: A lock is held for the time of a rename, or of one file's rewriting: who holds it for longer was stopped.
 LOCK_SECONDS = 300.0
@@ -122,6 +123,9 @@ class Disk(Storage):
 
     def scratch(self) -> IO[bytes]:
         return tempfile.TemporaryFile(dir=self._drafts(), buffering=0)
+
+    def scratch_folder(self, hint: str) -> AbstractContextManager[Path]:
+        return scratch_folder(self._root / SCRATCH, hint)
 
     @contextmanager
     def draft(self, hint: str) -> Iterator[Draft]:

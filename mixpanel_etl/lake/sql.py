@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mixpanel_etl.lake.storage import S3, Storage, storage
+from mixpanel_etl.scratch import spill_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,7 +45,7 @@ def connect(lake: str, *, timezone: str = "UTC", created_before_2023: bool = Fal
 
     store = storage(lake)
     found = folders(store)
-    connection = duckdb.connect()
+    connection = spill_of(lambda temp_directory: duckdb.connect(config={"temp_directory": temp_directory}))
     if isinstance(store, S3):
         # DuckDB's own extension would have to be downloaded, and would take its credentials from elsewhere.
         connection.register_filesystem(store.fs)

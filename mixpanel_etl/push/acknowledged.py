@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from tempfile import TemporaryFile
+from io import BufferedRandom
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +36,7 @@ class Acknowledged:
         first, second = (np.concatenate(found) for found in zip(*held, strict=True)) if held else (_NONE, _NONE)
         order = np.argsort(first)
         self._first, self._second = first[order], second[order]
-        self._file = TemporaryFile()  # noqa: SIM115 - closed on exit
+        self._file = BufferedRandom(table.storage.scratch())  # type: ignore[arg-type] # a raw file
         self._writer = pa.ipc.new_stream(self._file, SCHEMA)
 
     def __enter__(self) -> Acknowledged:

@@ -6,15 +6,14 @@ with the table. What was pushed before is a snapshot in the lake: one line an id
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from mixpanel_etl.lake.storage import Storage
 from mixpanel_etl.push.dead_letters import DeadLetter
 
 if TYPE_CHECKING:
@@ -116,6 +115,7 @@ def compared(
     previous: Previous,
     *,
     sent_as: str,
+    place: Storage,
 ) -> Iterator[Changes]:
     """Compare rows with what was pushed before.
 
@@ -124,18 +124,19 @@ def compared(
         id_column: what tells them apart.
         columns: those that are sent; a change in another one is none.
         previous: what was pushed before.
+        place: whose scratch holds the rows meanwhile.
         sent_as: how they are sent, as a text; when it changes, all rows count as changed.
     """
     import duckdb
 
-    with tempfile.TemporaryDirectory(prefix="mixpanel_etl-") as folder:
+    with place.scratch_folder("push") as folder:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": _MEMORY,
             "threads": 2,
-            "temp_directory": folder,
+            "temp_directory": str(folder),
             "preserve_insertion_order": False,
         }
-        with duckdb.connect(str(Path(folder) / "rows.duckdb"), config=settings) as connection:
+        with duckdb.connect(str(folder / "rows.duckdb"), config=settings) as connection:
             _load(connection, rows, id_column, columns, sent_as)
             for name in ("snapshot", "since", "forgotten"):
                 batches = pa.RecordBatchReader.from_batches(SNAPSHOT, getattr(previous, name))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from tempfile import TemporaryFile
+from io import BufferedRandom
 from typing import Any
 
 import msgspec
@@ -66,13 +66,18 @@ def dead_letters(lake: str, push: str) -> Table:
 
 
 class DeadLetters:
-    """The dead letters of one push, kept on a disk until they are published. Use it as a context manager."""
+    """The dead letters of one push, kept in the lake's scratch until they are published. Use it as a context manager.
 
-    def __init__(self) -> None:
+    Args:
+        table: in which they are published.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
         self.count = 0
         self.messages: Counter[str] = Counter()
         self._held: list[dict[str, Any]] = []
-        self._file = TemporaryFile()  # noqa: SIM115 - closed on exit
+        self._file = BufferedRandom(table.storage.scratch())  # type: ignore[arg-type] # a raw file
         self._writer = pa.ipc.new_stream(self._file, SCHEMA)
 
     def __enter__(self) -> DeadLetters:
@@ -91,12 +96,12 @@ class DeadLetters:
             if len(self._held) == _HELD:
                 self._spill()
 
-    def publish(self, table: Table, provenance: Provenance, part: str = LATEST) -> Partition:
-        """Make them the rows of a part of the table, instead of those of the last push."""
+    def publish(self, provenance: Provenance, part: str = LATEST) -> Partition:
+        """Make them the rows of a part of their table, instead of those of the last push."""
         self._spill()
         self._writer.close()
         self._file.seek(0)
-        return table.write(part, pa.ipc.open_stream(self._file), provenance)
+        return self._table.write(part, pa.ipc.open_stream(self._file), provenance)
 
     def _spill(self) -> None:
         self._writer.write_batch(pa.RecordBatch.from_pylist(self._held, SCHEMA))

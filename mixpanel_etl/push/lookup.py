@@ -145,7 +145,7 @@ def push_lookup(
         lease(lake, f"push/{push.name}", run=run_id),
         lease(lake, f"lookup_table/{UUID(mapping.table)}", run=run_id) as held,
         _compared(rows, push, mapping) as changes,
-        DeadLetters() as letters,
+        DeadLetters(push.dead_letters) as letters,
     ):
         provenance = Provenance(requested_at=push.clock.now(), run_id=run_id, project_id=project_id)
         told = Pushed(changes.rows, changes.changed, changes.vanished, changes.vanished)
@@ -163,7 +163,7 @@ def push_lookup(
             raise
         finally:
             told.refused, told.messages = letters.count, dict(letters.messages.most_common())
-            letters.publish(push.dead_letters, provenance)
+            letters.publish(provenance)
     on_progress(told)
     return told
 
@@ -175,7 +175,7 @@ def preview_lookup(rows: pa.RecordBatchReader, push: LookupPush) -> Pushed:
         PushError: the mapping does not fit the rows.
     """
     mapping = push.mapping.of(rows.schema)
-    with _compared(rows, push, mapping) as changes, DeadLetters() as letters:
+    with _compared(rows, push, mapping) as changes, DeadLetters(push.dead_letters) as letters:
         told = Pushed(changes.rows, changes.changed, changes.vanished, changes.vanished)
         letters.add(changes.unusable_letters())
         told.refused, told.messages = letters.count, dict(letters.messages.most_common())
@@ -187,7 +187,9 @@ def preview_lookup(rows: pa.RecordBatchReader, push: LookupPush) -> Pushed:
 
 def _compared(rows: pa.RecordBatchReader, push: LookupPush, mapping: LookupMapping) -> Any:
     snapshot = (batch.cast(SNAPSHOT) for batch in push.snapshot.batches(LATEST))
-    return compared(rows, mapping.key, mapping.named, Previous(snapshot), sent_as=mapping.text)
+    return compared(
+        rows, mapping.key, mapping.named, Previous(snapshot), sent_as=mapping.text, place=push.snapshot.storage
+    )
 
 
 def _rows(changes: Changes) -> Iterator[Mapping[str, Any]]:

@@ -138,9 +138,10 @@ def preview_profiles(rows: pa.RecordBatchReader, push: ProfilePush) -> Pushed:
     """
     mapping = push.mapping.of(rows.schema)
     previous = Previous(_batches(push.snapshot), _ids(push.sent))
+    place = push.snapshot.storage
     with (
-        compared(rows, mapping.id, mapping.named, previous, sent_as=mapping.text) as changes,
-        DeadLetters() as letters,
+        compared(rows, mapping.id, mapping.named, previous, sent_as=mapping.text, place=place) as changes,
+        DeadLetters(push.dead_letters) as letters,
     ):
         told = _counted(changes, mapping)
         letters.add(changes.unusable_letters())
@@ -175,9 +176,10 @@ class _Run:
         forgotten = list(unsure) if retry_unconfirmed else []
         carried = [] if retry_unconfirmed else list(unsure.values())
         previous = Previous(_batches(push.snapshot), _ids(push.sent), [_as_ids(forgotten)])
+        place = push.snapshot.storage
         with (
-            compared(rows, mapping.id, mapping.named, previous, sent_as=mapping.text) as changes,
-            DeadLetters() as letters,
+            compared(rows, mapping.id, mapping.named, previous, sent_as=mapping.text, place=place) as changes,
+            DeadLetters(push.dead_letters) as letters,
         ):
             self._told = _counted(changes, mapping)
             _check_vanished(changes, mapping, allow_shrink=allow_shrink)
@@ -189,7 +191,7 @@ class _Run:
                     self._send(changes, letters, _vanished(changes, mapping), relative=False)
             finally:
                 self._tell(letters)
-                letters.publish(push.dead_letters, self._provenance)
+                letters.publish(self._provenance)
                 self._checkpoint(changes)
         return self._told
 
@@ -197,9 +199,9 @@ class _Run:
         """Bring what a killed push left into the tables that the others read."""
         if not self._push.sent.keys():
             return
-        with DeadLetters() as letters:
+        with DeadLetters(self._push.dead_letters) as letters:
             letters.add(carried)
-            letters.publish(self._push.dead_letters, self._provenance)
+            letters.publish(self._provenance)
         self._checkpoint(changes)
 
     def _send(self, changes: Changes, letters: DeadLetters, items: Iterable[Item], *, relative: bool) -> None:

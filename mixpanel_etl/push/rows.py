@@ -126,7 +126,7 @@ def push_rows(
     error: MixpanelError | None = None
     with (
         lease(storage(push.lake), f"push/{push.name}/{part}", run=run_id) as held,
-        DeadLetters() as letters,
+        DeadLetters(push.dead_letters) as letters,
         ExitStack() as stack,
     ):
         provenance = Provenance(requested_at=push.clock.now(), run_id=run_id, project_id=mixpanel.settings.project_id)
@@ -151,13 +151,13 @@ def push_rows(
         finally:
             _tell(told, seen, letters)
             if only is None:
-                letters.publish(push.dead_letters, provenance, part)
+                letters.publish(provenance, part)
             if known:
                 known.publish(provenance)
         if error:
             raise error
         if only is not None:
-            letters.publish(push.dead_letters, provenance, part)
+            letters.publish(provenance, part)
     return told
 
 
@@ -168,7 +168,7 @@ def preview_rows(rows: pa.RecordBatchReader, push: RowPush, part: str) -> Pushed
         PushError: the mapping does not fit the rows.
     """
     told, seen = PushedRows(), Seen()
-    with DeadLetters() as letters, ExitStack() as stack:
+    with DeadLetters(push.dead_letters) as letters, ExitStack() as stack:
         known = stack.enter_context(Acknowledged(push.acknowledged, part)) if push.only_new else None
         leave_out = known.known if known else None
         for batch in _batches(rows, push, letters, seen, leave_out=leave_out, only=None):

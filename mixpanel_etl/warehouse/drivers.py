@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from mixpanel_etl.scratch import spill_of
 from mixpanel_etl.warehouse.errors import WarehouseError
 
 
@@ -57,7 +58,13 @@ def _duckdb(url: str) -> Any:
     options = {"path": path, **dict(parse_qsl(parts.query))}
     if path != ":memory:":
         options.setdefault("access_mode", "READ_ONLY")
-    return dbapi.connect(driver=driver_path(), entrypoint="duckdb_adbc_init", db_kwargs=options, autocommit=True)
+
+    def connect(temp_directory: str) -> Any:
+        # Where what does not fit into memory is written: never beside the database, or in the working directory.
+        settings = {"temp_directory": temp_directory, **options}
+        return dbapi.connect(driver=driver_path(), entrypoint="duckdb_adbc_init", db_kwargs=settings, autocommit=True)
+
+    return spill_of(connect)
 
 
 def _postgresql(url: str) -> Any:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixpanel_etl.push.changes import SNAPSHOT, Changes, Previous, compared
+from mixpanel_etl.lake.storage import storage
+from mixpanel_etl.push import changes as pushed
+from mixpanel_etl.push.changes import SNAPSHOT, Changes, Previous
+
+
+@contextmanager
+def compared(*arguments: Any, **options: Any) -> Iterator[Changes]:
+    """With the scratch of a lake that is empty before and afterwards."""
+    with TemporaryDirectory() as lake:
+        with pushed.compared(*arguments, place=storage(lake), **options) as changes:
+            yield changes
+        assert storage(lake).everything() == []
 
 
 def reader(rows: list[dict[str, Any]], schema: pa.Schema | None = None) -> pa.RecordBatchReader:

@@ -6,6 +6,8 @@ import base64
 import json
 import logging
 import sqlite3
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -19,6 +21,8 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
+from mixpanel_etl.gdpr.erasure import erase
+from mixpanel_etl.lake.sql import connect
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.orchestration import Export, NamedReport, Reports, report_definitions
 from mixpanel_etl.orchestration.catalogue import Catalogue, catalogue_definitions
@@ -33,7 +37,9 @@ from mixpanel_etl.push.profiles import ProfileMapping
 from mixpanel_etl.push.query import QueryPush
 from mixpanel_etl.sandbox import Cohort, Fault, Funnel, Insight, Project, Sandbox
 from mixpanel_etl.sandbox.projects import LookupTable, ServiceAccount
+from mixpanel_etl.scratch import local_scratch
 from mixpanel_etl.settings import Settings
+from mixpanel_etl.warehouse import Warehouse
 
 from ..orchestration.profiles import keep_profiles
 
@@ -259,3 +265,55 @@ def test_a_failure_quotes_no_profile(
     assert not home.run(definitions, partition_key=str(TODAY))
     assert home.copies() == []
     assert not holds_a_person(caplog.text.encode())
+
+
+_PUSHES = """
+import os, sys
+import pyarrow as pa
+from mixpanel_etl.push.changes import Previous, compared
+from mixpanel_etl.gdpr.erasure import erase
+from mixpanel_etl.lake.sql import connect
+from mixpanel_etl.lake.storage import storage
+
+rows = pa.table({"id": [f"zqanna-{n}" for n in range(20_000)]}).to_reader()
+with compared(rows, "id", ["id"], Previous(), sent_as="", place=storage(sys.argv[1])):
+    print("there", flush=True)
+    sys.stdin.readline()
+    os._exit(9)
+"""
+
+
+def test_rows_of_a_push_are_in_the_lakes_scratch_where_an_erasure_finds_and_then_removes_them(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    push = subprocess.Popen(
+        [sys.executable, "-c", _PUSHES, str(lake)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert push.stdout
+    assert push.stdin
+    assert push.stdout.readline() == "there\n"
+    living = erase(str(lake), [PERSONS[0]])
+    assert living.remaining
+    assert all(name.startswith(".scratch/") for name in living.unread)
+    push.communicate("die\n")
+    assert push.returncode == 9
+    assert any((lake / ".scratch").iterdir())
+    killed = erase(str(lake), [PERSONS[0]])
+    assert not killed.remaining
+    assert not any((lake / ".scratch").iterdir())
+
+
+def test_what_duckdb_spills_is_neither_in_the_working_directory_nor_beside_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Warehouse("duckdb://").query("SELECT current_setting('temp_directory') AS place") as batches:
+        (row,) = batches.read_all().to_pylist()
+    assert Path(row["place"]).parent == local_scratch()
+    assert not Path(row["place"]).exists()
+    connection = connect(str(tmp_path / "lake"))
+    (place,) = connection.execute("SELECT current_setting('temp_directory')").fetchall()[0]
+    assert Path(place).parent == local_scratch()
+    assert Path(place).is_dir()
+    connection.close()
+    del connection
+    assert not Path(place).exists()
