@@ -2,17 +2,19 @@
 
 # Dagster reads the annotations of assets, so they must be types, not strings.
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from mixpanel_etl.lake import Table
 from mixpanel_etl.orchestration.metadata import declared_table, preview, published, queries
 from mixpanel_etl.orchestration.pictures import picture
 from mixpanel_etl.orchestration.recording import Metadata, recorded
+from mixpanel_etl.orchestration.report_checks import report_check_specs, report_checks
 from mixpanel_etl.orchestration.resource import MixpanelResource
 from mixpanel_etl.orchestration.snapshots import Taking, run_id_of, snapshot_asset, snapshot_partitions
 from mixpanel_etl.pull.reports import RangeReport, Report, Snapshot, Taken, pull_range, pull_snapshot, report_table
@@ -74,6 +76,16 @@ class Reports:
         return dg.DailyPartitionsDefinition(start, timezone=zone)
 
 
+class ReportConfig(dg.Config):
+    """What may be decided anew for each run, in the launchpad."""
+
+    allow_shrink: bool = Field(
+        default=False,
+        description="Replace partitions even if less than half of their numbers is left (a renamed event, a changed "
+        "filter, a deletion).",
+    )
+
+
 def report_asset(reports: Reports, named: NamedReport) -> dg.AssetsDefinition:
     """The asset of one report.
 
@@ -101,24 +113,33 @@ def _range_asset(reports: Reports, spec: dg.AssetSpec, report: RangeReport, tabl
         ],
         name=spec.key.to_python_identifier(),
         backfill_policy=dg.BackfillPolicy.multi_run(report.most_partitions),
+        check_specs=report_check_specs(spec.key),
         pool=reports.mixpanel.pool("query"),
     )
-    def materialized(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    # Yielded, because Dagster wants a tuple returned when there are checks.
+    def materialized(context: dg.AssetExecutionContext, config: ReportConfig) -> Iterator[dg.MaterializeResult[Any]]:
         with recorded(context, spec.key) as done, reports.mixpanel.client(context.log) as mixpanel:
             start = date.fromisoformat(str(partitions.get_first_partition_key()))
             taken: list[Taken] = []
-            spent: Metadata = {}
-            keys, run_id = context.partition_keys, run_id_of(context)
-            for one in pull_range(mixpanel, report, table, keys, start=start, run_id=run_id):
+            pulled = pull_range(
+                mixpanel,
+                report,
+                table,
+                context.partition_keys,
+                start=start,
+                run_id=run_id_of(context),
+                allow_shrink=config.allow_shrink,
+                log=context.log,
+            )
+            for one in pulled:
                 taken.append(one)
-                spent = spent or queries(mixpanel)  # all is spent before the first partition arrives
-                done[one.partition.key] = _metadata(one, report) | spent
+                done[one.partition.key] = _metadata(one, report) | queries(mixpanel)
             # One picture of the whole run, where it is seen first: on each partition it would fill Dagster's storage.
             shown = [(one.partition.key, one.rows) for one in taken]
             last = shown[-1][0]
             done[last] = picture(report, shown, mixpanel.settings.zone, context.log) | done[last]
             context.log.info(f"{sum(len(rows) for _, rows in shown):,} rows in {len(shown)} partitions of {table.uri}")
-        return dg.MaterializeResult()
+        yield dg.MaterializeResult(check_results=report_checks(taken, context.log))
 
     return materialized
 
@@ -126,12 +147,30 @@ def _range_asset(reports: Reports, spec: dg.AssetSpec, report: RangeReport, tabl
 def _snapshot_asset(reports: Reports, spec: dg.AssetSpec, report: Snapshot, table: Table) -> dg.AssetsDefinition:
     def take(taking: Taking) -> dg.MaterializeResult[Any]:
         context, mixpanel, day = taking.context, taking.mixpanel, taking.day
-        taken = pull_snapshot(mixpanel, report, table, day, run_id=run_id_of(context))
+        taken = pull_snapshot(
+            mixpanel,
+            report,
+            table,
+            day,
+            run_id=run_id_of(context),
+            allow_shrink=taking.allow_shrink,
+            log=context.log,
+        )
         shown = picture(report, [(day, taken.rows)], mixpanel.settings.zone, context.log)
-        return dg.MaterializeResult(metadata=shown | _metadata(taken, report) | queries(mixpanel))
+        return dg.MaterializeResult(
+            metadata=shown | _metadata(taken, report) | queries(mixpanel),
+            check_results=report_checks([taken], context.log),
+        )
 
-    partitions = snapshot_partitions(reports.mixpanel, reports.start_date)
-    return snapshot_asset(spec, table, report.descriptions, reports.mixpanel, take, partitions=partitions)
+    return snapshot_asset(
+        spec,
+        table,
+        report.descriptions,
+        reports.mixpanel,
+        take,
+        partitions=snapshot_partitions(reports.mixpanel, reports.start_date),
+        checks=report_check_specs(spec.key),
+    )
 
 
 def _metadata(taken: Taken, report: Report) -> Metadata:
@@ -139,4 +178,11 @@ def _metadata(taken: Taken, report: Report) -> Metadata:
     if taken.rows:
         found["mixpanel_etl/computed_at"] = dg.MetadataValue.timestamp(taken.rows["computed_at"][0].as_py())
     # Without what is the same in all rows.
+    doubts = taken.doubts
+    if doubts.cut:
+        found["mixpanel_etl/possibly_cut"] = True
+    if doubts.left_out:
+        found["mixpanel_etl/segments_left_out"] = doubts.left_out
+    if doubts.missing:
+        found["mixpanel_etl/missing_from_segments"] = doubts.missing
     return found | preview(taken.rows.drop_columns("computed_at"), report.shown_columns)

@@ -20,7 +20,7 @@ from mixpanel_etl.lake import Table
 from mixpanel_etl.orchestration import MixpanelResource, NamedReport, Reports, report_definitions
 from mixpanel_etl.orchestration.backfill import Backfill, BackfillError
 from mixpanel_etl.pull.reports import KINDS, RangeReport, report_of
-from mixpanel_etl.sandbox import Fault, Funnel, Insight, Sandbox
+from mixpanel_etl.sandbox import Fault, Funnel, Insight, Project, Sandbox
 
 from ..conftest import FIRST
 
@@ -36,7 +36,7 @@ PEOPLE = "function main() { return People().reduce(mixpanel.reducer.count()); }"
 #: One report of each kind, for the shop.
 EVERY: dict[str, dict[str, Any]] = {
     "segmentation": {"event": "checkout", "on": 'properties["mp_country_code"]'},
-    "segmentation_numeric": {"event": "checkout", "on": 'properties["amount"]', "buckets": 5},
+    "segmentation_numeric": {"event": "checkout", "on": 'properties["amount"]', "width": 20},
     "segmentation_sum": {"event": "checkout", "on": 'properties["amount"]'},
     "segmentation_average": {"event": "watch video", "on": 'properties["watchTimeSec"]'},
     "funnel": {"funnel_id": 7509, "length": 7},
@@ -86,15 +86,20 @@ class Desk:
         self.reports = Reports(named, mixpanel=Hasty())
         self.definitions = report_definitions(self.reports)
 
-    def run(self, *names: str, first: date | str, last: date | str | None = None) -> dg.ExecuteInProcessResult:
-        """As the run queue does: over a range, or (without `last`) a partition."""
+    def run(
+        self, *names: str, first: date | str, last: date | str | None = None, **config: Any
+    ) -> dg.ExecuteInProcessResult:
+        """As the run queue does: over a range, or (without `last`) a partition; `config` is of each asset."""
         job = self.definitions.resolve_implicit_global_asset_job_def()
         tags = {ASSET_PARTITION_RANGE_START_TAG: str(first), ASSET_PARTITION_RANGE_END_TAG: str(last)}
         return job.execute_in_process(
             instance=self.instance,
             asset_selection=[self.key(name) for name in names],
             raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
+            run_config={
+                "loggers": {"console": {"config": {"log_level": "ERROR"}}},
+                "ops": {f"mixpanel__reports__{name}": {"config": config} for name in names} if config else {},
+            },
             **({"tags": tags} if last else {"partition_key": str(first)}),
         )
 
@@ -162,10 +167,45 @@ def test_a_backfill_of_90_days_costs_one_query_and_a_day_alone_has_the_same_rows
     assert reports.run(kind, first=middle).success
     assert len(shop.requests) == 2
     alone = reports.rows(kind).filter(pl.col("date") == middle).drop("computed_at")
-    if kind == "segmentation_numeric":  # its ranges are cut to the numbers of all days asked for
-        assert alone["value"].sum() == among["value"].sum()
-    else:
-        assert alone.sort(alone.columns).equals(among.sort(among.columns))
+    assert alone.sort(alone.columns).equals(among.sort(among.columns))
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    return {each.check_name: each.passed for each in result.get_asset_check_evaluations()}
+
+
+def test_a_run_says_what_a_limit_leaves_out_and_which_names_mixpanel_does_not_know(
+    shop: Sandbox, desk: Callable[..., Desk]
+) -> None:
+    reports = desk(
+        segmentation={"event": "page view", "on": 'properties["page"]', "limit": 1},
+        events={"events": ["page view", "sing up"]},
+    )
+    result = reports.run("segmentation", first=FIRST, last=FIRST + timedelta(days=2))
+    assert result.success
+    assert checks(result) == {"not_cut": False, "names_known": True}
+    assert any("segments_left_out" in name for one in metadata(result, "segmentation").values() for name in one)
+    result = reports.run("events", first=FIRST, last=FIRST + timedelta(days=2))
+    assert checks(result) == {"not_cut": True, "names_known": False}
+    assert any("event 'sing up'" in (each.description or "") for each in result.get_asset_check_evaluations())
+
+
+def test_partitions_that_shrink_fail_the_run_and_are_replaced_when_the_launchpad_allows_it(
+    shop: Sandbox, desk: Callable[..., Desk]
+) -> None:
+    reports = desk(segmentation={"event": "checkout"})
+    assert reports.run("segmentation", first=FIRST).success
+    before = reports.rows("segmentation")
+    shop.reset([Project(enforce_budgets=False)])
+    held = reports.run("segmentation", first=FIRST, last=FIRST + timedelta(days=1))
+    assert not held.success
+    assert f"1 partition(s) would shrink by more than half and were left as they are: {FIRST}" in failure(
+        held, "segmentation"
+    )
+    assert reports.recorded("segmentation") == {str(FIRST), str(FIRST + timedelta(days=1))}
+    assert reports.rows("segmentation").filter(pl.col("date") == str(FIRST)).equals(before)
+    assert reports.run("segmentation", first=FIRST, allow_shrink=True).success
+    assert reports.rows("segmentation")["value"].sum() == 0
 
 
 def metadata(result: dg.ExecuteInProcessResult, kind: str) -> dict[str | None, dict[str, Any]]:

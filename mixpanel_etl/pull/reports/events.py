@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from mixpanel_etl.client.query import MOST_NAMES, Query
-from mixpanel_etl.client.query_parameters import Counting
+from mixpanel_etl.client.query_parameters import MOST_VALUES, Counting
 from mixpanel_etl.client.query_replies import EventCounts, Segmentation
 from mixpanel_etl.client.query_replies import TopEvents as TopEventsReply
 from mixpanel_etl.pull.reports.calendar import Days, moment_of
@@ -27,6 +27,7 @@ from mixpanel_etl.pull.reports.report import (
     Snapshot,
     Value,
 )
+from mixpanel_etl.pull.reports.segments import Limited, is_cut
 
 _PROPERTY = Column("property", pa.string(), "Name of the property.")
 _COUNTING = "What is counted: `general` events, `unique` users, `average` events per user."
@@ -36,10 +37,15 @@ class Events(Counted):
     """How often several events happened, or how many users did them, over time."""
 
     kind = "events"
+    counted = "value"
     columns = (TIME, EVENT, MEASURE, VALUE)
     impersonal = ("time", "event", "measure", "value")
 
     events: Annotated[list[Name], Field(min_length=1)] = Field(description="Names of the events.")
+
+    @property
+    def numbers_a_unit(self) -> int:
+        return len(self.events)
 
     def ask(self, query: Query, days: Days) -> EventCounts:
         return query.events(self.events, *days, unit=self.unit, type=self.type)
@@ -50,10 +56,11 @@ class Events(Counted):
                 yield Fact(label, (moment_of(label, zone), event, self.type, value))
 
 
-class EventProperties(Counted):
+class EventProperties(Counted, Limited):
     """How often an event had each value of one property, over time."""
 
     kind = "event_properties"
+    counted = "value"
     columns = (TIME, EVENT, _PROPERTY, Column("segment", pa.string(), "Value of the property."), MEASURE, VALUE)
     impersonal = ("time", "event", "property", "measure", "value")
 
@@ -62,12 +69,14 @@ class EventProperties(Counted):
     values: Annotated[list[Value], Field(min_length=1)] | None = Field(
         default=None, description="Which values; the most common ones by default."
     )
-    limit: Count | None = Field(default=None, description="Most values (Mixpanel's default: 255).")
 
     def ask(self, query: Query, days: Days) -> Segmentation:
         return query.event_properties(
-            self.event, self.property, *days, type=self.type, unit=self.unit, values=self.values, limit=self.limit
+            self.event, self.property, *days, type=self.type, unit=self.unit, values=self.values, limit=MOST_VALUES
         )
+
+    def is_cut(self, reply: Segmentation) -> bool:
+        return is_cut(reply)
 
     def facts(self, reply: Segmentation, zone: tzinfo) -> Iterator[Fact]:
         for name, counts in reply.values.items():
@@ -88,10 +97,13 @@ class TopEvents(Snapshot):
     impersonal = ("measure", "value", "percent_change")  # anybody can send an event of any name
 
     type: Counting = Field(default="general", description=_COUNTING)
-    limit: Count | None = Field(default=None, description="Most events (Mixpanel's default: 100).")
+    limit: Count = Field(default=MOST_NAMES, description="Most events.")
 
     def ask(self, query: Query) -> TopEventsReply:
         return query.top_events(self.type, self.limit)
+
+    def is_cut(self, reply: TopEventsReply) -> bool:
+        return len(reply.events) >= self.limit
 
     def facts(self, reply: TopEventsReply, zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
         for event in reply.events:
@@ -110,6 +122,9 @@ class EventNames(Snapshot):
     def ask(self, query: Query) -> Sequence[str]:
         return query.event_names(self.type, self.limit)
 
+    def is_cut(self, reply: Sequence[str]) -> bool:
+        return len(reply) >= self.limit
+
     def facts(self, reply: Sequence[str], zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
         return (Fact(None, (name,)) for name in reply)
 
@@ -126,10 +141,13 @@ class TopProperties(Snapshot):
     impersonal = ("event", "count")
 
     event: Name = Field(description="Name of the event.")
-    limit: Count = Field(default=255, description="Most properties. (Mixpanel's own default is ten.)")
+    limit: Count = Field(default=MOST_VALUES, description="Most properties. (Mixpanel's own default is ten.)")
 
     def ask(self, query: Query) -> Mapping[str, float]:
         return query.top_properties(self.event, self.limit)
+
+    def is_cut(self, reply: Mapping[str, float]) -> bool:
+        return len(reply) >= self.limit
 
     def facts(self, reply: Mapping[str, float], zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
         return (Fact(None, (self.event, name, count)) for name, count in reply.items())
@@ -144,10 +162,13 @@ class PropertyValues(Snapshot):
 
     event: Name = Field(description="Name of the event.")
     property: Name = Field(description="Name of the property.")
-    limit: Count | None = Field(default=None, description="Most values (Mixpanel's default: 255).")
+    limit: Count = Field(default=MOST_VALUES, description="Most values. (Mixpanel's own default is 255.)")
 
     def ask(self, query: Query) -> Sequence[str]:
         return query.property_values(self.event, self.property, self.limit)
+
+    def is_cut(self, reply: Sequence[str]) -> bool:
+        return len(reply) >= self.limit
 
     def facts(self, reply: Sequence[str], zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
         return (Fact(None, (self.event, self.property, value)) for value in reply)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta, tzinfo
-from typing import Annotated
+from typing import Any
 
 import pyarrow as pa
 from pydantic import Field
@@ -14,13 +14,14 @@ from mixpanel_etl.client.query_parameters import LONGEST, MOST_VALUES, SECONDS, 
 from mixpanel_etl.client.query_replies import Funnel as Reply
 from mixpanel_etl.client.query_replies import FunnelStep
 from mixpanel_etl.pull.reports.calendar import Days
-from mixpanel_etl.pull.reports.report import SEGMENT, Column, Count, Expression, Fact, RangeReport, units_in
+from mixpanel_etl.pull.reports.report import SEGMENT, Column, Count, Expression, Fact, units_in
+from mixpanel_etl.pull.reports.segments import On
 
 #: What Mixpanel gives a new funnel, and what a report assumes that leaves `length` to the saved funnel.
 USUAL_LENGTH = timedelta(days=14)
 
 
-class Funnel(RangeReport):
+class Funnel(On):
     """How many users took each step of a saved funnel, by the day (week, month) on which they entered it.
 
     A partition changes until the funnel's `length` has passed since its last day, because completions count for the
@@ -28,6 +29,8 @@ class Funnel(RangeReport):
     """
 
     kind = "funnel"
+    counted = "count"
+    has_totals = True
     picture = "bars"
     columns = (
         SEGMENT,
@@ -48,15 +51,10 @@ class Funnel(RangeReport):
         default=None, description="How long users have to complete it, up to 90 days; as saved by default."
     )
     length_unit: LengthUnit = Field(default="day", description="Of `length`: second to month.")
-    on: Expression | None = Field(default=None, description="Expression to segment by.")
     where: Expression | None = Field(default=None, description="Expression that the events satisfy.")
-    limit: Annotated[int, Field(ge=1, le=MOST_VALUES)] | None = Field(
-        default=None, description="Most values of `on` (Mixpanel's default: 255; at most 10,000)."
-    )
 
     def contradictions(self) -> Iterator[str]:
-        if self.limit and not self.on:
-            yield "limit is given without `on`, whose values it limits: give `on`, or no limit"
+        yield from super().contradictions()
         if self.length is None and "length_unit" in self.model_fields_set:
             yield "length_unit is given without length: give both, or none"
         if self._window() > LONGEST:
@@ -78,8 +76,14 @@ class Funnel(RangeReport):
             unit=self.unit,
             on=self.on,
             where=self.where,
-            limit=self.limit,
+            limit=MOST_VALUES if self.on else None,
         )
+
+    def is_cut(self, reply: Reply) -> bool:
+        return len({segment for day in reply.data.values() for segment in day.segments}) >= MOST_VALUES
+
+    def size(self, row: dict[str, Any]) -> float:
+        return float(row["count"]) if row["step"] == 1 else 0.0
 
     def facts(self, reply: Reply, zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
         for label, day in reply.data.items():

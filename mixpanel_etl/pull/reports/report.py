@@ -8,11 +8,12 @@ from datetime import date, timedelta, tzinfo
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args, get_origin
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mixpanel_etl.client.query import Query
 from mixpanel_etl.client.query_parameters import Counting, Unit
-from mixpanel_etl.expressions import masked, parse
+from mixpanel_etl.expressions import masked, parse, references
 from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit
 
 MOMENT = pa.timestamp("ms", tz="UTC")
@@ -25,6 +26,8 @@ MOST_FINE_PARTITIONS = 100
 MOST_NUMBERS = 1_000_000
 #: What Dagster shows in the place of a value that may be a person's.
 WITHHELD = "withheld"
+#: Partitions of one run of a report that takes a query for each: they fit into an hour's budget.
+MOST_QUERIES = 50
 _UNITS_A_DAY = {"minute": 1440, "hour": 24}
 
 
@@ -54,11 +57,28 @@ class Column(NamedTuple):
     description: str
 
 
+Row = tuple[Any, ...]
+
+
 class Fact(NamedTuple):
     """One row. `label` is the unit of time to which it belongs, as Mixpanel writes it; None in snapshots."""
 
     label: str | None
-    values: tuple[Any, ...]
+    values: Row
+
+
+class Kept(NamedTuple):
+    """The rows of a partition.
+
+    Attributes:
+        rows: what is published.
+        left_out: number of segments beyond the report's `limit`.
+        missing: what the segments lack of the total (Mixpanel counts a user in each segment: they may exceed it).
+    """
+
+    rows: pa.Table
+    left_out: int = 0
+    missing: float = 0.0
 
 
 COMPUTED_AT = Column(
@@ -83,6 +103,8 @@ class Report(BaseModel, ABC):
     picture: ClassVar[Picture | None] = None
     #: Columns of the kind's table, without `computed_at`.
     columns: ClassVar[Sequence[Column]]
+    #: Column whose sum says how much is in a partition; without one, the number of rows does.
+    counted: ClassVar[str | None] = None
     #: Those whose values never tell anything of a person; a column that no kind names here may.
     impersonal: ClassVar[Collection[str]] = ()
 
@@ -91,6 +113,8 @@ class Report(BaseModel, ABC):
         description="Further columns whose values Dagster may show (previews, pictures), because they say nothing of a "
         "person: `[segment]` of a report by country. Erasure does not reach Dagster.",
     )
+
+    allow_shrink: bool = Field(default=False, description="Replace a partition even if less than half of it is left.")
 
     @model_validator(mode="after")
     def _without_contradictions(self) -> Self:
@@ -133,12 +157,41 @@ class Report(BaseModel, ABC):
     def descriptions(self) -> dict[str, str]:
         return {column.name: column.description for column in self.table_columns()}
 
+    def amount(self, rows: pa.Table) -> float:
+        """How much is in the rows of a partition, to compare it with what was there before: zeros are nothing."""
+        if self.counted:
+            return float(pc.sum(rows[self.counted], min_count=0).as_py())
+        if "value" in rows.schema.names and pa.types.is_floating(rows.schema.field("value").type):
+            return float(pc.sum(pc.not_equal(rows["value"], 0), min_count=0).as_py())
+        return float(rows.num_rows)
+
+    def is_cut(self, reply: Any) -> bool:  # noqa: ARG002
+        """Whether what `ask` returned is as long as Mixpanel's limit, so that more may be there."""
+        return False
+
     @property
-    def most_partitions(self) -> int:
-        """Of one run, and so of one query."""
-        units = _UNITS_A_DAY.get(getattr(self, "unit", "day"), 1)
-        numbers = units * (getattr(self, "limit", None) or 1)
-        return max(1, min(MOST_PARTITIONS if units == 1 else MOST_FINE_PARTITIONS, MOST_NUMBERS // numbers))
+    def named_events(self) -> list[str]:
+        """Events of the project that the parameters name."""
+        given = self.model_dump(exclude_none=True)
+        return list(
+            dict.fromkeys([*filter(None, (given.get("born_event"), given.get("event"))), *given.get("events", [])])
+        )
+
+    @property
+    def named_properties(self) -> list[str]:
+        """Properties of events that the parameters name."""
+        return list(dict.fromkeys([*self.segment_properties, *self._properties_in("where", "born_where")]))
+
+    @property
+    def segment_properties(self) -> list[str]:
+        """Those of them whose values are segments."""
+        given = self.model_dump(exclude_none=True)
+        return [*self._properties_in("on"), *filter(None, [given.get("property")])]
+
+    def _properties_in(self, *names: str) -> list[str]:
+        given = self.model_dump(exclude_none=True)
+        expressions = [parse(given[name]) for name in names if name in given]
+        return [one.name for each in expressions for one in references(each) if one.source == "properties"]
 
     @abstractmethod
     def facts(self, reply: Any, zone: tzinfo) -> Iterator[Fact]:
@@ -159,6 +212,33 @@ class RangeReport(Report):
     look_back: Count | None = Field(
         default=None, description="How many of the last partitions the schedule asks for again."
     )
+
+    @property
+    def numbers_a_unit(self) -> int:
+        """The most numbers that Mixpanel may answer for one unit of time."""
+        return 1
+
+    @property
+    def most_partitions(self) -> int:
+        """Of one run, and so of one query."""
+        if self.is_asked_by_partition:
+            return MOST_QUERIES
+        units = _UNITS_A_DAY.get(getattr(self, "unit", "day"), 1)
+        numbers = units * self.numbers_a_unit
+        return max(1, min(MOST_PARTITIONS if units == 1 else MOST_FINE_PARTITIONS, MOST_NUMBERS // numbers))
+
+    @property
+    def is_asked_by_partition(self) -> bool:
+        """Whether Mixpanel's answer for a day depends on the other days asked for, so that each takes a query."""
+        return False
+
+    def of_partition(self, rows: pa.Table) -> Kept:
+        """The rows that a partition has whichever range was asked for.
+
+        Args:
+            rows: of one partition, from a reply for a range in which it lies.
+        """
+        return Kept(rows)
 
     @property
     def partition_unit(self) -> PartitionUnit:
@@ -202,6 +282,7 @@ class Counted(RangeReport):
     )
 
     def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
         if self.type == "unique" and self.unit in ("minute", "hour"):
             yield f"type is 'unique' and unit is {self.unit!r}: count users by day, week or month"
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import tzinfo
+from typing import Any
 
 import pyarrow as pa
 from pydantic import Field
 
 from mixpanel_etl.client.query import Query
-from mixpanel_etl.client.query_parameters import Interval, NumericUnit, RetentionType
+from mixpanel_etl.client.query_parameters import MOST_VALUES, Interval, NumericUnit, RetentionType
 from mixpanel_etl.client.query_replies import Addiction as AddictionReply
 from mixpanel_etl.client.query_replies import RetentionCohort
 from mixpanel_etl.pull.reports.calendar import Days
-from mixpanel_etl.pull.reports.report import SEGMENT, Column, Count, Expression, Fact, Name, RangeReport
+from mixpanel_etl.pull.reports.report import SEGMENT, Column, Count, Expression, Fact, Name
+from mixpanel_etl.pull.reports.segments import On
 
 
-class Retention(RangeReport):
+class Retention(On):
     """Of the users who began on a day (week, month): how many came back in each interval after it.
 
     Partitions are cohorts, by the day (week, month) on which users began, and intervals are of the same length. A
@@ -24,6 +26,8 @@ class Retention(RangeReport):
     """
 
     kind = "retention"
+    counted = "count"
+    has_totals = True
     picture = "heat map"
     columns = (
         SEGMENT._replace(description="Value of `on` for the returns; null for all together."),
@@ -47,15 +51,13 @@ class Retention(RangeReport):
         default=None, description="Count in an interval whoever came back in it or later."
     )
     on: Expression | None = Field(default=None, description="Expression to segment the returns by.")
-    limit: Count | None = Field(default=None, description="Most values of `on` (Mixpanel's default: 255).")
 
     def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
         if self.retention_type == "birth" and not self.born_event:
             yield "born_event is missing: give it, or `retention_type: compounded`, which needs none"
         if self.retention_type == "compounded" and (self.born_event or self.born_where):
             yield "born_event and born_where are for retention_type 'birth': leave them out"
-        if self.limit and not self.on:
-            yield "limit is given without `on`, whose values it limits: give `on`, or no limit"
 
     @property
     def needs_the_past(self) -> bool:
@@ -78,8 +80,11 @@ class Retention(RangeReport):
             unit=self.unit,
             unbounded_retention=self.unbounded_retention,
             on=self.on,
-            limit=self.limit,
+            limit=MOST_VALUES if self.on else None,
         )
+
+    def is_cut(self, reply: Mapping[str, RetentionCohort]) -> bool:
+        return len({segment for cohort in reply.values() for segment in cohort.segments}) >= MOST_VALUES
 
     def facts(self, reply: Mapping[str, RetentionCohort], zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
         for label, cohort in reply.items():
@@ -89,10 +94,12 @@ class Retention(RangeReport):
                     yield Fact(label, (segment, interval, count, first, count / first if first else None))
 
 
-class Addiction(RangeReport):
+class Addiction(On):
     """How often users came: in at least how many hours or days of each day, week or month they were active."""
 
     kind = "addiction"
+    counted = "count"
+    has_totals = True
     picture = "heat map"
     columns = (
         SEGMENT,
@@ -105,17 +112,18 @@ class Addiction(RangeReport):
     addiction_unit: NumericUnit = Field(default="hour", description="Its parts: hour or day.")
     event: Name | None = Field(default=None, description="What counts as being active; any event by default.")
     where: Expression | None = Field(default=None, description="Which events count.")
-    on: Expression | None = Field(default=None, description="Expression to segment by.")
-    limit: Count | None = Field(default=None, description="Most values of `on` (Mixpanel's default: 255).")
-
-    def contradictions(self) -> Iterator[str]:
-        if self.limit and not self.on:
-            yield "limit is given without `on`, whose values it limits: give `on`, or no limit"
 
     def ask(self, query: Query, days: Days) -> AddictionReply:
+        limit = MOST_VALUES if self.on else None
         return query.retention_addiction(
-            *days, self.unit, self.addiction_unit, event=self.event, where=self.where, on=self.on, limit=self.limit
+            *days, self.unit, self.addiction_unit, event=self.event, where=self.where, on=self.on, limit=limit
         )
+
+    def is_cut(self, reply: AddictionReply) -> bool:
+        return len({name for found in reply.data.values() if isinstance(found, dict) for name in found}) > MOST_VALUES
+
+    def size(self, row: dict[str, Any]) -> float:
+        return float(row["count"]) if row["at_least"] == 1 else 0.0
 
     def facts(self, reply: AddictionReply, zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
         for label, found in reply.data.items():

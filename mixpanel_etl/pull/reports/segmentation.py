@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from datetime import tzinfo
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field
@@ -30,33 +31,30 @@ from mixpanel_etl.pull.reports.report import (
     Picture,
     RangeReport,
 )
+from mixpanel_etl.pull.reports.segments import BySegment, On, is_cut
 
 _RANGE = re.compile(r"(-?[\d,.]+(?:e[+-]?\d+)?) - (-?[\d,.]+(?:e[+-]?\d+)?)")
 
 
-class Segmentation(Counted):
+class Segmentation(Counted, On):
     """How often an event happened, or how many users did it, over time; by the values of `on`, if you like."""
 
     kind = "segmentation"
+    counted = "value"
     columns = (TIME, EVENT, SEGMENT, MEASURE, VALUE)
     impersonal = ("time", "event", "measure", "value")
 
     event: Name = Field(description="Name of the event.")
-    on: Expression | None = Field(default=None, description="Expression to segment by.")
     where: Expression | None = Field(default=None, description="Expression that the events satisfy.")
-    limit: Annotated[int, Field(ge=1, le=MOST_VALUES)] | None = Field(
-        default=None, description="Most values of `on` (Mixpanel's default: 60; at most 10,000)."
-    )
-
-    def contradictions(self) -> Iterator[str]:
-        yield from super().contradictions()
-        if self.limit and not self.on:
-            yield "limit is given without `on`, whose values it limits: give `on`, or no limit"
 
     def ask(self, query: Query, days: Days) -> Series:
+        limit = MOST_VALUES if self.on else None
         return query.segmentation(
-            self.event, *days, on=self.on, where=self.where, unit=self.unit, type=self.type, limit=self.limit
+            self.event, *days, on=self.on, where=self.where, unit=self.unit, type=self.type, limit=limit
         )
+
+    def is_cut(self, reply: Series) -> bool:
+        return self.is_segmented and is_cut(reply)
 
     def facts(self, reply: Series, zone: tzinfo) -> Iterator[Fact]:
         for name, counts in reply.values.items():
@@ -76,10 +74,11 @@ class _Numbers(RangeReport):
     unit: NumericUnit = Field(default="day", description="Of the time series: hour or day.")
 
 
-class SegmentationNumeric(_Numbers):
+class SegmentationNumeric(_Numbers, BySegment):
     """How often an event happened over time, by ranges of a number."""
 
     kind = "segmentation_numeric"
+    counted = "value"
     columns = (
         TIME,
         EVENT,
@@ -92,19 +91,38 @@ class SegmentationNumeric(_Numbers):
     impersonal = ("time", "event", "measure", "value")
 
     type: Counting = Field(default="general", description="What is counted; `unique` users not by hour.")
+    width: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Width of the ranges, which begin at its multiples: they are the same in all partitions, and a run "
+        "takes one query. Without it Mixpanel chooses the ranges of each partition, which takes a query for each.",
+    )
     buckets: Count | None = Field(default=None, description="How many ranges; Mixpanel decides by default.")
 
     def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
         if self.type == "unique" and self.unit == "hour":
             yield "type is 'unique' and unit is 'hour': count users by day"
+        if self.width and self.buckets:
+            yield "width and buckets are given: give one of them"
+
+    @property
+    def is_asked_by_partition(self) -> bool:
+        return self.width is None  # the ranges are cut to the numbers of the days asked for
 
     def ask(self, query: Query, days: Days) -> Series:
-        return query.segmentation_numeric(
-            self.event, *days, self.on, where=self.where, unit=self.unit, type=self.type, buckets=self.buckets
-        )
+        how: dict[str, Any] = {"where": self.where, "unit": self.unit, "type": self.type}
+        if self.width is None:
+            return query.segmentation_numeric(self.event, *days, self.on, buckets=self.buckets, **how)
+        return query.segmentation(self.event, *days, on=_multiple(self.on, self.width), limit=MOST_VALUES, **how)
+
+    def is_cut(self, reply: Series) -> bool:
+        return self.width is not None and is_cut(reply)
 
     def facts(self, reply: Series, zone: tzinfo) -> Iterator[Fact]:
-        for name, counts in reply.values.items():
+        for told, counts in reply.values.items():
+            name = told if self.width is None else _range(told, self.width)
+            if name is None:
+                continue
             low, high = _bounds(name)
             for label, value in counts.items():
                 yield Fact(label, (moment_of(label, zone), self.event, name, low, high, self.type, value))
@@ -138,6 +156,22 @@ class SegmentationAverage(_Numbers):
     def facts(self, reply: NumericResults, zone: tzinfo) -> Iterator[Fact]:
         for label, value in reply.results.items():
             yield Fact(label, (moment_of(label, zone), self.event, "average", value))
+
+
+def _multiple(on: str, width: float) -> str:
+    """An expression for the number of whole widths below a number."""
+    quotient = f"({on}) / {width:.12g}"
+    # 0.3 / 0.1 is a little less than 3 in binary fractions.
+    return f"floor({quotient})" if width == int(width) else f"floor({quotient} + 0.000000001)"
+
+
+def _range(multiple: str, width: float) -> str | None:
+    """The range as Mixpanel writes it; None for the segment of values that are not numbers."""
+    try:
+        low = float(multiple) * width
+    except ValueError:
+        return None
+    return f"{low:,.12g} - {low + width:,.12g}" if math.isfinite(low) else None
 
 
 def _bounds(text: str) -> tuple[float | None, float | None]:

@@ -57,13 +57,13 @@ def numeric(question: Question) -> object:
 
 def total(question: Question) -> object:
     """The sum of `on` over the events of each unit of time; what is no number is worth 0."""
-    sums = {label: sum(numbers) for label, numbers in _by_label(question).items()}
+    sums = {label: math.fsum(numbers) for label, numbers in _by_label(question).items()}
     return {"status": "ok", "computed_at": question.now.isoformat(), "results": sums}
 
 
 def average(question: Question) -> object:
     """The mean of `on` over the events of each unit of time that has any; what is no number is worth 0."""
-    means = {label: sum(numbers) / len(numbers) for label, numbers in _by_label(question).items() if numbers}
+    means = {label: math.fsum(numbers) / len(numbers) for label, numbers in _by_label(question).items() if numbers}
     return {"status": "ok", "results": means}
 
 

@@ -1,0 +1,292 @@
+"""A partition of a report is a function of its key, and says so when something may be missing from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.lake import PartitionsHeldBack, Provenance, Table
+from mixpanel_etl.pull.reports import KINDS, RangeReport, Taken, pull_range, pull_snapshot, report_of, report_table
+from mixpanel_etl.sandbox import Funnel, Project, Sandbox
+
+MONDAY = date(2026, 3, 2)
+DAYS = [str(MONDAY + timedelta(days=n)) for n in range(14)]
+FUNNEL = Funnel(7, "Purchases", ["view", "buy"], length=2)
+PAGE = 'properties["page"]'
+SCRIPT = """
+function main() {
+  return Events({from_date: params.from_date, to_date: params.to_date})
+    .groupBy([e => new Date(e.time).toISOString().slice(0, 10), "properties.page"], mixpanel.reducer.count());
+}"""
+#: Reports of every kind that has ranges, with what makes Mixpanel's replies depend on the range.
+REPORTS: list[tuple[str, dict[str, Any]]] = [
+    ("segmentation", {"event": "view"}),
+    ("segmentation", {"event": "view", "on": PAGE}),
+    ("segmentation", {"event": "view", "on": PAGE, "limit": 3}),
+    ("segmentation", {"event": "view", "on": PAGE, "type": "unique", "unit": "week", "limit": 3}),
+    ("segmentation", {"event": "view", "on": PAGE, "unit": "hour"}),
+    ("segmentation_numeric", {"event": "view", "on": 'properties["price"]'}),
+    ("segmentation_numeric", {"event": "view", "on": 'properties["price"]', "buckets": 3, "unit": "hour"}),
+    ("segmentation_numeric", {"event": "view", "on": 'properties["price"]', "width": 0.5}),
+    ("segmentation_sum", {"event": "view", "on": 'properties["price"]'}),
+    ("segmentation_average", {"event": "view", "on": 'properties["price"]'}),
+    ("funnel", {"funnel_id": 7}),
+    ("funnel", {"funnel_id": 7, "on": PAGE}),
+    ("funnel", {"funnel_id": 7, "on": PAGE, "limit": 3, "unit": "week"}),
+    ("retention", {"born_event": "view", "interval_count": 3}),
+    ("retention", {"born_event": "view", "interval_count": 3, "on": PAGE}),
+    ("retention", {"retention_type": "compounded", "on": PAGE, "limit": 3}),
+    ("addiction", {"on": PAGE}),
+    ("addiction", {"on": PAGE, "limit": 3, "unit": "week", "addiction_unit": "day"}),
+    ("events", {"events": ["view", "buy"]}),
+    ("event_properties", {"event": "view", "property": "page"}),
+    ("event_properties", {"event": "view", "property": "page", "limit": 3}),
+    ("event_properties", {"event": "view", "property": "page", "values": ["/1", "/2"]}),
+    ("activity_stream", {"distinct_ids": ["u1", "u2"]}),
+    ("jql_by_date", {"script": SCRIPT, "date": "day", "result": {"day": "string", "page": "string", "n": "integer"}}),
+]
+
+
+@pytest.fixture
+def mixpanel_project() -> Project:
+    return Project(enforce_budgets=False)
+
+
+@pytest.fixture
+def shop(mixpanel: Sandbox) -> Sandbox:
+    mixpanel.load(_lines())
+    mixpanel.save(FUNNEL)
+    return mixpanel
+
+
+def _lines() -> Iterator[bytes]:
+    """Of 100 pages, each day has its own common ones; prices grow by the day."""
+    chance = Random(5)
+    for number in range(1_400):
+        day = number % 14
+        page = min(99, int(chance.expovariate(0.15)) + 5 * day)
+        moment = datetime(2026, 3, 2 + day, chance.randrange(24), chance.randrange(60), tzinfo=UTC)
+        properties = {"page": f"/{page}", "price": round(chance.random() * 10 ** (day / 5), 2)}
+        own = {
+            "time": int(moment.timestamp()),
+            "distinct_id": f"u{chance.randrange(60)}",
+            "$insert_id": f"row-{number}",
+        }
+        event = "buy" if number % 5 == 0 else "view"
+        yield json.dumps({"event": event, "properties": {**own, **properties}}).encode() + b"\n"
+
+
+def ranged(kind: str, parameters: dict[str, Any]) -> RangeReport:
+    report = report_of(kind, parameters)
+    assert isinstance(report, RangeReport)
+    return report
+
+
+every_report = pytest.mark.parametrize(
+    "report",
+    [ranged(*asked) for asked in REPORTS],
+    ids=[f"{kind} {' '.join(map(str, parameters.values()))}"[:60] for kind, parameters in REPORTS],
+)
+
+
+def give_at_most(segments: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask for so many segments only, as if Mixpanel had no more."""
+    for name in ("segmentation", "segments", "funnels", "retention", "events"):
+        monkeypatch.setattr(f"mixpanel_etl.pull.reports.{name}.MOST_VALUES", segments)
+
+
+def pull(
+    client: Mixpanel, lake: Path, report: RangeReport, keys: Sequence[str] = DAYS, **more: Any
+) -> tuple[Table, list[Taken]]:
+    table = report_table(str(lake), "reports/one", report)
+    return table, list(pull_range(client, report, table, keys, start=MONDAY, **more))
+
+
+def rows(table: Table) -> list[tuple[Any, ...]]:
+    return sorted(table.scan().drop("computed_at").collect().rows(), key=repr)
+
+
+def test_every_kind_with_ranges_is_tried() -> None:
+    assert {kind for kind, _ in REPORTS} == {kind for kind, one in KINDS.items() if issubclass(one, RangeReport)}
+
+
+@every_report
+def test_a_partition_has_the_same_rows_whichever_run_asked_for_it(
+    shop: Sandbox, client: Mixpanel, tmp_path: Path, report: RangeReport
+) -> None:
+    keys = DAYS[::7] if report.partition_unit == "week" else DAYS
+    table, taken = pull(client, tmp_path / "backfill", report, keys)
+    together = rows(table)
+    assert together
+    assert [one.partition.key for one in taken] == keys
+    asked = len(shop.requests)
+    assert asked == (len(keys) if report.is_asked_by_partition else 1)
+    for key in (keys[0], keys[len(keys) // 2], keys[-1]):
+        alone, _ = pull(client, tmp_path / "alone", report, [key])
+    assert rows(alone) == [row for row in together if str(row[-1]) in alone.keys()]  # noqa: SIM118 - a table's
+    pull(client, tmp_path / "backfill", report, keys[-5:])  # as the schedule looks back
+    assert rows(table) == together
+
+
+@every_report
+def test_it_has_the_same_rows_when_the_range_has_more_segments_than_mixpanel_gives(
+    shop: Sandbox, client: Mixpanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: RangeReport
+) -> None:
+    give_at_most(40, monkeypatch)  # of the 100 pages; a day has fewer
+    keys = DAYS[::7] if report.partition_unit == "week" else DAYS
+    table, taken = pull(client, tmp_path / "backfill", report, keys)
+    for key in (keys[0], keys[len(keys) // 2], keys[-1]):
+        alone, single = pull(client, tmp_path / "alone", report, [key])
+        (pulled,) = [one for one in taken if one.partition.key == key]
+        assert pulled.doubts == single[0].doubts
+    assert rows(alone) == [row for row in rows(table) if str(row[-1]) in alone.keys()]  # noqa: SIM118 - a table's
+
+
+def test_all_values_of_a_property_come_without_a_limit_and_a_limit_says_what_it_leaves_out(
+    shop: Sandbox, client: Mixpanel, tmp_path: Path
+) -> None:
+    table, taken = pull(client, tmp_path / "all", ranged("segmentation", {"event": "view", "on": PAGE}))
+    total, _ = pull(client, tmp_path / "total", ranged("segmentation", {"event": "view"}))
+    found = table.scan().collect()
+    assert found["segment"].n_unique() > 60
+    assert found["value"].sum() == total.scan().collect()["value"].sum() == 1_120
+    assert {one.doubts for one in taken} == {taken[0].doubts}
+    assert not taken[0].doubts.left_out
+    report = ranged("segmentation", {"event": "view", "on": PAGE, "limit": 3})
+    few, limited = pull(client, tmp_path / "few", report)
+    assert few.scan().collect().group_by("date").len()["len"].to_list() == [3] * 14
+    wanted = found.group_by("date").len().sort("date")["len"]
+    assert [one.doubts.left_out for one in limited] == [number - 3 for number in wanted]
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        ranged("segmentation", {"event": "view", "on": PAGE}),
+        ranged("segmentation", {"event": "view", "on": PAGE, "limit": 3}),
+        ranged("segmentation_numeric", {"event": "view", "on": 'properties["price"]', "width": 0.01}),
+        ranged("event_properties", {"event": "view", "property": "page"}),
+        ranged("funnel", {"funnel_id": 7, "on": PAGE}),
+        ranged("retention", {"born_event": "view", "on": PAGE}),
+        ranged("addiction", {"on": PAGE}),
+    ],
+    ids=lambda report: report.kind,
+)
+def test_a_reply_as_long_as_its_limit_is_marked_as_possibly_cut(
+    shop: Sandbox, client: Mixpanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: RangeReport
+) -> None:
+    give_at_most(5, monkeypatch)
+    table, (taken,) = pull(client, tmp_path, report, DAYS[:1])
+    assert taken.doubts.cut
+    assert table.keys() == DAYS[:1]
+    if report.kind == "funnel":  # whose segments are compared with the total
+        assert taken.doubts.missing > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        ("top_events", {"limit": 2}),
+        ("event_names", {"limit": 2}),
+        ("top_properties", {"event": "view", "limit": 2}),
+        ("property_values", {"event": "view", "property": "page", "limit": 2}),
+    ],
+)
+def test_a_snapshot_asks_for_the_most_and_is_marked_when_it_is_as_long_as_its_limit(
+    shop: Sandbox, client: Mixpanel, tmp_path: Path, kind: str, parameters: dict[str, Any]
+) -> None:
+    shop.clock.set(datetime(2026, 3, 15, 20, tzinfo=UTC), frozen=True)
+    for limit, cut in ((2, True), (None, False)):
+        report = report_of(kind, {**parameters, "limit": limit} if limit else {**parameters, "limit": 5_000})
+        assert not isinstance(report, RangeReport)
+        table = report_table(str(tmp_path / str(limit)), "reports/one", report)
+        taken = pull_snapshot(client, report, table, "2026-03-15")
+        assert (taken.doubts.cut, taken.doubts.chosen) == (cut, True)
+    whole = report_of(kind, {name: value for name, value in parameters.items() if name != "limit"})
+    assert not isinstance(whole, RangeReport)
+    before = len(shop.requests)
+    taken = pull_snapshot(client, whole, report_table(str(tmp_path / "whole"), "reports/one", whole), "2026-03-15")
+    assert int(shop.requests[before].params["limit"]) >= 5_000
+    assert taken.rows.num_rows >= 2
+    assert not taken.doubts.cut
+
+
+@every_report
+def test_a_partition_that_comes_back_empty_is_held_back_and_the_others_are_published(
+    shop: Sandbox, client: Mixpanel, tmp_path: Path, report: RangeReport
+) -> None:
+    keys = DAYS[::7] if report.partition_unit == "week" else DAYS[:3]
+    table, _ = pull(client, tmp_path, report, keys)
+    before = rows(table)
+    busy = sorted({str(row[-1]) for row in before if row[-1]})
+    shop.reset([Project(enforce_budgets=False)])
+    shop.save(FUNNEL)
+    with pytest.raises(PartitionsHeldBack) as held:
+        pull(client, tmp_path, report, keys)
+    assert sorted(held.value.partitions) == busy
+    assert "allow_shrink: true" in str(held.value)
+    assert rows(table) == before
+    _, taken = pull(client, tmp_path, report, keys, allow_shrink=True)
+    assert all(report.amount(one.rows) == 0 for one in taken)
+
+
+def test_what_shrinks_by_less_than_half_or_grows_is_published(shop: Sandbox, client: Mixpanel, tmp_path: Path) -> None:
+    report = ranged("segmentation", {"event": "view"})
+    table, (taken,) = pull(client, tmp_path, report, DAYS[:1])
+    (number,) = taken.rows["value"].to_pylist()
+    for there, replaced in ((2 * number, True), (2 * number + 1, False)):
+        fake = pa.Table.from_pylist([{**taken.rows.to_pylist()[0], "value": there}], schema=report.schema)
+        table.write(DAYS[0], fake, Provenance(requested_at=client.transport.now()))
+        if replaced:
+            pull(client, tmp_path, report, DAYS[:1])
+        else:
+            with pytest.raises(PartitionsHeldBack, match=f"{there:,.10g} value -> {number:,.10g}"):
+                pull(client, tmp_path, report, DAYS[:1])
+    allowing = ranged("segmentation", {"event": "view", "allow_shrink": True})
+    _, (taken,) = pull(client, tmp_path, allowing, DAYS[:1])
+    assert taken.rows["value"].to_pylist() == [number]
+
+
+@pytest.mark.parametrize(
+    ("report", "unknown"),
+    [
+        (ranged("segmentation", {"event": "veiw"}), ["event 'veiw'"]),
+        (ranged("segmentation", {"event": "view", "on": 'properties["paeg"]'}), ["property 'paeg' of event 'view'"]),
+        (
+            ranged("segmentation", {"event": "view", "where": 'properties["paeg"] == "/1"'}),
+            ["property 'paeg' of event 'view'"],
+        ),
+        (
+            ranged("segmentation_sum", {"event": "view", "on": 'properties["prcie"]'}),
+            ["property 'prcie' of event 'view'"],
+        ),
+        (ranged("events", {"events": ["view", "byu"]}), ["event 'byu'"]),
+        (ranged("retention", {"born_event": "veiw", "event": "buy"}), ["event 'veiw'"]),
+        (ranged("event_properties", {"event": "view", "property": "paeg"}), ["property 'paeg' of event 'view'"]),
+        (ranged("addiction", {"event": "veiw"}), ["event 'veiw'"]),
+        (ranged("segmentation", {"event": "view", "on": PAGE, "where": 'properties["price"] > 1'}), []),
+    ],
+)
+def test_a_name_that_mixpanels_lists_do_not_have_is_told_until_they_have_it(
+    shop: Sandbox, client: Mixpanel, tmp_path: Path, report: RangeReport, unknown: list[str]
+) -> None:
+    shop.clock.set(datetime(2026, 3, 16, 12, tzinfo=UTC), frozen=True)
+    for _ in range(2):
+        shop.clear_requests()
+        _, taken = pull(client, tmp_path, report, DAYS[:2])
+        assert [list(one.doubts.unknown_names) for one in taken] == [unknown] * 2
+    # What is known is asked once, what is unknown until it is known.
+    assert len(shop.requests) == (2 if unknown else 1)
+
+
+def test_a_name_whose_numbers_came_costs_no_query(shop: Sandbox, client: Mixpanel, tmp_path: Path) -> None:
+    pull(client, tmp_path, ranged("segmentation", {"event": "view", "on": PAGE}))
+    assert len(shop.requests) == 1
