@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from getpass import getuser
+from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
-from rich.table import Table
 
-from mixpanel_etl.cli.shared import console, told_plainly
+from mixpanel_etl.cli import gdpr_tables
+from mixpanel_etl.cli.shared import console, errors, told_plainly
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.gdpr import decisions
+from mixpanel_etl.client.gdpr import Gdpr
+from mixpanel_etl.gdpr import confirmation, decisions
+from mixpanel_etl.gdpr.confirmation import waiting_for
+from mixpanel_etl.gdpr.errors import GdprError
 from mixpanel_etl.gdpr.intake import rejected_table
 from mixpanel_etl.gdpr.jobs import wait_for_retrievals
-from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.ledger import Entry, Ledger
 from mixpanel_etl.gdpr.polling import trouble
-from mixpanel_etl.gdpr.progress import ROW, Progress, open_requests, progress_of
+from mixpanel_etl.gdpr.progress import Progress, open_requests, progress_of
 from mixpanel_etl.gdpr.requests import Kind
 from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
 
@@ -27,14 +36,17 @@ gdpr = typer.Typer(
 Request = Annotated[str, typer.Argument(help="Its request_id.")]
 JobId = Annotated[str, typer.Argument(help="As `gdpr status` gives it.")]
 EnvPrefix = Annotated[str, typer.Option(help="What the project's variables begin with.")]
+By = Annotated[str | None, typer.Option(help="Who decides, for the record; by default your login name.")]
 Lake = Annotated[str | None, typer.Option(help="Path or s3:// URI; by default the variable MIXPANEL_LAKE.")]
 
 _LATE = timedelta(days=30)
+_MAX_LISTED = 20
 
 
 @gdpr.command()
 def status(
-    request: Annotated[str | None, typer.Argument(help="Only this one, also if it is over.")] = None,
+    request: Annotated[str | None, typer.Argument(help="Show only this request, also if it is over.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
     env_prefix: EnvPrefix = DEFAULT_PREFIX,
     lake: Lake = None,
 ) -> None:
@@ -45,56 +57,182 @@ def status(
         if request and not (entries := [entry for entry in entries if entry.request_id == request]):
             entries = [] if any(_rejections(ledger, request)) else [ledger.entry(request)]
         progress = sorted(progress_of(entries, ledger.jobs()), key=lambda one: one.deadline)
-        table = Table(box=None, pad_edge=False)
-        for name in ROW:
-            table.add_column(name, overflow="fold")  # whole, for those who copy it
-        for one in progress:
-            table.add_row(*map(str, one.row(now).values()))
+        if as_json:
+            for one in progress:
+                _print(json.dumps(gdpr_tables.as_json(one, now)))
+            return
         if progress:
-            console.print(table)
-        for text in (*_needs_a_person(ledger, progress, now), *_rejections(ledger, request)):
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            console.print(gdpr_tables.status_table(progress, now))
+        for text in (
+            *gdpr_tables.jobs_of(progress),
+            *_needs_a_person(ledger, progress, now),
+            *_rejections(ledger, request),
+        ):
+            _print(text)
 
 
 @gdpr.command()
-def cancel(request: Request, env_prefix: EnvPrefix = DEFAULT_PREFIX, lake: Lake = None) -> None:
-    """Cancel a request, here and in Mixpanel: a deletion until Mixpanel has STARTED it."""
+def confirm(
+    requests: Annotated[list[str] | None, typer.Argument(help="request_ids; without any, all that wait.")] = None,
+    claims: Annotated[
+        str | None,
+        typer.Option(help="Numbers of the claims that you accept (1,3), `none` or `all`. The others are declined."),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--from", exists=True, dir_okay=False, help="CSV file with the columns request_id and claims."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as a JSON object a line.")] = False,
+    by: By = None,
+    env_prefix: EnvPrefix = DEFAULT_PREFIX,
+    lake: Lake = None,
+) -> None:
+    """Show the evidence about ids that are not certain, and decide which belong to the person of a request.
+
+    Without --claims and --from nothing is decided. The evidence names persons: mind where you print it to.
+    """
+    with told_plainly():
+        if (claims and file) or (claims and not requests) or (file and requests):
+            raise GdprError("give request_ids with --claims, or a file with --from, or neither to see the evidence")
+        ledger = _ledger(env_prefix, lake)
+        chosen = _choices_of(file) if file else dict.fromkeys(requests or (), claims or "")
+        entries = {entry.request_id: entry for entry in (ledger.named(chosen) if chosen else ledger.entries())}
+        if claims is None and file is None:
+            shown = [ledger.entry(name) for name in chosen] or [one for one in entries.values() if one.in_doubt]
+            _show_evidence(shown, as_json)
+            return
+        choices = {name: _numbers(text, entries.get(name)) for name, text in chosen.items()}
+        with ExitStack() as opened:
+            done, failed = confirmation.confirm(ledger, _opening(opened, env_prefix), choices, _now, by=_who(by))
+        for entry in done:
+            _print(f"request {entry.request_id} is confirmed with {len(choices[entry.request_id])} of its claims")
+        for error in failed:
+            errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+@gdpr.command()
+def cancel(request: Request, by: By = None, env_prefix: EnvPrefix = DEFAULT_PREFIX, lake: Lake = None) -> None:
+    """Cancel a request, here and in Mixpanel: a deletion until Mixpanel has STARTED it. It can't be taken back."""
     with told_plainly():
         ledger = _ledger(env_prefix, lake)
         with Mixpanel(Settings.load(env_prefix), deadline=60) as mixpanel:
-            decisions.cancel(ledger, mixpanel.gdpr, request, _now)
+            decisions.cancel(ledger, mixpanel.gdpr, request, _now, by=_who(by))
     console.print(f"request {request} is cancelled")
 
 
 @gdpr.command()
-def retry(request: Request, env_prefix: EnvPrefix = DEFAULT_PREFIX, lake: Lake = None) -> None:
+def retry(
+    request: Annotated[str | None, typer.Argument(help="Its request_id.")] = None,
+    job: Annotated[str | None, typer.Option(help="Retry all requests of this failed job, in two halves.")] = None,
+    by: By = None,
+    env_prefix: EnvPrefix = DEFAULT_PREFIX,
+    lake: Lake = None,
+) -> None:
     """Ask Mixpanel anew for a request whose job has failed, or whose archive can't be delivered."""
     with told_plainly():
-        decisions.retry(_ledger(env_prefix, lake), request, _now())
-    console.print(f"request {request} gets another Mixpanel job; the sensor asks for it")
+        if (request is None) == (job is None):
+            raise GdprError("give a request_id or --job, not both")
+        ledger = _ledger(env_prefix, lake)
+        if job:
+            entries = decisions.retry_job(ledger, job, _now(), by=_who(by))
+        else:
+            entries = [decisions.retry(ledger, str(request), _now(), by=_who(by))]
+    names = f"request {request} gets" if request else f"{len(entries)} requests of {job} get"
+    console.print(f"{names} another Mixpanel job; the sensor asks for it", soft_wrap=True)
 
 
 @gdpr.command()
 def adopt(
     job: JobId,
-    tracking_id: Annotated[str, typer.Argument(help="As Mixpanel lists it under Project Settings > Data & Privacy.")],
+    tracking_id: Annotated[
+        str | None, typer.Argument(help="As Mixpanel lists it under Project Settings > Data & Privacy.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take back an adoption, until the job has ended.")] = False,
+    by: By = None,
     env_prefix: EnvPrefix = DEFAULT_PREFIX,
     lake: Lake = None,
 ) -> None:
-    """Say which Mixpanel job is the one whose creation was never answered."""
+    """Say which Mixpanel job is the one whose creation was never answered. Its ids are compared."""
     with told_plainly():
-        decisions.adopt(_ledger(env_prefix, lake), job, tracking_id, _now())
-    console.print(f"job {job} is {tracking_id}; the sensor polls it")
+        if (tracking_id is None) != undo:
+            raise GdprError("give a tracking id or --undo, not both")
+        ledger = _ledger(env_prefix, lake)
+        if tracking_id is None:
+            decisions.undo_adoption(ledger, job, _now(), by=_who(by))
+        else:
+            settings = Settings.load(env_prefix)
+            with Mixpanel(settings, deadline=60) as mixpanel:
+                decisions.adopt(
+                    ledger, mixpanel.gdpr, job, tracking_id, _now(), by=_who(by), project_id=settings.project_id
+                )
+    console.print(
+        f"job {job} is {tracking_id}; the sensor polls it" if tracking_id else f"job {job} is adopted no more",
+        soft_wrap=True,
+    )
 
 
 @gdpr.command()
-def resend(job: JobId, env_prefix: EnvPrefix = DEFAULT_PREFIX, lake: Lake = None) -> None:
+def resend(job: JobId, by: By = None, env_prefix: EnvPrefix = DEFAULT_PREFIX, lake: Lake = None) -> None:
     """Create a job again whose creation was never answered, and which Mixpanel does not list."""
     with told_plainly():
         ledger = _ledger(env_prefix, lake)
         with Mixpanel(Settings.load(env_prefix), deadline=60) as mixpanel:
-            created = decisions.send_again(ledger, mixpanel.gdpr, job, _now)
-    console.print(f"job {job} is {created.tracking_id}")
+            created = decisions.send_again(ledger, mixpanel.gdpr, job, _now, by=_who(by))
+    console.print(f"job {job} is {created.tracking_id}", soft_wrap=True)
+
+
+def _show_evidence(entries: list[Entry], as_json: bool) -> None:
+    for entry in sorted(entries, key=lambda one: one.request_id):
+        if as_json:
+            _print(json.dumps(gdpr_tables.evidence_json(entry)))
+        else:
+            for text in gdpr_tables.evidence_lines(entry):
+                _print(text)
+    if not as_json:
+        waiting = sum(bool(entry.in_doubt) for entry in entries)
+        _print(f"{waiting} {'request waits' if waiting == 1 else 'requests wait'} for you. Nothing is decided yet:")
+        _print("  mixpanel-etl gdpr confirm REQUEST --claims 1,3   (or none, or all)")
+        _print("  mixpanel-etl gdpr cancel REQUEST")
+
+
+def _choices_of(file: Path) -> dict[str, str]:
+    with file.open(newline="", encoding="utf-8-sig") as lines:
+        reader = csv.DictReader(lines)
+        if not {"request_id", "claims"} <= set(reader.fieldnames or ()):
+            raise GdprError(f"{file}: the first line must have the columns request_id and claims")
+        rows = [(row["request_id"].strip(), (row["claims"] or "").strip()) for row in reader]
+    doubled = next((name for name, count in Counter(name for name, _ in rows).items() if count > 1), None)
+    if doubled is not None:
+        raise GdprError(f"{file}: request {doubled} is there more than once; give each request one line")
+    if empty := next((name for name, claims in rows if not claims), None):
+        raise GdprError(f"{file}: claims of request {empty} is empty; write numbers like 1 3, `none` or `all`")
+    return dict(rows)
+
+
+def _numbers(text: str, entry: Entry | None) -> frozenset[int]:
+    if text == "all":
+        return frozenset(claim.number for claim in entry.claims) if entry else frozenset()
+    if text == "none":
+        return frozenset()
+    try:
+        return frozenset(int(number) for number in text.replace(",", " ").split())
+    except ValueError:
+        raise GdprError(f"claims {text!r} must be numbers like 1,3, `none` or `all`") from None
+
+
+def _opening(opened: ExitStack, env_prefix: str) -> Callable[[], Gdpr]:
+    """Opens a client when a job has to be cancelled; most decisions need none."""
+    return lambda: opened.enter_context(Mixpanel(Settings.load(env_prefix), deadline=60)).gdpr
+
+
+def _who(by: str | None) -> str:
+    return by or getuser()
+
+
+def _print(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _ledger(env_prefix: str, lake: str | None) -> Ledger:
@@ -109,7 +247,14 @@ def _needs_a_person(ledger: Ledger, progress: list[Progress], now: datetime) -> 
     jobs = {job.job_id: job for one in progress for job in one.jobs}
     yield from (text for job in jobs.values() if (text := trouble(job, now, _LATE)))
     waiting = wait_for_retrievals(open_requests(ledger))
+    waits = [one.entry for one in progress if one.entry.in_doubt]
+    for entry in waits[:_MAX_LISTED]:
+        yield from (f"request {entry.request_id} waits for a person: {reason}" for reason in waiting_for(entry))
+    if waits:
+        yield f"`mixpanel-etl gdpr confirm` shows the evidence of all {len(waits)} requests that wait for a person"
     for one in progress:
+        if one.entry.cancelling_at and not one.entry.is_closed:
+            yield f"a decision about request {one.entry.request_id} was interrupted: type it again"
         if one.state(now) in ("held", "ready") and (retrieval := waiting.get(one.entry.request_id)):
             yield f"request {one.entry.request_id} waits for the data that {retrieval} retrieves of the same person"
     for kind in get_args(Kind):

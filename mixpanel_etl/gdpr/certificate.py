@@ -74,6 +74,7 @@ def certificate(entry: Entry, jobs: Iterable[Job], lake: str, project_id: int | 
         "completed_at": entry.completed_at,
         "deadline": one.deadline,
         "in_time": entry.completed_at is not None and entry.completed_at <= one.deadline,
+        "decisions": [*entry.decisions, *(decision for job in theirs for decision in job.decisions)],
         "ids": {**found, "hashes": list(entry.hashes), "hashed_with": _HASHING},
         "mixpanel_jobs": [_job(job) for job in one.jobs],
         "earlier_mixpanel_jobs": [_job(job) for job in theirs if job not in one.jobs],
@@ -137,6 +138,8 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     yield "## Whom it is about"
     yield ""
     yield f"- ids named: {ids['asked']}, found by lookup: {ids['found_by_lookup']}, of the same people: {ids['total']}"
+    yield from _evidence(ids)
+    yield from (f"- {_decision(one)}" for one in told.get("decisions", []))
     yield f"- as hashes: {ids['hashed_with']}"
     yield ""
     yield from (f"- `{one}`" for one in ids["hashes"])
@@ -147,7 +150,7 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
         (
             [
                 job["job_id"],
-                job["tracking_id"],
+                job["tracking_id"] + (" (given by hand)" if job["adopted"] else ""),
                 job["status"],
                 _when(job["created_at"]),
                 _when(job["ended_at"]),
@@ -161,6 +164,28 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
         yield from _erasure(erasure)
     if "delivery" in told:
         yield from _delivery(told["delivery"])
+
+
+def _evidence(ids: dict[str, Any]) -> Iterator[str]:
+    """How certain it is that the ids are those of the people, and when what was asked about them."""
+    claimed, accepted = ids.get("claimed", 0), ids.get("accepted", 0)
+    yield f"- ids that were merely claimed: {claimed}, of which a person accepted: {accepted}"
+    yield f"- named ids that neither the lake nor Mixpanel has ever seen: {ids.get('never_seen', 0)}"
+    for source in ids.get("sources", []):
+        limits = f", {source['limits']}" if source.get("limits") else ""
+        problem = f", could not be asked: {source['problem']}" if source.get("problem") else ""
+        asked, found = source.get("asked", 0), source.get("found", 0)
+        yield f"- {source['name']}, as of {_when(source.get('as_of'))}{limits}: {found} of {asked} found{problem}"
+    for again in ids.get("repeated", []):
+        before = {"jobs": "Mixpanel's job", "erasures": "the erasure of the lake"}[again["before"]]
+        found = f"{again['new_ids']} new ids, {again['new_claims']} new claims"
+        yield f"- looked for again before {before}, {_when(again['at'])}: {found}"
+
+
+def _decision(one: dict[str, Any]) -> str:
+    claims = f": {one.get('accepted', 0)} claims accepted, {one.get('declined', 0)} declined"
+    detail = f" ({one['detail']})" if one.get("detail") else ""
+    return f"{one['what']} by {one['by']}, {_when(one['at'])}{claims if one['what'] == 'confirmed' else ''}{detail}"
 
 
 def _erasure(erasure: dict[str, Any]) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from mixpanel_etl.gdpr import certificate
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.gdpr.errors import GdprError
+from mixpanel_etl.gdpr.expansion import expand_again
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
 from mixpanel_etl.gdpr.progress import Progress
 from mixpanel_etl.gdpr.suppression import Suppression
@@ -22,10 +23,18 @@ class NotErased(GdprError):
     """The final scan still found rows. The requests stay open."""
 
 
-def erase_from_lake(ledger: Ledger, progress: Sequence[Progress], now: datetime) -> list[Entry]:
+def erase_from_lake(
+    ledger: Ledger, progress: Sequence[Progress], now: datetime, protected: Collection[str] = ()
+) -> list[Entry]:
     """Remove the people of requests from the lake together, and keep re-exports from bringing them back.
 
-    Running it again after a crash goes on where it was.
+    Their ids are looked for once more before. Running it again after a crash goes on where it was.
+
+    Args:
+        ledger: ledger of the lake.
+        progress: the requests.
+        now: aware time.
+        protected: see `expansion.expand_requests`.
 
     Returns:
         The requests as they are in the ledger now.
@@ -35,7 +44,8 @@ def erase_from_lake(ledger: Ledger, progress: Sequence[Progress], now: datetime)
     """
     if not progress:
         return []
-    ids = {one for each in progress for one in each.entry.ids}
+    entries = expand_again(ledger, progress, "erasures", now, protected)
+    ids = {one for entry in entries for one in entry.all_ids}
     ended = all(each.state(now) == "ended" for each in progress)
     until = now + LINGERING + (timedelta(0) if ended else _DELETION)
     # Before: whoever publishes a day from now on leaves these people out.
@@ -48,7 +58,7 @@ def erase_from_lake(ledger: Ledger, progress: Sequence[Progress], now: datetime)
             f"erasure{unread}. See that nothing else writes to it, and run this again"
         )
     record = certificate.erasure_record(erasure, len(progress), now, until)
-    return [ledger.change(each.entry, lambda entry: entry.but(erasures=(*entry.erasures, record))) for each in progress]
+    return [ledger.change(each, lambda entry: entry.but(erasures=(*entry.erasures, record))) for each in entries]
 
 
 def certify(ledger: Ledger, one: Progress, jobs: Sequence[Job], now: datetime, project_id: int | None = None) -> Entry:

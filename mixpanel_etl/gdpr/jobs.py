@@ -7,7 +7,7 @@ there are: an intent without a tracking id means that nobody knows whether the j
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,6 +16,7 @@ from typing import Any
 from mixpanel_etl.client import MixpanelError, RateLimited
 from mixpanel_etl.client.gdpr import MOST_DELETIONS, MOST_RETRIEVALS, Gdpr
 from mixpanel_etl.gdpr.errors import GdprError, without
+from mixpanel_etl.gdpr.expansion import expand_again
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger, Pause
 from mixpanel_etl.gdpr.progress import Progress, open_requests, progress_of
 from mixpanel_etl.gdpr.requests import Kind
@@ -57,31 +58,37 @@ class Pack:
         return found if self.part is None else found[slice(*self.part)]
 
 
-def pack(entries: Iterable[Entry], *, together: bool = True) -> Iterator[Pack]:
+def pack(
+    entries: Iterable[Entry], *, together: bool = True, covered: Mapping[str, int] | None = None
+) -> Iterator[Pack]:
     """Requests in as few jobs as their limits allow: 1,999 ids for deletions, 2,000 for retrievals (api-facts 7).
 
     Args:
         entries: with expanded ids.
         together: put several retrievals into one job; its archive is taken apart by distinct id.
+        covered: by request id, the number of ids that are in earlier jobs, from the first on; by default none.
     """
     groups: dict[tuple[Any, ...], list[Entry]] = {}
     for entry in entries:
         request = entry.request
-        key: tuple[Any, ...] = (request.kind, request.compliance, request.disclosure)
+        key: tuple[Any, ...] = (request.kind, request.compliance, request.disclosure, entry.pack)
         if request.kind == "retrieval" and not (together and request.disclosure == "Data"):
             key += (entry.request_id,)  # what it brings names nobody, and so can't be taken apart
         groups.setdefault(key, []).append(entry)
     for (kind, compliance, disclosure, *_), group in groups.items():
-        for part, packed in _fill(group, MOST[kind]):
+        for part, packed in _fill(group, MOST[kind], covered or {}):
             yield Pack(kind, compliance, disclosure, packed, part)
 
 
-def _fill(entries: Sequence[Entry], most: int) -> Iterator[tuple[tuple[int, int] | None, tuple[Entry, ...]]]:
+def _fill(
+    entries: Sequence[Entry], most: int, covered: Mapping[str, int]
+) -> Iterator[tuple[tuple[int, int] | None, tuple[Entry, ...]]]:
     packed: list[Entry] = []
     ids: set[str] = set()
     for entry in entries:
-        if len(entry.ids) > most:
-            yield from (((n, n + most), (entry,)) for n in range(0, len(entry.ids), most))
+        start, total = covered.get(entry.request_id, 0), len(entry.ids)
+        if start or total > most:
+            yield from (((n, min(n + most, total)), (entry,)) for n in range(start, total, most))
             continue
         if len(ids.union(entry.ids)) > most:
             yield None, tuple(packed)
@@ -93,9 +100,17 @@ def _fill(entries: Sequence[Entry], most: int) -> Iterator[tuple[tuple[int, int]
 
 
 def submit(
-    ledger: Ledger, gdpr: Gdpr, request_ids: Iterable[str], now: Now, *, together: bool = True
+    ledger: Ledger,
+    gdpr: Gdpr,
+    request_ids: Iterable[str],
+    now: Now,
+    *,
+    together: bool = True,
+    protected: Collection[str] = (),
 ) -> tuple[list[Job], list[Exception]]:
     """Create the jobs of those requests that are ready for one; calling it again creates none a second time.
+
+    Their ids are looked for once more before, as the lake may have learned of others since.
 
     Args:
         ledger: of the lake.
@@ -103,15 +118,18 @@ def submit(
         request_ids: which requests; those that are not ready are passed over.
         now: the aware present.
         together: see `pack`.
+        protected: see `expansion.expand_requests`.
 
     Returns:
         The jobs that were created, and a `NotCreated` or `MaybeCreated` for each that was not, or may not have been.
     """
     wanted = set(request_ids)
     progress = open_requests(ledger)
-    ready = [one.entry for one in submittable(ledger, progress, now()) if one.entry.request_id in wanted]
+    ready = [one for one in submittable(ledger, progress, now()) if one.entry.request_id in wanted]
+    ready = progress_of(expand_again(ledger, ready, "jobs", now(), protected), ledger.jobs()) if ready else []
+    covered = {one.entry.request_id: one.covered for one in ready}
     created, errors = list[Job](), list[Exception]()
-    for packed in pack(ready, together=together):
+    for packed in pack((one.entry for one in ready), together=together, covered=covered):
         if _paused_until(ledger, packed.kind, now()):
             continue
         with ledger.locked() as held:
@@ -153,6 +171,15 @@ def wait_for_retrievals(progress: Sequence[Progress]) -> dict[str, str]:
     }
 
 
+def asked_for(job: Job, entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The requests of a job with those ids only that it was created for: more may have been found since."""
+    found = []
+    for entry in entries:
+        held = job.holds(entry.request_id, len(entry.ids))
+        found.append(entry if job.part else entry.but(ids=entry.ids[: len(held)]))
+    return tuple(found)
+
+
 def _paused_until(ledger: Ledger, kind: Kind, now: datetime) -> datetime | None:
     pause = ledger.pause(kind)
     return pause.until if pause and now < pause.until else None
@@ -162,12 +189,10 @@ def _still_ready(ledger: Ledger, packed: Pack, now: datetime) -> Pack | None:
     """The pack without what was cancelled, or got a job, since it was planned."""
     jobs = ledger.jobs()
     fresh = progress_of((ledger.fresh(entry) for entry in packed.entries), jobs)
-    if packed.part:
-        taken = {job.part for job in fresh[0].jobs}
-        alive = not fresh[0].entry.is_closed and not fresh[0].entry.cancelling_at
-        return packed if alive and packed.part not in taken else None
+    if packed.part and packed.part in {job.part for job in fresh[0].jobs}:
+        return None
     entries = tuple(one.entry for one in fresh if one.state(now) == "ready" and not one.entry.cancelling_at)
-    return Pack(packed.kind, packed.compliance, packed.disclosure, entries) if entries else None
+    return Pack(packed.kind, packed.compliance, packed.disclosure, entries, packed.part) if entries else None
 
 
 def _intent(ledger: Ledger, packed: Pack, now: datetime) -> Job:
@@ -180,6 +205,7 @@ def _intent(ledger: Ledger, packed: Pack, now: datetime) -> Job:
             request_ids=tuple(entry.request_id for entry in packed.entries),
             id_count=len(packed.ids),
             part=packed.part,
+            counts=() if packed.part else tuple(len(entry.ids) for entry in packed.entries),
             intended_at=now,
         )
     )

@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from mixpanel_etl.gdpr.errors import GdprError
+from mixpanel_etl.gdpr.evidence import Evidence
 from mixpanel_etl.gdpr.files import LEDGER
 from mixpanel_etl.gdpr.hashing import hashed
 from mixpanel_etl.gdpr.requests import Kind, Request
@@ -38,15 +39,50 @@ class LedgerError(GdprError):
     """What was asked for contradicts the ledger; the message says what to do."""
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was asked about ids or lookups.
+
+    Attributes:
+        name: `profile snapshot`, `Mixpanel profiles` or `Mixpanel activity`.
+        as_of: how old its answer is (aware); for Mixpanel the time of the question.
+        asked: number of ids or lookups.
+        found: number of these that it knows.
+        limits: what the source leaves out, such as the filter of a snapshot.
+        problem: why it could not be asked.
+    """
+
+    name: str
+    as_of: datetime | None = None
+    asked: int = 0
+    found: int = 0
+    limits: str = ""
+    problem: str = ""
+
+
+class Repetition(msgspec.Struct, frozen=True, kw_only=True):
+    """A later expansion of the same request: before its job is created (`jobs`), and before the lake is erased."""
+
+    before: str
+    at: datetime
+    new_ids: int
+    new_claims: int
+
+
 class Expansion(msgspec.Struct, frozen=True, kw_only=True):
     """How many ids belong to the people of a request, and where they were seen; no id itself.
 
     Attributes:
-        asked: distinct ids that the request names.
-        found_by_lookup: distinct ids of the profiles that its lookups found.
-        total: all ids of these people.
+        asked: number of distinct ids that the request names.
+        found_by_lookup: number of distinct ids of the profiles that its lookups found.
+        total: number of all ids of these people.
         seen_in: rows of the lake that name one, by table and column.
-        shared: ids that lead to other people as well, and were not followed.
+        shared: number of ids that lead to other people as well.
+        claimed: number of ids that are merely claimed to belong to these people.
+        accepted: number of these that somebody has confirmed.
+        never_seen: number of named ids that neither the lake nor Mixpanel has ever seen.
+        unread: number of files of the lake that could not be read.
+        sources: what was asked beside the rows of the lake.
+        repeated: later expansions.
     """
 
     asked: int
@@ -54,6 +90,32 @@ class Expansion(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     seen_in: dict[str, int] = {}
     shared: int = 0
+    claimed: int = 0
+    accepted: int = 0
+    never_seen: int = 0
+    unread: int = 0
+    sources: tuple[Source, ...] = ()
+    repeated: tuple[Repetition, ...] = ()
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a person decided about a request or a job.
+
+    Attributes:
+        what: `confirmed`, `cancelled`, `retried`, `adopted`, `adoption undone` or `sent again`.
+        by: who decided.
+        at: when (aware).
+        accepted: number of claimed ids that belong to the person of the request.
+        declined: number of claimed ids that do not.
+        detail: the tracking id, or other things that name no person.
+    """
+
+    what: str
+    by: str
+    at: datetime
+    accepted: int = 0
+    declined: int = 0
+    detail: str = ""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,11 +134,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         request: as it was read; without its ids and lookups from the moment at which they are no longer needed.
-        ids: all ids of its people, likewise.
-        hashes: of those ids, when the ids themselves are gone (see `hashing.hashed`).
+        ids: all ids of its people that Mixpanel is asked about, likewise.
+        later_ids: ids that the lake had in addition before it was erased; Mixpanel has them under one of `ids`.
+        evidence: why each id that the request does not name belongs to its people, or is claimed to; likewise.
+        doubts: other reasons why a person has to decide; see `confirmation.DOUBTS`.
+        confirmed_doubts: those that a person has confirmed.
+        settled_at: from when on Mixpanel could be asked: nothing was in doubt, or a person had decided.
+        decisions: what persons decided.
+        hashes: of the ids, when the ids themselves are gone (see `hashing.hashed`).
         hold_until: nothing irreversible happens before.
         cancelling_at: somebody is cancelling it: no new job is created for it.
         left_jobs: jobs that it was part of, and that don't count any more.
+        pack: after a failed job, requests share a new one only with those that have the same text here.
         outcome: what its jobs ended in, once somebody was told.
         erasures: each a record of what was removed from the lake.
     """
@@ -85,6 +154,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fingerprint: str
     received_at: datetime
     ids: tuple[str, ...] = ()
+    later_ids: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    doubts: tuple[str, ...] = ()
+    confirmed_doubts: tuple[str, ...] = ()
+    settled_at: datetime | None = None
+    decisions: tuple[Decision, ...] = ()
     hashes: tuple[str, ...] = ()
     expansion: Expansion | None = None
     expanded_at: datetime | None = None
@@ -93,6 +168,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cancelled_at: datetime | None = None
     rejected: str = ""
     left_jobs: tuple[str, ...] = ()
+    pack: str = ""
     outcome: str = ""
     erasures: tuple[dict[str, Any], ...] = ()
     delivery: Delivery | None = None
@@ -106,17 +182,46 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def is_closed(self) -> bool:
         return bool(self.completed_at or self.cancelled_at or self.rejected)
 
+    @property
+    def all_ids(self) -> tuple[str, ...]:
+        """The ids that are erased from the lake."""
+        return tuple(dict.fromkeys((*self.ids, *self.later_ids)))
+
+    @property
+    def claims(self) -> tuple[Evidence, ...]:
+        """The ids that are merely claimed, in the order in which they were found; a decision names their numbers."""
+        return tuple(one for one in self.evidence if one.grade == "claimed")
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """The claimed ids that a person has confirmed."""
+        return tuple(one.id for one in self.claims if one.accepted)
+
+    @property
+    def in_doubt(self) -> tuple[str, ...]:
+        """Why a person has to decide: `claims`, and those of `doubts` that nobody has confirmed."""
+        claims = ("claims",) if any(one.is_open for one in self.evidence) else ()
+        return (*claims, *(one for one in self.doubts if one not in self.confirmed_doubts))
+
+    @property
+    def named_persons(self) -> set[str]:
+        """Everything in it that can name a person, for logs that must not."""
+        claimed = (one.id for one in self.evidence)
+        return {*self.all_ids, *claimed, *self.request.ids, *self.request.lookups}
+
     def but(self, **changes: Any) -> Entry:
         """The same with some fields changed."""
         return msgspec.structs.replace(self, **changes)
 
     def forgotten(self, lake: str) -> Entry:
         """The same without any personal id: hashes stand in their place."""
-        ids = self.ids or self.request.ids
+        ids = self.all_ids or self.request.ids
         hash_of = hasher(storage(lake))
         return self.but(
             request=msgspec.structs.replace(self.request, ids=(), lookups=()),
             ids=(),
+            later_ids=(),
+            evidence=(),
             hashes=self.hashes or tuple(map(hash_of, ids)),
         )
 
@@ -128,8 +233,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         job_id: ours; `tracking_id` is Mixpanel's. A job without one was being created when its process ended.
         part: of the ids of its only request, when these are too many for one job: the first and the last but one.
         status: as Mixpanel said last.
+        counts: of each request, how many of its ids the job holds from the first on; without it all.
         problem: why it could not be asked for, the last time.
         adopted: somebody gave its tracking id by hand.
+        decisions: what persons decided about it.
         told: the alert that was given last, so that it is given once.
     """
 
@@ -140,6 +247,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     request_ids: tuple[str, ...]
     id_count: int
     part: tuple[int, int] | None = None
+    counts: tuple[int, ...] = ()
     intended_at: datetime
     tracking_id: str = ""
     created_at: datetime | None = None
@@ -150,7 +258,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     problem: str = ""
     ended_at: datetime | None = None
     adopted: bool = False
+    decisions: tuple[Decision, ...] = ()
     told: str = ""
+
+    def holds(self, request_id: str, total: int) -> range:
+        """Which of the ids of a request are in the job, by their place among all `total`."""
+        if self.part:
+            return range(*self.part)
+        counts = dict(zip(self.request_ids, self.counts, strict=False))
+        return range(min(counts.get(request_id, total), total))
 
     def is_unclear(self, now: datetime) -> bool:
         """Whether nobody knows if it exists, and nobody is asking for it at the moment."""

@@ -1,32 +1,40 @@
-"""All ids of a person, from what the events and profiles of the lake say of each. Specification 7; api-facts 2.3, 5."""
+"""Which ids belong to a person, with the row that says so. Specification 7; api-facts 2.3, 5.
+
+Anybody can send an event: the project's token is public. So a row proves only what Mixpanel itself made of it, its
+canonical `distinct_id`. All else that a row says of ids is a claim, which a person accepts or not (`confirmation`).
+"""
 
 from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mixpanel_etl.client.events import NOBODY
+from mixpanel_etl.gdpr.evidence import Evidence, Grade, Reason
 from mixpanel_etl.gdpr.files import LakeFile, lake_files
+from mixpanel_etl.gdpr.id_rows import IdRow, Place, rows_of
 from mixpanel_etl.gdpr.matching import Ids
-from mixpanel_etl.lake.identity import ID_COLUMNS, ID_PROPERTY_NAMES
+from mixpanel_etl.lake.identity import ID_COLUMNS
 from mixpanel_etl.lake.storage import storage
-from mixpanel_etl.lake.texts import as_text
-from mixpanel_etl.lake.tokens import tokens
 
-#: Mixpanel joins at most so many ids (api-facts 5). What leads to more belongs to nobody in particular.
-MOST_IDS = 500
+#: Mixpanel joins at most so many ids (api-facts 5). Of an id that leads to more, the rest is counted only.
+MAX_IDS = 500
 _DEVICE = "$device:"
-_DEVICE_NAMES = ("device_id", "$device_id", "$device_ids")
 _WORKERS = min(2, os.cpu_count() or 1)
-#: Properties beside the columns of the same meaning, which hold the same values.
-_ONLY_IN_PROPERTIES = frozenset(ID_PROPERTY_NAMES) - {"distinct_id", "$device_id", "$user_id"}
+_STRONGEST_FIRST: tuple[Reason, ...] = (
+    "own_device",
+    "same_device",
+    "unresolved_device",
+    "user_on_device",
+    "identity_event",
+    "same_row",
+    "refused_by_mixpanel",
+    "profile_property",
+    "event_property",
+)
 
 
 @dataclass(frozen=True)
@@ -34,200 +42,272 @@ class Person:
     """A person, as the lake knows it.
 
     Attributes:
-        ids: all ids; the one that was asked for first, the others sorted.
-        seen_in: where the lake names one of these (`events.device_id`, `profiles.properties.$distinct_id`), and in how
+        ids: the ids that are certain: those that were named first, then the others, sorted.
+        evidence: why: of each id that was not named, also of those that are merely claimed and not in `ids`.
+        seen_in: where the lake has one of `ids` (`events.device_id`, `profiles.properties.$distinct_id`), and in how
             many rows.
-        shared: ids of this person's rows that lead to others as well and were not followed, with the number of users or
-            ids to which they lead: devices of several users, and what leads to more than 500 ids.
+        shared: ids that lead to others as well, with the number of users or ids to which they lead: devices of
+            several users (also claims), and ids that lead to more than 500, of which the rest is left out.
+        unseen: named ids that no row of the lake has in a column for ids.
+        unread: number of files that could not be read.
     """
 
     ids: tuple[str, ...]
+    evidence: tuple[Evidence, ...] = ()
     seen_in: Mapping[str, int] = field(default_factory=dict)
     shared: Mapping[str, int] = field(default_factory=dict)
+    unseen: tuple[str, ...] = ()
+    unread: int = 0
 
-
-class _Link(NamedTuple):
-    """What one row says: all its `ids` are one person, who used the devices; others may have used them, too."""
-
-    ids: frozenset[str]
-    devices: frozenset[str]
+    @property
+    def claims(self) -> tuple[Evidence, ...]:
+        """What only a person can decide: ids that somebody else may have tied to this person."""
+        return tuple(one for one in self.evidence if one.grade == "claimed")
 
 
 def expand(lake: str, ids: Iterable[str]) -> dict[str, Person]:
-    """Find all ids that belong to the same persons, however many rows lead from one to the next.
+    """Find the ids of persons of whom one id is known each; see `expand_together`."""
+    return expand_together(lake, {one: [one] for one in ids})
 
-    Two ids are one person's when a row has both: in the columns `distinct_id`, `user_id` and `device_id`, or in the
-    properties with which Mixpanel notes merges, aliases and identities. With three limits. A device that several users
-    have logged in on belongs to none of them (unless other rows say that these users are one person). Ids that Mixpanel
-    itself refuses (`undefined`, `0`...) and the empty one lead nowhere. An id that leads to more than 500 others is not
-    followed. What is left out is reported in `Person.shared`.
 
-    All persons are looked for at the same time: the lake is read once for each step from id to id (two or three, as a
-    rule), a row group at a time.
+def expand_together(lake: str, persons: Mapping[str, Collection[str]]) -> dict[str, Person]:
+    """Find the ids that belong to persons, and say of each why, and whether it is certain.
+
+    Certain are the ids that are named, and the devices of which every row of the lake belongs to a named id, as
+    Mixpanel resolved it. All others that stand beside a certain id in a row, or in the properties by which Mixpanel
+    resolves identities, are claims. A claim leads no further. Ids that Mixpanel itself refuses (`undefined`, `0`...)
+    lead nowhere.
+
+    All persons are looked for at the same time: the lake is read twice at most, a row group at a time.
 
     Args:
         lake: path, `file://` or `s3://` URI.
-        ids: distinct ids, device ids, user ids or aliases.
+        persons: ids of each person: distinct ids, device ids, user ids or aliases.
 
     Returns:
-        A person for each of the ids; one that the lake does not know has itself only.
+        A person for each of the names.
 
     Raises:
         OSError: the lake cannot be read.
     """
-    wanted = list(dict.fromkeys(ids))
     files = [file for file in lake_files(storage(lake)) if file.name.endswith(".parquet")]
     known = _Known()
-    frontier = known.worth_following(wanted)
-    while frontier:
-        known.asked |= frontier
-        for link, places in _links(files, Ids(frontier)):
-            known.learn(link, places)
-        frontier = known.worth_following(one for asked in wanted for one in known.person(asked)[0])
-    return {one: known.described(one) for one in wanted}
+    known.read(files, {one for ids in persons.values() for one in ids})
+    known.read(files, {device for ids in persons.values() for device in known.devices(ids)})
+    return {name: known.person(list(dict.fromkeys(ids))) for name, ids in persons.items()}
+
+
+@dataclass
+class _Tie:
+    """What joins an id to another one: the strongest reason of all, its first row, and all users of the rows."""
+
+    reason: Reason
+    place: str
+    event: str
+    first: Place
+    rows: int = 0
+    users: set[str] = field(default_factory=set)
+
+
+@dataclass
+class _Device:
+    """What all rows that name an id say of it as a device."""
+
+    users: set[str] = field(default_factory=set)
+    has_unresolved: bool = False
+    is_refused: bool = False
+    is_user: bool = False
+    is_distinct_id: bool = False
 
 
 class _Known:
-    """What the rows read so far say of ids."""
+    """What the rows read so far say of the ids that were looked for."""
 
     def __init__(self) -> None:
-        self.asked: set[str] = set()
-        self._same: dict[str, set[str]] = defaultdict(set)
-        self._devices: dict[str, set[str]] = defaultdict(set)  # of an id
-        self._users: dict[str, set[str]] = defaultdict(set)  # of a device
+        self._read: set[str] = set()
+        self._ties: dict[str, dict[str, _Tie]] = defaultdict(dict)
+        self._beyond: Counter[str] = Counter()  # ties that are counted only
+        self._devices: dict[str, _Device] = defaultdict(_Device)
         self._places: dict[str, Counter[str]] = defaultdict(Counter)
+        self._seen: set[str] = set()
+        self._unread: set[str] = set()
 
-    def learn(self, link: _Link, places: Mapping[str, Mapping[str, int]]) -> None:
-        for one in link.ids:
-            self._add(self._same[one], link.ids - {one})
-            self._devices[one] |= link.devices
-        for device in link.devices:
-            self._add(self._users[device], link.ids)
-        for one, found in places.items():
-            self._places[one].update(found)
+    def read(self, files: list[LakeFile], ids: Iterable[str]) -> None:
+        """Look for ids in all files, each under both names that it has as a device."""
+        named = {_plain(one) for one in ids if _is_somebody(one)}
+        wanted = (named | {_DEVICE + one for one in named}) - self._read
+        if not wanted:
+            return
+        self._read |= wanted
+        looked_for = Ids(wanted)
+        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="expand") as pool:
+            for file, rows in zip(files, pool.map(lambda one: rows_of(one, looked_for), files), strict=True):
+                if rows is None:
+                    self._unread.add(file.name)
+                for row, place in (rows or {}).items():
+                    self._learn(row, place, wanted)
 
-    def worth_following(self, ids: Iterable[str]) -> set[str]:
-        """Those that were not asked for yet, a device under both of its names."""
-        new = set(_somebody(one.removeprefix(_DEVICE) for one in ids)) - self.asked
-        return new | {_DEVICE + one for one in new}
+    def devices(self, ids: Iterable[str]) -> list[str]:
+        """The devices that stand beside some ids in columns, at most 500 of each id."""
+        of_each = ([_plain(other) for other in self._devices_of(one)] for one in ids)
+        return [device for found in of_each for device in found[:MAX_IDS]]
 
-    def person(self, seed: str) -> tuple[set[str], dict[str, int]]:
-        """The ids of the person, and those that lead to others as well: the latter are not among the former."""
-        found = {seed}
-        shared: dict[str, int] = {}
-        users = self._of_device(seed)
-        if len(users) == 1:
-            found |= users
-        elif users:
-            shared[seed] = len(users)
-        pending = sorted(found)
-        devices: set[str] = set()
-        joined: set[str] = set()
-        while pending:
-            while pending:  # whatever is the same person for certain comes first
-                one = pending.pop()
-                if len(self._same[one]) > MOST_IDS:
-                    shared[one] = len(self._same[one])
-                    continue
-                pending += self._same[one] - found
-                found |= self._same[one]
-                devices |= self._devices[one]
-            for device in devices - joined:
-                if self._of_device(device) <= found:
-                    joined.add(device)
-                    pending += {device, *self._anonymous(device)} - found
-            found.update(pending)
-        shared |= {device: len(self._of_device(device)) for device in devices - joined}
-        return found, shared
+    def person(self, named: list[str]) -> Person:
+        """What is known of the person to whom these ids belong."""
+        certain = dict.fromkeys(named)
+        evidence: dict[str, Evidence] = {}
+        for one in named:
+            for device in self._devices_of(one)[:MAX_IDS]:
+                own = self._ties[one][device]
+                if device not in certain and device not in evidence and self._is_own(device, named, own):
+                    evidence[device] = _evidence(device, one, own, "certain", 1)
+        for one in [*named, *evidence]:
+            twin = _twin(one)
+            if twin not in certain and twin not in evidence and (tie := self._ties[one].get(twin)):
+                known = self._devices[_plain(one)]
+                # Mixpanel gives what is asked of a device to its user; and `$device:anna` may be a stranger's device.
+                is_another = known.is_user or (known.is_distinct_id and one.startswith(_DEVICE))
+                grade: Grade = "certain" if known.users <= set(named) and not is_another else "claimed"
+                evidence[twin] = _evidence(twin, one, tie, grade, max(len(known.users), 1))
+        certain |= dict.fromkeys(sorted(one for one, why in evidence.items() if why.grade == "certain"))
+        for one in certain:
+            for name in dict.fromkeys((one, _plain(one))):  # rows have a device under its short name, too
+                for other, tie in self._ties[name].items():
+                    if other not in certain and other not in evidence:
+                        evidence[other] = self._claim(other, name, tie)
+        for claimed in [one for one, why in evidence.items() if why.grade == "claimed" and one.startswith(_DEVICE)]:
+            if _plain(claimed) in evidence or _plain(claimed) in certain:
+                del evidence[claimed]  # the same device, once
+        return Person(
+            ids=tuple(certain),
+            evidence=tuple(evidence.values()),
+            seen_in=self._seen_in(certain),
+            shared=self._shared(certain, evidence.values()),
+            unseen=tuple(one for one in named if one not in self._seen and _twin(one) not in self._seen),
+            unread=len(self._unread),
+        )
 
-    @staticmethod
-    def _add(known: set[str], more: Iterable[str]) -> None:
-        if len(known) <= MOST_IDS:
-            known |= set(more)
+    def _learn(self, row: IdRow, place: Place, wanted: Collection[str]) -> None:
+        in_columns = dict(zip(ID_COLUMNS, row.columns, strict=True))
+        everything = [*((name, one) for name, one in in_columns.items() if one), *row.named]
+        for device in {_plain(one) for _, one in everything if one in wanted}:
+            self._learn_device(device, row)
+        for column, one in everything:
+            if one in wanted:
+                self._places[one][f"{place.table}.{column}"] += place.rows
+                self._seen |= {one} if column in ID_COLUMNS else set()
+        for one in {value for _, value in everything if value in wanted}:
+            for column, other in everything:
+                if other != one and _is_somebody(other):
+                    self._tie(one, other, column, row, place)
 
-    def _of_device(self, device: str) -> set[str]:
-        return {one for one in self._users.get(device.removeprefix(_DEVICE), ()) if not one.startswith(_DEVICE)}
+    def _learn_device(self, device: str, row: IdRow) -> None:
+        known, (distinct_id, used, user) = self._devices[device], row.columns
+        if len(known.users) <= MAX_IDS:
+            known.users |= {one for one in (distinct_id, user) if _is_somebody(one) and _plain(one) != device}
+        known.is_refused |= row.is_refused
+        known.is_user |= user == device or (distinct_id == device and used not in ("", device))
+        known.is_distinct_id |= distinct_id == device != used
+        known.has_unresolved |= not _is_somebody(distinct_id) or _plain(distinct_id) == device
 
-    def _anonymous(self, device: str) -> set[str]:
-        return self._users[device] & {_DEVICE + device}
+    def _tie(self, one: str, other: str, column: str, row: IdRow, place: Place) -> None:
+        ties, reason = self._ties[one], _reason(one, other, column, row)
+        tie = ties.get(other)
+        if tie is None:
+            if len(ties) >= MAX_IDS and reason not in ("own_device", "unresolved_device", "same_device"):
+                self._beyond[one] += place.rows
+                return
+            tie = ties[other] = _Tie(reason, column, row.event, place)
+        elif _STRONGEST_FIRST.index(reason) < _STRONGEST_FIRST.index(tie.reason):
+            tie.reason, tie.place, tie.event, tie.first = reason, column, row.event, place
+        tie.rows += place.rows
+        if len(tie.users) <= MAX_IDS:
+            tie.users |= {each for each in (row.columns[0], row.columns[2], other) if _is_user(each)}
 
-    def described(self, seed: str) -> Person:
-        ids, shared = self.person(seed)
+    def _devices_of(self, one: str) -> list[str]:
+        return [other for other, tie in self._ties[one].items() if tie.reason in ("own_device", "unresolved_device")]
+
+    def _is_own(self, device: str, named: Collection[str], tie: _Tie) -> bool:
+        known = self._devices[_plain(device)]
+        is_clean = not (known.is_refused or known.is_user or known.is_distinct_id or known.has_unresolved)
+        return tie.reason == "own_device" and is_clean and known.users <= set(named)
+
+    def _claim(self, other: str, one: str, tie: _Tie) -> Evidence:
+        """Why an id is no more than claimed, and how many users it joins."""
+        users = len(tie.users)
+        if tie.reason in ("own_device", "unresolved_device"):
+            known = self._devices[_plain(other)]
+            users = len(known.users | ({_plain(other)} if known.is_user else set()))
+            reason: Reason = "shared_device" if users > 1 else "unresolved_device"
+            if known.is_refused and users < 2:
+                reason = "refused_by_mixpanel"
+            tie = _Tie(reason, tie.place, tie.event, tie.first, tie.rows)
+        elif tie.reason == "user_on_device":
+            users = len(self._devices[_plain(one)].users)
+        return _evidence(other, one, tie, "claimed", max(users, 1))
+
+    def _seen_in(self, ids: Iterable[str]) -> dict[str, int]:
         seen: Counter[str] = Counter()
         for one in ids:
             seen.update(self._places.get(one, {}))
-        return Person((seed, *sorted(ids - {seed})), dict(sorted(seen.items())), shared)
+        return dict(sorted(seen.items()))
+
+    def _shared(self, ids: Iterable[str], evidence: Iterable[Evidence]) -> dict[str, int]:
+        shared = {one.id: one.users for one in evidence if one.reason == "shared_device"}
+        for one in ids:
+            beyond = self._beyond[one] + max(len(self._devices_of(one)) - MAX_IDS, 0)
+            if beyond:
+                shared[one] = len(self._ties[one]) + beyond
+        return shared
 
 
-def _links(files: list[LakeFile], ids: Ids) -> Iterator[tuple[_Link, dict[str, Counter[str]]]]:
-    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="expand") as pool:
-        for found in pool.map(lambda file: _links_of(file, ids), files):
-            yield from found.items()
-
-
-def _links_of(file: LakeFile, ids: Ids) -> dict[_Link, dict[str, Counter[str]]]:
-    """The different links in a file, and where it names which of their ids how often."""
-    links: dict[_Link, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
-    try:
-        with file.store.open(file.name) as handle, pq.ParquetFile(handle, pre_buffer=False) as parquet:
-            columns = _telling_columns(parquet.schema_arrow)
-            for number in range(parquet.num_row_groups) if columns else ():
-                rows = parquet.read_row_group(number, columns=columns, use_threads=False)
-                theirs, mentions = ids.in_table(rows)
-                for numbers, anyway in ((theirs, True), (mentions, False)):
-                    if numbers:
-                        taken = rows.take(pa.array(sorted(numbers), pa.int64()))
-                        _note(taken, file.table, ids.all, links, anyway=anyway)
-    except (FileNotFoundError, pa.ArrowInvalid):
-        return {}
-    return links
-
-
-def _telling_columns(schema: pa.Schema) -> list[str]:
-    """The columns of a table of persons that say who they are; none for other tables."""
-    if not set(schema.names) & set(ID_COLUMNS):
-        return []
-    names = (*ID_COLUMNS, "event_name", "properties")
-    return [field.name for field in schema if field.name in names or isinstance(field.type, pa.BaseExtensionType)]
-
-
-def _note(
-    rows: pa.Table, table: str, ids: frozenset[str], links: dict[_Link, dict[str, Counter[str]]], *, anyway: bool
-) -> None:
-    """Note what rows say of ids; of others' rows (not `anyway`) only those that join one to an id, as an alias does."""
-    columns = {
-        name: text.to_list()
-        for name, column in zip(rows.column_names, rows.columns, strict=True)
-        if (text := as_text(name, column)) is not None
+def _reason(one: str, other: str, column: str, row: IdRow) -> Reason:
+    """What the row says of `other`, which stands in `column`, to a person who has the id `one`."""
+    distinct_id, device, user = row.columns
+    in_columns = column in ID_COLUMNS and one in row.columns
+    is_device = other in (device, _DEVICE + device)
+    found: dict[Reason, bool] = {  # the first that is so
+        "same_device": _plain(one) == _plain(other),
+        "refused_by_mixpanel": row.is_refused,
+        "own_device": in_columns and one == distinct_id and column == "device_id" and row.is_resolved,
+        "identity_event": bool(row.event),
+        "unresolved_device": in_columns and one == user and is_device,
+        "user_on_device": in_columns and _plain(one) == device,
+        "same_row": in_columns,
+        "event_property": row.has_event,
+        "profile_property": True,
     }
-    for number in range(rows.num_rows):
-        named = [(name, value) for name in ID_COLUMNS if (value := (columns.get(name) or {number: None})[number])]
-        event = (columns.get("event_name") or {number: ""})[number]
-        for name, values in columns.items():
-            text = values[number]
-            if name not in ID_COLUMNS and text and text.lstrip()[:1] == "{":
-                named += [(f"{name}.{key}", value) for key, value in _named(text, event == "$create_alias")]
-        link = _link(named)
-        if not anyway and not ids & (link.ids | link.devices):
-            continue
-        for place, value in set(named):
-            if value in ids:
-                links[link][value][f"{table}.{place}"] += 1
-        links[link]  # noted, even if the ids asked for are only in its properties
+    return next(reason for reason, is_so in found.items() if is_so)
 
 
-def _named(text: str, is_alias: bool) -> Iterator[tuple[str, str]]:
-    names = _ONLY_IN_PROPERTIES | {"alias"} if is_alias else _ONLY_IN_PROPERTIES
-    return ((token.name, token.value) for token in tokens(text) if token.depth == 1 and token.name in names)
+def _evidence(one: str, tied_to: str, tie: _Tie, grade: Grade, users: int) -> Evidence:
+    return Evidence(
+        id=one,
+        grade=grade,
+        reason=tie.reason,
+        tied_to=tied_to,
+        file=tie.first.file,
+        row=tie.first.row,
+        place=tie.place,
+        event=tie.event,
+        rows=tie.rows,
+        users=users,
+    )
 
 
-def _link(named: list[tuple[str, str]]) -> _Link:
-    devices = {value for place, value in named if place.rpartition(".")[2] in _DEVICE_NAMES}
-    ids = {value for _, value in named} - devices
-    devices |= {one.removeprefix(_DEVICE) for one in ids if one.startswith(_DEVICE)}
-    return _Link(_somebody(ids - devices), _somebody(devices))
+def _plain(one: str) -> str:
+    return one.removeprefix(_DEVICE)
 
 
-def _somebody(ids: Iterable[str]) -> frozenset[str]:
-    """Without those that Mixpanel refuses (api-facts 4.1): whoever sends them has not said who it is."""
-    return frozenset(one for one in ids if one and one.lower() not in NOBODY)
+def _twin(one: str) -> str:
+    """The other name that a device has."""
+    return _plain(one) if one.startswith(_DEVICE) else _DEVICE + one
+
+
+def _is_somebody(one: str) -> bool:
+    """Whether it is none of those that Mixpanel refuses (api-facts 4.1): who sends them has not said who it is."""
+    return bool(_plain(one)) and _plain(one).strip().lower() not in NOBODY
+
+
+def _is_user(one: str) -> bool:
+    return _is_somebody(one) and not one.startswith(_DEVICE)

@@ -13,6 +13,7 @@ from mixpanel_etl.gdpr.ledger import Job, Ledger
 from mixpanel_etl.gdpr.progress import ENDED, RUNNING
 
 _SOONEST, _LATEST = timedelta(minutes=1), timedelta(hours=6)
+MAX_LISTED = 5
 _SHARE = 10  # of a job's age, until it is asked about again
 
 
@@ -64,7 +65,13 @@ def trouble(job: Job, now: datetime, too_long: timedelta) -> str:
             f"`mixpanel-etl gdpr resend {job.job_id}`"
         )
     if job.status in ("FAILURE", "REVOKED"):
-        return f"{name} has ended in {job.status}. `mixpanel-etl gdpr retry REQUEST` asks again for a request of it"
+        listed = ", ".join(job.request_ids[:MAX_LISTED])
+        more = f" and {len(job.request_ids) - MAX_LISTED} more" if len(job.request_ids) > MAX_LISTED else ""
+        return (
+            f"{name} has ended in {job.status}: {len(job.request_ids)} requests with {job.id_count} ids are not done "
+            f"({listed}{more}). `mixpanel-etl gdpr retry --job {job.job_id}` asks again in halves, `mixpanel-etl gdpr "
+            "retry REQUEST` for one of them"
+        )
     if not is_open(job):
         return ""
     if now - (job.created_at or job.intended_at) > too_long:

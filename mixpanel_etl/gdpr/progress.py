@@ -11,6 +11,7 @@ from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
 
 State = Literal[
     "received",
+    "unconfirmed",
     "held",
     "ready",
     "asking",
@@ -28,7 +29,7 @@ Step = Literal["requests", "jobs", "outcomes", "erasures", "deliveries", "certif
 Erase = Literal["after_success", "at_once"]
 
 #: What a list of requests shows of each.
-ROW = ("request_id", "kind", "state", "deadline", "days_left", "ids", "jobs", "status")
+ROW = ("request_id", "kind", "state", "deadline", "days_left", "ids", "jobs", "status", "in_doubt")
 
 DEADLINES = {"GDPR": timedelta(days=30), "CCPA": timedelta(days=45)}
 RUNNING = frozenset(("PENDING", "STAGING", "STARTED"))
@@ -50,7 +51,9 @@ class Progress:
     def state(self, now: datetime) -> State:
         """In one word.
 
-        `received`: its ids are not expanded yet; `held`: it waits out its hold; `ready`: for a Mixpanel job; `asking`:
+        `received`: its ids are not expanded yet; `unconfirmed`: a person has to decide which ids belong to it (see
+        `Entry.in_doubt`), before anything is sent or, of ids that were found later, before the certificate; `held`: it
+        waits out its hold; `ready`: for a Mixpanel job; `asking`:
         the job is being created; `unclear`: nobody knows whether it was; `waiting`: for Mixpanel; `ended`: well, and
         the rest is to be done; `failed`: in FAILURE or REVOKED; then `completed`, `cancelled` or `rejected`.
         """
@@ -65,9 +68,12 @@ class Progress:
                 return state
         if entry.expanded_at is None:
             return "received"
-        if not self._covered:
+        if entry.in_doubt and not entry.settled_at:
+            return "unconfirmed"
+        if not self.is_covered:
             return "held" if entry.hold_until and now < entry.hold_until else "ready"
-        return self._of_jobs(now)
+        state = self._of_jobs(now)
+        return "unconfirmed" if state == "ended" and entry.in_doubt and self._only_certificate_is_left else state
 
     def due(self, now: datetime, erase: Erase = "after_success") -> Step | None:
         """The step that can be done now; None while it waits for Mixpanel, for its hold, or for a person."""
@@ -89,7 +95,7 @@ class Progress:
         entry = self.entry
         return {
             "requests": entry.expanded_at is not None,
-            "jobs": self._covered and all(job.tracking_id for job in self.jobs),
+            "jobs": self.is_covered and all(job.tracking_id for job in self.jobs),
             "outcomes": bool(entry.outcome),
             "erasures": bool(entry.erasures),
             "deliveries": entry.delivery is not None,
@@ -108,13 +114,28 @@ class Progress:
             "ids": entry.expansion.total if entry.expansion else len(entry.request.ids),
             "jobs": ", ".join(job.job_id for job in self.jobs),
             "status": ", ".join(job.status or "not known to exist" for job in self.jobs) or entry.rejected,
+            "in_doubt": ", ".join(entry.in_doubt),
         }
 
     @property
-    def _covered(self) -> bool:
-        """Whether its jobs hold all of its ids: more than fit into one job are in several."""
-        parts = {job.part for job in self.jobs}
-        return None in parts or sum(end - start for start, end in filter(None, parts)) >= len(self.entry.ids) > 0
+    def covered(self) -> int:
+        """How many of its ids its jobs hold, from the first on."""
+        ids = len(self.entry.ids)
+        held = {number for job in self.jobs for number in job.holds(self.entry.request_id, ids)}
+        return next((number for number in range(ids) if number not in held), ids)
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether its jobs hold all of its ids: more than fit into one job, and those found later, are in others."""
+        return bool(self.jobs) and self.covered == len(self.entry.ids)
+
+    @property
+    def _only_certificate_is_left(self) -> bool:
+        if not self.entry.outcome:
+            return False
+        if self.entry.request.kind == "retrieval":
+            return self.entry.delivery is not None
+        return not self._wants_erasure("ended", "after_success")
 
     def _of_jobs(self, now: datetime) -> State:
         if any(job.is_unclear(now) for job in self.jobs):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 
 from mixpanel_etl.client import Clock, Mixpanel
 from mixpanel_etl.gdpr import fulfilment
+from mixpanel_etl.gdpr.confirmation import confirm
 from mixpanel_etl.gdpr.delivery import Destination, deliver
 from mixpanel_etl.gdpr.expansion import expand_requests
 from mixpanel_etl.gdpr.intake import Taken, take_in
 from mixpanel_etl.gdpr.jobs import submit
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
+from mixpanel_etl.gdpr.lookups import Profiles
 from mixpanel_etl.gdpr.polling import poll
 from mixpanel_etl.gdpr.progress import Progress, open_requests, progress_of
 from mixpanel_etl.sandbox import Sandbox
@@ -49,9 +52,21 @@ class Desk:
         """Take in a request."""
         self.take({"request_id": request_id, "kind": kind, "distinct_ids": list(ids), **row})
 
-    def expand(self, **options: Any) -> list[Entry]:
+    def expand(self, *, trusting: bool = True, **options: Any) -> list[Entry]:
+        """Expand what is due; if trusting, somebody says at once that ids nobody has seen are right."""
         due = [one.entry.request_id for one in self.open() if one.due(self.now()) == "requests"]
-        return expand_requests(self.ledger, due, lambda _: {}, self.now(), **options)
+        entries, errors = expand_requests(self.ledger, due, self.directory, self.now(), **options)
+        assert not errors
+        if trusting:
+            self.confirm({one.entry.request_id: () for one in self.open() if one.entry.in_doubt == ("never_seen",)})
+        return entries
+
+    def confirm(self, choices: Mapping[str, Collection[int]], by: str = "olga") -> list[Exception]:
+        return confirm(self.ledger, lambda: self.client.gdpr, choices, self.now, by=by)[1]
+
+    @property
+    def directory(self) -> Profiles:
+        return Profiles(self.ledger.lake, "profiles", "$email", lambda: nullcontext(self.client), self.now)
 
     def submit(self, **options: Any) -> tuple[list[Job], list[Exception]]:
         return submit(self.ledger, self.client.gdpr, [one.entry.request_id for one in self.open()], self.now, **options)

@@ -18,6 +18,7 @@ from mixpanel_etl.lake.columns import JSON
 from mixpanel_etl.lake.partitions import put
 
 ASKED = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PROVENANCE = Provenance(requested_at=ASKED, project_id=1)
 
 
 def event(day: date, name: str, insert_id: str, **properties: Any) -> bytes:
@@ -28,7 +29,15 @@ def event(day: date, name: str, insert_id: str, **properties: Any) -> bytes:
     return json.dumps({"event": name, "properties": {"time": time, "$insert_id": insert_id, **named}}).encode()
 
 
-def table(lake: str, name: str, key: str, rows: list[dict[str, Any]], *, json_columns: Iterable[str] = ()) -> Table:
+def table(
+    lake: str,
+    name: str,
+    key: str,
+    rows: list[dict[str, Any]],
+    *,
+    json_columns: Iterable[str] = (),
+    provenance: Provenance = PROVENANCE,
+) -> Table:
     """A table of one partition, written as the other parts of the package write theirs."""
     plain = pa.Table.from_pylist(rows)
     fields = [pa.field(f.name, JSON) if f.name in json_columns else f for f in plain.schema]
@@ -39,7 +48,7 @@ def table(lake: str, name: str, key: str, rows: list[dict[str, Any]], *, json_co
         for field, column in zip(fields, plain.columns, strict=True)
     ]
     made = Table(lake, name, pa.schema(fields))
-    made.write(key, pa.Table.from_arrays(columns, schema=made.schema), Provenance(requested_at=ASKED, project_id=1))
+    made.write(key, pa.Table.from_arrays(columns, schema=made.schema), provenance)
     return made
 
 
@@ -58,6 +67,7 @@ def fill_other_tables(lake: str, ids: list[str]) -> None:
             {"distinct_id": "other", "properties": '{"$email": "other@example.com"}'},
         ],
         json_columns=["properties"],
+        provenance=Provenance(requested_at=ASKED, request={"source": "engage"}),
     )
     table(lake, "cohort_members", day, [{"cohort_id": 1, "distinct_id": one} for one in [*ids[:3], "other"]])
     table(lake, "reports/by_user", day, [{"segment": one, "count": 2} for one in ["other", ids[1], "$overall"]])

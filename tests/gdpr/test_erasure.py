@@ -21,7 +21,7 @@ import pytest
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.gdpr import files
 from mixpanel_etl.gdpr.erasure import erase
-from mixpanel_etl.gdpr.people import expand
+from mixpanel_etl.gdpr.people import expand, expand_together
 from mixpanel_etl.gdpr.suppression import Suppression
 from mixpanel_etl.lake import EventsTable, Provenance, Table
 from mixpanel_etl.lake.pages import Pages
@@ -63,19 +63,20 @@ def inodes(lake: Path) -> dict[str, int]:
     return {str(path.relative_to(lake)): path.stat().st_ino for path in lake.rglob("*") if path.is_file()}
 
 
-def test_a_person_of_ten_ids_is_found_from_each_of_them(lake: Path) -> None:
-    people = expand(str(lake), [IDS[0], IDS[5], f"$device:{IDS[3]}", "nobody-we-know"])
-    for one in (IDS[0], IDS[5], f"$device:{IDS[3]}"):
-        assert set(people[one].ids) == {*IDS, *(f"$device:{device}" for device in DEVICES)}, one
-        assert people[one].ids[0] == one
-        assert people[one].shared == {}
-    assert people[IDS[0]].seen_in["events.device_id"] == 18
-    assert people[IDS[0]].seen_in["profiles.distinct_id"] == 1
-    assert people["nobody-we-know"].ids == ("nobody-we-know",)
+def test_of_a_person_of_ten_ids_all_are_claimed_and_found_once_they_are_accepted(lake: Path) -> None:
+    user = expand(str(lake), [IDS[0], "nobody-we-know"])
+    assert {one.id: one.reason for one in user[IDS[0]].claims} == dict.fromkeys(DEVICES, "unresolved_device")
+    assert user[IDS[0]].shared == {}
+    assert user["nobody-we-know"].ids == ("nobody-we-know",)
+    accepted = expand_together(str(lake), {"R-1": IDS})["R-1"]
+    assert set(accepted.ids) == {*IDS, *(f"$device:{device}" for device in DEVICES)}
+    assert (accepted.claims, accepted.shared) == ((), {})
+    assert accepted.seen_in["events.device_id"] == 18
+    assert accepted.seen_in["profiles.distinct_id"] == 1
 
 
 def test_after_an_erasure_no_byte_of_the_lake_has_an_id(lake: Path) -> None:
-    ids = expand(str(lake), IDS[:1])[IDS[0]].ids
+    ids = expand_together(str(lake), {"R-1": IDS})["R-1"].ids
     before = {path: as_rows(lake / path) for path in inodes(lake) if path.endswith(".parquet")}
     files = inodes(lake)
     told = erase(str(lake), ids)

@@ -21,6 +21,7 @@ from mixpanel_etl.sandbox import Fault, Project, Sandbox
 from mixpanel_etl.sandbox.gdpr_jobs import GdprJobs
 
 from .desk import NOW, Desk
+from .lakes import table
 
 LATE = timedelta(days=30)
 
@@ -59,7 +60,9 @@ def test_packs_hold_every_id_of_every_request_within_the_limits(wanted: list[tup
 
 def test_five_thousand_requests_at_once_need_three_jobs(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda _: None)  # ten thousand files, of which none has to outlive this machine
-    desk.take(*({"request_id": f"R-{n}", "kind": "deletion", "distinct_ids": f"user-{n}"} for n in range(5_000)))
+    users = [f"user-{n}" for n in range(5_000)]
+    table(desk.ledger.lake, "profiles", "2026-01-31", [{"distinct_id": user} for user in users])
+    desk.take(*({"request_id": f"R-{n}", "kind": "deletion", "distinct_ids": user} for n, user in enumerate(users)))
     desk.expand()
     jobs, errors = desk.submit()
     assert [(job.id_count, len(job.request_ids)) for job in jobs] == [(1999, 1999), (1999, 1999), (1002, 1002)]
@@ -148,7 +151,7 @@ def test_an_answer_that_is_lost_makes_no_second_job_but_asks_a_person(desk: Desk
     assert desk.state("R-1") == "unclear"
     assert f"gdpr adopt {job.job_id}" in polling.trouble(job, desk.now(), LATE)
     tracking_id = desk.client.gdpr.create_deletion(["anna"])  # Mixpanel's list shows it to the person
-    decisions.adopt(desk.ledger, job.job_id, tracking_id, desk.now())
+    decisions.adopt(desk.ledger, desk.client.gdpr, job.job_id, tracking_id, desk.now(), by="olga")
     desk.pass_days(2)
     desk.work()
     assert desk.state("R-1") == "completed"
@@ -159,10 +162,10 @@ def test_a_job_that_mixpanel_does_not_list_is_sent_again_when_a_person_says_so(d
     desk.ask("R-1", "anna")
     desk.work()
     (job,) = desk.ledger.jobs()
-    sent = decisions.send_again(desk.ledger, desk.client.gdpr, job.job_id, desk.now)
+    sent = decisions.send_again(desk.ledger, desk.client.gdpr, job.job_id, desk.now, by="olga")
     assert (desk.creations(), desk.state("R-1")) == (1, "waiting")
     with pytest.raises(LedgerError, match=sent.tracking_id):
-        decisions.send_again(desk.ledger, desk.client.gdpr, job.job_id, desk.now)
+        decisions.send_again(desk.ledger, desk.client.gdpr, job.job_id, desk.now, by="olga")
 
 
 def test_what_mixpanel_refuses_is_asked_again_after_a_growing_pause(desk: Desk, mixpanel: Sandbox) -> None:
@@ -206,7 +209,7 @@ class TestStatuses:
         (job,) = desk.ledger.jobs()
         assert (desk.state("R-1"), job.status) == ("failed", outcome)
         assert f"ended in {outcome}" in polling.trouble(job, desk.now(), LATE)
-        decisions.retry(desk.ledger, "R-1", desk.now())
+        decisions.retry(desk.ledger, "R-1", desk.now(), by="olga")
         desk.work()
         assert (desk.state("R-1"), desk.creations()) == ("waiting", 2)
         desk.pass_days(2)
@@ -276,7 +279,7 @@ class TestCancellation:
         desk.expand(hold=timedelta(hours=48))
         desk.submit()
         assert (desk.state("R-1"), desk.creations()) == ("held", 0)
-        decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now)
+        decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now, by="olga")
         desk.pass_days(3)
         desk.work()
         assert (desk.state("R-1"), desk.creations()) == ("cancelled", 0)
@@ -289,7 +292,7 @@ class TestCancellation:
         desk.work()
         (shared,) = desk.ledger.jobs()
         desk.pass_days(1.5 / 24)  # STAGING
-        decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now)
+        decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now, by="olga")
         assert desk.client.gdpr.get_deletion(shared.tracking_id).status == "REVOKED"
         desk.work()
         assert [desk.state("R-1"), desk.state("R-2")] == ["cancelled", "waiting"]
@@ -300,7 +303,7 @@ class TestCancellation:
         desk.work()
         desk.pass_days(3 / 24)
         with pytest.raises(LedgerError, match="has started in Mixpanel"):
-            decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now)
+            decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now, by="olga")
         desk.pass_days(1)
         desk.work()
         assert desk.state("R-1") == "completed"
@@ -317,21 +320,21 @@ class TestCancellation:
         with monkeypatch.context() as patch:
             patch.setattr(Ledger, "change_job", killed)  # after Mixpanel has cancelled it
             with pytest.raises(KeyboardInterrupt):
-                decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now)
+                decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now, by="olga")
         desk.work()
         assert desk.creations() == 1
-        decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now)
+        decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now, by="olga")
         assert desk.state("R-1") == "cancelled"
 
     def test_a_retrieval_is_not_delivered(self, desk: Desk) -> None:
         desk.ask("R-1", "anna", kind="retrieval")
         desk.work()
-        decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now)
+        decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now, by="olga")
         desk.pass_days(2)
         desk.work()
         assert not list(desk.outbox.rglob("*.jsonl"))
         with pytest.raises(LedgerError, match="cancelled already"):
-            decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now)
+            decisions.cancel(desk.ledger, desk.client.gdpr, "R-1", desk.now, by="olga")
 
 
 def test_a_crash_anywhere_makes_no_second_job_and_ends_in_a_certificate(
@@ -375,9 +378,11 @@ def test_a_crash_anywhere_makes_no_second_job_and_ends_in_a_certificate(
             (intent,) = [one for one in open_requests(desk.ledger) if one.entry.request_id == name]
             assert polling.trouble(job, desk.now(), LATE)
             if desk.creations() > before:
-                decisions.adopt(desk.ledger, job.job_id, _last_tracking_id(mixpanel), desk.now())
+                decisions.adopt(
+                    desk.ledger, desk.client.gdpr, job.job_id, _last_tracking_id(mixpanel), desk.now(), by="olga"
+                )
             else:
-                decisions.send_again(desk.ledger, desk.client.gdpr, intent.jobs[0].job_id, desk.now)
+                decisions.send_again(desk.ledger, desk.client.gdpr, intent.jobs[0].job_id, desk.now, by="olga")
             desk.pass_days(2)
             desk.work()
         assert (desk.state(name), desk.creations() - before) == ("completed", 1), number

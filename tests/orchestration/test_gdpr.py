@@ -14,6 +14,7 @@ import pytest
 
 from mixpanel_etl.client import Clock, Mixpanel
 from mixpanel_etl.gdpr import decisions
+from mixpanel_etl.gdpr.confirmation import confirm
 from mixpanel_etl.gdpr.intake import rejected_table
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.progress import Progress
@@ -100,11 +101,32 @@ class Daemon:
         return len(data.run_requests or [])
 
     def settle(self) -> None:
-        """Ticks until nothing is due any more."""
+        """Ticks until nothing is due any more. A person confirms ids that were never seen at once."""
         self.tick("intake")
-        for _ in range(10):
-            if not self.tick("progress"):
+        for _ in range(12):
+            runs = self.tick("progress")
+            unseen = [one.request_id for one in self.gdpr.ledger().entries() if one.in_doubt == ("never_seen",)]
+            if unseen:
+                self.confirm(*unseen)
+            elif not runs:
                 return
+
+    def confirm(self, *request_ids: str) -> None:
+        """What `mixpanel-etl gdpr confirm REQUEST --claims all` does, for all that wait if none is named."""
+        ledger = self.gdpr.ledger()
+        waiting = [
+            one for one in ledger.entries() if one.in_doubt and one.request_id in (request_ids or [one.request_id])
+        ]
+        choices = {one.request_id: [claim.number for claim in one.claims] for one in waiting}
+        with self.gdpr.client(ledger) as client:
+            assert confirm(ledger, lambda: client.gdpr, choices, self.gdpr.now, by="olga")[1] == []
+
+    def settle_confirming(self) -> None:
+        """As `settle`, with a person who accepts whatever waits."""
+        self.settle()
+        while any(one.in_doubt and not one.settled_at for one in self.gdpr.ledger().entries()):
+            self.confirm()
+            self.settle()
 
     def materialize(self, name: str) -> None:
         """A run of an asset without partitions, with its checks."""
@@ -156,11 +178,20 @@ def test_a_file_becomes_a_deletion_an_erasure_and_a_certificate(
     daemon.settle()
     assert not path.exists()
     shown = daemon.recorded("requests", "R-1")
-    assert (shown["ids_asked"], shown["ids"], shown["days_left"]) == (1, 19, 29)
+    assert (shown["ids_asked"], shown["ids"], shown["ids_claimed"], shown["days_left"]) == (1, 1, 9, 29)
+    assert shown["waits_for_a_person"].startswith("9 claimed ids (a device of the user with rows that Mixpanel has")
+    assert not daemon.check("requests", "ids_confirmed")
+    assert daemon.recorded("jobs", "R-1") == {}
+    daemon.confirm("R-1")
+    daemon.settle()
+    shown = daemon.recorded("requests", "R-1")
+    assert (shown["ids_asked"], shown["ids"], shown["ids_accepted"]) == (1, 19, 9)
+    assert daemon.check("requests", "ids_confirmed")
     assert daemon.recorded("jobs", "R-1")["status"] == "PENDING"
     mixpanel.clock.advance(timedelta(days=20))
     daemon.settle()
-    assert daemon.runs == [(step, True) for step in ("requests", "jobs", "outcomes", "erasures", "certificates")]
+    steps = ("requests", "requests", "jobs", "outcomes", "erasures", "certificates")
+    assert daemon.runs == [(step, True) for step in steps]
     certificate = json.loads((lake / "gdpr/certificates/R-1.json").read_text())
     assert certificate["final_scan"] == "found nothing"
     assert certificate["in_time"]
@@ -204,6 +235,8 @@ def test_a_retrieval_found_by_email_is_delivered_with_a_certificate(
     drop(gdpr, {"request_id": "R-1", "kind": "access", "lookup": "Someone@example.com"})
     daemon.settle()
     assert daemon.recorded("requests", "R-1")["ids_found_by_lookup"] == 1
+    assert daemon.recorded("jobs", "R-1") == {}, "anybody can set a profile's address"
+    daemon.settle_confirming()
     mixpanel.clock.advance(timedelta(days=2))
     daemon.settle()
     delivered = daemon.recorded("deliveries", "R-1")
@@ -225,7 +258,7 @@ def test_after_a_deletion_neither_lake_nor_dagster_nor_a_log_has_an_id(
         drop(gdpr, {"request_id": "R-1", "kind": "deletion", "lookup": secrets[-1], "distinct_ids": IDS[3]})
         drop(gdpr, {"request_id": "R-2", "kind": "shred", "distinct_ids": IDS[0]}, name="anna-4711.json")
         mixpanel.add_fault(Fault("/data-deletions/v3.0", "unable_to_authenticate", text=f"no {IDS[0]}", count=1))
-        daemon.settle()
+        daemon.settle_confirming()
         assert ("jobs", False) in daemon.runs
         mixpanel.clock.advance(timedelta(hours=1))
         daemon.forget_failures()
@@ -251,7 +284,7 @@ def test_a_day_that_is_exported_again_while_deleted_rows_linger_does_not_bring_t
     mixpanel.clock.set(datetime.now(UTC), frozen=True)  # the lake's list of suppressed people goes by the real time
     path = drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna-4711"})
     path.write_text(path.read_text().replace(str(NOW.date()), str(mixpanel.clock.now().date())))
-    daemon.settle()
+    daemon.settle_confirming()
     mixpanel.clock.advance(timedelta(days=1, hours=1))
     daemon.settle()
     assert daemon.recorded("certificates", "R-1")
@@ -271,6 +304,7 @@ def test_nothing_goes_to_mixpanel_before_the_expansion_is_shown(
     assert gdpr.ledger().entry("R-1").expanded_at
     assert daemon.recorded("requests", "R-1") == {}
     daemon.forget_failures()
+    daemon.confirm("R-1")
     daemon.tick("progress")
     assert daemon.recorded("requests", "R-1")["ids"] == 1
     assert daemon.recorded("jobs", "R-1") == {}
@@ -325,7 +359,7 @@ def test_a_failed_job_turns_the_check_red_alerts_once_and_can_be_tried_again(
     assert not daemon.check("outcomes", "jobs_are_well")
     assert daemon.recorded("outcomes", "R-1")["state"] == "failed"
     assert daemon.recorded("erasures", "R-1") == {}
-    decisions.retry(gdpr.ledger(), "R-1", gdpr.now())
+    decisions.retry(gdpr.ledger(), "R-1", gdpr.now(), by="olga")
     daemon.settle()
     assert daemon.check("outcomes", "jobs_are_well")
     mixpanel.clock.advance(timedelta(days=2))
@@ -408,7 +442,7 @@ def test_many_requests_are_one_run_a_step_and_only_what_is_done_is_recorded(
     drop(gdpr, *({"request_id": f"R-{n}", "kind": "deletion", "distinct_ids": f"user-{n}"} for n in range(9)))
     daemon.settle()
     with gdpr.client(gdpr.ledger()) as client:
-        decisions.cancel(gdpr.ledger(), client.gdpr, "R-7", gdpr.now)
+        decisions.cancel(gdpr.ledger(), client.gdpr, "R-7", gdpr.now, by="olga")
     daemon.settle()
     mixpanel.clock.advance(timedelta(days=2))
     daemon.settle()

@@ -11,10 +11,9 @@ from typing import get_args
 
 import dagster as dg
 
-from mixpanel_etl.client import MixpanelError
 from mixpanel_etl.gdpr.delivery import deliver
 from mixpanel_etl.gdpr.errors import GdprError, without
-from mixpanel_etl.gdpr.expansion import expand_requests, look_up
+from mixpanel_etl.gdpr.expansion import expand_requests
 from mixpanel_etl.gdpr.fulfilment import certify, close, erase_from_lake
 from mixpanel_etl.gdpr.jobs import NotCreated, submit
 from mixpanel_etl.gdpr.ledger import Entry, Ledger
@@ -68,25 +67,31 @@ def _asset(gdpr: Gdpr, step: Step, work: Work, deps: Sequence[Step], description
 
 
 def _expand(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
-    def found(values: Collection[str]) -> dict[str, tuple[str, ...]]:
-        try:
-            return look_up(ledger.lake, gdpr.profiles_table, gdpr.lookup_property, values, lambda: gdpr.client(ledger))
-        except MixpanelError as error:
-            problem = f"{len(values)} lookups could not be sent to Mixpanel: {without(str(error), values)}"
-        raise GdprError(problem)  # out here: the original names persons
-
-    entries = expand_requests(ledger, keys, found, gdpr.now(), hold=gdpr.hold, protected=frozenset(gdpr.protected))
+    entries, errors = expand_requests(
+        ledger, keys, gdpr.directory(ledger), gdpr.now(), hold=gdpr.hold, protected=frozenset(gdpr.protected)
+    )
     for entry in entries:
         if entry.rejected:
             dg.get_dagster_logger().warning(f"request {entry.request_id} is rejected: {entry.rejected}")
-        yield Progress(entry, ())
+        if entry.rejected or entry.expanded_at:
+            yield Progress(entry, ())
+    if waiting := [entry for entry in entries if entry.in_doubt]:
+        dg.get_dagster_logger().warning(f"{len(waiting)} requests wait for a person; see `mixpanel-etl gdpr confirm`")
+    _raise_first(errors)
 
 
 def _submit(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
     ready = {one.entry.request_id: one.entry.request.kind for one in _due(gdpr, ledger, "jobs", keys)}
     wanted = [request_id for request_id, kind in ready.items() if gdpr.destination or kind == "deletion"]
     with gdpr.client(ledger) as mixpanel:
-        jobs, errors = submit(ledger, mixpanel.gdpr, wanted, gdpr.now, together=gdpr.pack_retrievals)
+        jobs, errors = submit(
+            ledger,
+            mixpanel.gdpr,
+            wanted,
+            gdpr.now,
+            together=gdpr.pack_retrievals,
+            protected=frozenset(gdpr.protected),
+        )
     if len(wanted) < len(ready):
         errors.append(GdprError("retrieved data have no destination: set `deliver_to` to a place for personal data"))
     for job in jobs:
@@ -107,7 +112,8 @@ def _note_outcome(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[P
 
 
 def _erase(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
-    for entry in erase_from_lake(ledger, _due(gdpr, ledger, "erasures", keys), gdpr.now())[:1]:
+    due, protected = _due(gdpr, ledger, "erasures", keys), frozenset(gdpr.protected)
+    for entry in erase_from_lake(ledger, due, gdpr.now(), protected)[:1]:
         rows = sum(table["rows_removed"] for table in entry.erasures[-1]["tables"].values())
         dg.get_dagster_logger().info(f"{rows:,} rows removed from the lake; the final scan found nothing")
     yield from _passed(ledger, "erasures", keys)
@@ -119,7 +125,7 @@ def _deliver(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progre
         with gdpr.client(ledger) as mixpanel:
             _, errors = deliver(ledger, mixpanel.gdpr, due, gdpr.destination, gdpr.now())
     yield from _passed(ledger, "deliveries", keys)
-    ids = {one for each in due for one in each.entry.ids}
+    ids = {one for each in due for one in each.entry.named_persons}
     _raise_first([GdprError(without(str(error), ids)) for error in errors])
 
 

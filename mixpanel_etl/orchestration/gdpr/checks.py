@@ -1,6 +1,7 @@
 """The checks: Mixpanel's jobs end well, and requests are done before their deadlines; and the daily look at all."""
 
 # Dagster reads the annotations of checks, so they must be types, not strings.
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -17,7 +18,8 @@ from mixpanel_etl.orchestration.gdpr.metadata import request_metadata, table_of
 from mixpanel_etl.orchestration.gdpr.settings import Gdpr
 from mixpanel_etl.orchestration.recording import quoting_nobody
 
-JOBS, DEADLINES = "jobs_are_well", "deadlines_are_kept"
+JOBS, DEADLINES, CONFIRMED = "jobs_are_well", "deadlines_are_kept", "ids_confirmed"
+_MAX_LISTED = 20
 SOON = timedelta(days=7)  # before a deadline, when it is alerted
 
 
@@ -35,8 +37,32 @@ def jobs_are_well(gdpr: Gdpr, ledger: Ledger) -> dg.AssetCheckEvaluation:
     )
 
 
+def ids_confirmed(gdpr: Gdpr, ledger: Ledger) -> dg.AssetCheckEvaluation:
+    """Whether no request waits for a person to decide which ids belong to it; counts only, as ids name persons."""
+    waiting = [one.entry for one in open_requests(ledger) if one.entry.in_doubt]
+    reasons = Counter(reason for entry in waiting for reason in entry.in_doubt)
+    grades = Counter(claim.reason for entry in waiting for claim in entry.claims if claim.is_open)
+    names = ", ".join(entry.request_id for entry in waiting[:_MAX_LISTED])
+    more = f" and {len(waiting) - _MAX_LISTED} more" if len(waiting) > _MAX_LISTED else ""
+    why = ", ".join(f"{count} for {reason}" for reason, count in sorted(reasons.items()))
+    return dg.AssetCheckEvaluation(
+        asset_key=gdpr.key("requests"),
+        check_name=CONFIRMED,
+        passed=not waiting,
+        description=f"{len(waiting)} requests wait for a person ({why}): {names}{more}. `mixpanel-etl gdpr confirm` "
+        "shows the evidence"
+        if waiting
+        else "no request waits for a person to decide which ids belong to it",
+        metadata={
+            "mixpanel_etl/waiting": len(waiting),
+            "mixpanel_etl/reasons": dict(reasons),
+            "mixpanel_etl/claims": dict(grades),
+        },
+    )
+
+
 def gdpr_checks(gdpr: Gdpr) -> list[dg.AssetChecksDefinition]:
-    """The check of the jobs, which the sensor evaluates, too."""
+    """The checks of the jobs and of the ids, which the sensor evaluates, too."""
 
     @dg.asset_check(
         name=JOBS,
@@ -48,7 +74,16 @@ def gdpr_checks(gdpr: Gdpr) -> list[dg.AssetChecksDefinition]:
         found = jobs_are_well(gdpr, gdpr.ledger())
         return dg.AssetCheckResult(passed=found.passed, description=found.description, metadata=found.metadata)
 
-    return [jobs]
+    @dg.asset_check(
+        name=CONFIRMED,
+        asset=gdpr.key("requests"),
+        description="No open request waits for a person to decide which ids belong to it.",
+    )
+    def confirmed() -> dg.AssetCheckResult:
+        found = ids_confirmed(gdpr, gdpr.ledger())
+        return dg.AssetCheckResult(passed=found.passed, description=found.description, metadata=found.metadata)
+
+    return [jobs, confirmed]
 
 
 def overview_asset(gdpr: Gdpr) -> dg.AssetsDefinition:
@@ -107,7 +142,9 @@ def daily_schedule(gdpr: Gdpr) -> dg.ScheduleDefinition:
     job = dg.define_asset_job(
         f"{gdpr.name}_daily",
         selection=dg.AssetSelection.assets(gdpr.key("overview"))
-        | dg.AssetSelection.checks(dg.AssetCheckKey(gdpr.key("outcomes"), JOBS)),
+        | dg.AssetSelection.checks(
+            dg.AssetCheckKey(gdpr.key("outcomes"), JOBS), dg.AssetCheckKey(gdpr.key("requests"), CONFIRMED)
+        ),
         description="Looks at the deadlines of all requests, and removes what has expired.",
     )
     return dg.ScheduleDefinition(

@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import dagster as dg
+import msgspec
 
 from mixpanel_etl.gdpr import certificate
+from mixpanel_etl.gdpr.confirmation import waiting_for
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.progress import ROW, Progress, Step
 
@@ -56,6 +58,11 @@ def _request(ledger: Ledger, one: Progress) -> dict[str, Any]:
         "ids_found_by_lookup": found and found.found_by_lookup,
         "ids": found and found.total,
         "ids_shared_with_others": found and found.shared,
+        "ids_claimed": found and found.claimed,
+        "ids_accepted": found and found.accepted,
+        "ids_never_seen": found and found.never_seen,
+        "waits_for_a_person": "; ".join(waiting_for(entry)) or None,
+        "asked": found and dg.MetadataValue.json(msgspec.to_builtins(found.sources)),
         "seen_in": found and dg.MetadataValue.json(found.seen_in),
         "id_hashes": dg.MetadataValue.json(list(entry.forgotten(ledger.lake).hashes)),
         "hold_until": dg.MetadataValue.timestamp(entry.hold_until) if entry.hold_until else None,

@@ -1,6 +1,7 @@
 """The sensors: one takes requests in, one polls Mixpanel and starts whatever is due."""
 
 # Dagster reads the annotations of sensors, so they must be types, not strings.
+import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from mixpanel_etl.gdpr.jobs import submittable
 from mixpanel_etl.gdpr.ledger import Job, Ledger
 from mixpanel_etl.gdpr.polling import poll, trouble
 from mixpanel_etl.gdpr.progress import Step, open_requests
-from mixpanel_etl.orchestration.gdpr.checks import jobs_are_well
+from mixpanel_etl.orchestration.gdpr.checks import CONFIRMED, ids_confirmed, jobs_are_well
 from mixpanel_etl.orchestration.gdpr.settings import Gdpr
 from mixpanel_etl.orchestration.recording import quoting_nobody
 from mixpanel_etl.warehouse import WarehouseError
@@ -90,12 +91,17 @@ def progress_sensor(gdpr: Gdpr) -> dg.SensorDefinition:
         ledger = gdpr.ledger()
         _poll(gdpr, context, ledger)
         _alert(gdpr, ledger)
-        check = jobs_are_well(gdpr, ledger)
-        said = f"{check.passed} {check.description}"
+        checks = [jobs_are_well(gdpr, ledger), ids_confirmed(gdpr, ledger)]
+        before = json.loads(cursor) if (cursor := context.cursor or "").startswith("{") else {}
+        said = {check.check_name: f"{check.passed} {check.description}" for check in checks}
+        changed = [check for check in checks if said[check.check_name] != before.get(check.check_name)]
+        waiting = len([entry for entry in ledger.entries() if entry.in_doubt])
+        if waiting > before.get("waiting", 0):
+            gdpr.on_alert(next(check.description or "" for check in checks if check.check_name == CONFIRMED))
         return dg.SensorResult(
             run_requests=list(_runs(gdpr, context.instance, ledger)),
-            asset_events=[] if said == context.cursor else [check],
-            cursor=said,
+            asset_events=changed,
+            cursor=json.dumps({**said, "waiting": waiting}),
         )
 
     return progress

@@ -15,6 +15,7 @@ from mixpanel_etl.client import Clock, Mixpanel
 from mixpanel_etl.gdpr.delivery import Destination
 from mixpanel_etl.gdpr.errors import names_nobody
 from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.lookups import Profiles
 from mixpanel_etl.gdpr.progress import Erase
 from mixpanel_etl.lake import ConfigurationError
 from mixpanel_etl.lake.storage import storage
@@ -45,8 +46,8 @@ class Gdpr:
         deliver_to: path or URI for retrieved data; without it none are asked for.
         keep_days: after which delivered data are removed.
         lookup_property: of profiles, which the requests' `lookup` names.
-        profiles_table: table of the lake in which it is looked up before Mixpanel is asked.
-        protected: ids that belong to no single person; requests that lead to one are rejected.
+        profiles_table: table of the lake in which it is looked up as well as in Mixpanel.
+        protected: ids that belong to no single person; requests that name one are rejected.
         hold_hours: how long a deletion waits, and can be cancelled, before it goes to Mixpanel.
         erase: the lake once Mixpanel has deleted, or at once as well.
         pack_retrievals: several retrievals in one job, whose archive is taken apart by distinct id.
@@ -134,11 +135,21 @@ class Gdpr:
         self._check_places(lake)
         return Ledger(lake)
 
+    def directory(self, ledger: Ledger) -> Profiles:
+        """Where people are looked up: the newest snapshot of profiles, and Mixpanel."""
+        return Profiles(
+            ledger.lake,
+            self.profiles_table,
+            self.lookup_property,
+            lambda: self.client(ledger),
+            self.now,
+            self.mixpanel.settings().project_id,
+        )
+
     @contextmanager
     def client(self, ledger: Ledger, deadline: float = _DEADLINE) -> Iterator[Mixpanel]:
         """A client whose log, which Dagster may keep, names none of the people of open requests."""
-        entries = ledger.entries()
-        named = {one for entry in entries for one in (*entry.ids, *entry.request.ids, *entry.request.lookups)}
+        named = {one for entry in ledger.entries() for one in entry.named_persons}
         with names_nobody(named), self.mixpanel.client(deadline=deadline) as mixpanel:
             yield mixpanel
 
