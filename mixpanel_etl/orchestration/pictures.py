@@ -105,7 +105,7 @@ def _series(axes: Axes, report: Report, partitions: Partitions, zone: tzinfo) ->
     series: dict[tuple[str, ...], dict[datetime, float]] = defaultdict(lambda: defaultdict(float))
     for _, rows in partitions:
         for row in rows.to_pylist():
-            if row["time"] is not None:
+            if row["time"] is not None and row.get("part", "series") == "series":
                 series[_path(row)][row["time"]] += row["value"] or 0.0
     largest = sorted(series, key=lambda path: -sum(series[path].values()))[:_LINES]
     # What all have in common tells none apart.
@@ -237,7 +237,8 @@ def _active(rows: pa.Table) -> list[float]:
 
 def _path(row: dict[str, Any]) -> tuple[str, ...]:
     if "metric" in row:
-        return (row["metric"], *row["segments"])
+        measured = [f"{row['measure']} {row['position']}"] if row["measure"] else []
+        return (row["metric"], *(segment for segment in row["segments"] if segment is not None), *measured)
     return (row["event"],) if row.get("segment") is None else (row["event"], row["segment"])
 
 

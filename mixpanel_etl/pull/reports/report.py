@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import date, timedelta, tzinfo
+from datetime import timedelta, tzinfo
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args, get_origin
 
 import pyarrow as pa
@@ -314,12 +314,3 @@ def units_in(days: timedelta, unit: PartitionUnit) -> int:
     """How many partitions that many days reach over, the begun one included."""
     length = {"day": 1, "week": 7, "month": 28}[unit]
     return -(-days // timedelta(days=length))
-
-
-def is_date(label: str) -> bool:
-    """Whether a label begins with a date."""
-    try:
-        date.fromisoformat(label[:10])
-    except ValueError:
-        return False
-    return True

@@ -1,53 +1,63 @@
-"""Saved Insights reports. Specification 5.7; api-facts 3.7."""
+"""Saved reports: Insights, funnels and retention. Specification 5.7; api-facts 3.7; api-facts-2 2.4 to 2.7."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, tzinfo
-from typing import Any
+from datetime import tzinfo
 
 import pyarrow as pa
 from pydantic import Field
 
+from mixpanel_etl.client.json_text import json_text
 from mixpanel_etl.client.query import Query
 from mixpanel_etl.client.query_replies import Insights as Reply
-from mixpanel_etl.pull.reports.calendar import moment_of
-from mixpanel_etl.pull.reports.report import MOMENT, VALUE, Column, Count, Fact, Snapshot, is_date
+from mixpanel_etl.pull.reports.insights_shapes import numbers
+from mixpanel_etl.pull.reports.report import MOMENT, VALUE, Column, Count, Fact, Snapshot
 
 
 class Insights(Snapshot):
-    """A saved Insights report as it shows today; which days it covers is saved with it."""
+    """A saved report (Insights, funnel or retention) as it shows today; which days it covers is saved with it."""
 
     kind = "insights"
     picture = "line"
     columns = (
-        Column("metric", pa.string(), "First level of the report: an event, or the name of a metric."),
-        Column("segments", pa.list_(pa.string()), "Values of its breakdowns, in their order; empty without any."),
-        Column("time", MOMENT, "Where the unit of time begins, as a UTC moment; null where the report has no time."),
-        VALUE,
+        Column("metric", pa.string(), "First level of the report: an event, the name of a metric, a funnel."),
+        Column(
+            "segments",
+            pa.list_(pa.string()),
+            "Values of its breakdowns, in their order; null for all together. Empty without a breakdown.",
+        ),
+        Column("time", MOMENT, "Where the unit of time begins, as a UTC moment; null for all of the time."),
+        VALUE._replace(description="The number; null where Mixpanel has none."),
+        Column(
+            "part",
+            pa.string(),
+            "Block of the reply: `series`, `secondary` (counts behind rates), `time_comparison`, `lift_comparison`, "
+            "`incomplete_buckets` (intervals that are not over).",
+        ),
+        Column(
+            "measure",
+            pa.string(),
+            "What the number is: `count`, `step_conv_ratio` ... of a funnel; `first`, `counts`, `rates` of a "
+            "retention; null elsewhere.",
+        ),
+        Column("position", pa.int32(), "Step of a funnel from 1, interval of a retention from 0; null elsewhere."),
+        Column("label", pa.string(), "What the step of a funnel is called."),
+        Column("detail", pa.string(), "What is not a number, as JSON."),
     )
-    impersonal = ("metric", "time", "value")
+    impersonal = ("metric", "time", "value", "part", "measure", "position")
 
     bookmark_id: Count = Field(description="Number of the saved report; it is in the report's URL.")
 
     def ask(self, query: Query) -> Reply:
         return query.insights(self.bookmark_id)
 
+    def is_cut(self, reply: Reply) -> bool:
+        meta = reply.get("meta")
+        return isinstance(meta, dict) and meta.get("is_segmentation_limit_hit") is True
+
     def facts(self, reply: Reply, zone: tzinfo) -> Iterator[Fact]:
-        for metric, series in reply.series.items():
-            for path, value in _leaves(series):
-                *segments, last = path or ("",)
-                moment: datetime | None = moment_of(last, zone) if is_date(last) else None
-                # A report without time has `all`, or a segment, where others have the date.
-                beyond = [last] if moment is None and last not in ("", "all") else []
-                yield Fact(None, (metric, [*segments, *beyond], moment, value))
-
-
-def _leaves(series: Any) -> Iterator[tuple[tuple[str, ...], float]]:
-    """The numbers, and the keys that lead to each."""
-    if isinstance(series, dict):
-        for name, inner in series.items():
-            for path, value in _leaves(inner):
-                yield (name, *path), value
-    elif isinstance(series, int | float) and not isinstance(series, bool):
-        yield (), series
+        for one in numbers(reply, zone):
+            detail = None if one.detail is None else json_text(one.detail)
+            found = one._replace(detail=detail, segments=list(one.segments))  # type: ignore[arg-type]
+            yield Fact(None, tuple(found))
