@@ -11,11 +11,16 @@ import requests
 import typer
 
 from mixpanel_etl.cli.shared import console, told_plainly
-from mixpanel_etl.client import Mixpanel, MixpanelError
+from mixpanel_etl.client import Mixpanel, MixpanelError, PermissionDenied
 from mixpanel_etl.client.regions import url_of
 from mixpanel_etl.lake import EventsTable, LakeError
 from mixpanel_etl.settings import Settings, SettingsError
 
+_LINKS = {
+    "original": "merge, identify and alias link ids",
+    "legacy": "alias links ids, merge and identify are ignored",
+    "simplified": "user_id and device_id of events link ids; pushes of links and identity events are refused",
+}
 _CLOCK_TOLERANCE = timedelta(seconds=60)
 
 
@@ -43,6 +48,7 @@ def doctor() -> None:
 def _checks(settings: Settings, mixpanel: Mixpanel) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "settings", lambda: _settings(settings)
     yield "credentials", lambda: _credentials(settings, mixpanel)
+    yield "identities", lambda: _identities(mixpanel)
     yield "clock", lambda: _clock(settings)
     yield "lake", lambda: _lake(settings)
     for budget in ("export", "query"):
@@ -60,6 +66,14 @@ def _credentials(settings: Settings, mixpanel: Mixpanel) -> str:
         return "not asked: only a service account can ask who it is"
     mixpanel.me()
     return f"Mixpanel knows the service account {settings.service_account_username}"
+
+
+def _identities(mixpanel: Mixpanel) -> str:
+    try:
+        id_merge = mixpanel.identity.id_merge()
+    except PermissionDenied:
+        return "not asked: importing needs the role owner or admin"
+    return f"{id_merge.capitalize()} ID Merge: {_LINKS[id_merge]}"
 
 
 def _clock(settings: Settings) -> str:

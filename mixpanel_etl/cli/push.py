@@ -38,6 +38,13 @@ def push(
     retry_rejected: Annotated[
         bool, typer.Option("--retry-rejected", help="Run the query again, and send only what was refused.")
     ] = False,
+    retry_unconfirmed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-unconfirmed",
+            help="Also send rows whose $add, $append or $remove may have arrived already: it can be applied twice.",
+        ),
+    ] = False,
     allow_shrink: Annotated[
         bool,
         typer.Option("--allow-shrink", help="Let more than half of the profiles or rows be taken away."),
@@ -70,7 +77,7 @@ def push(
                         window,
                         only_refused=retry_rejected,
                         allow_shrink=allow_shrink,
-                        retry_unconfirmed=retry_rejected,
+                        retry_unconfirmed=retry_unconfirmed,
                         on_progress=advance,
                     )
                 _show(part, done)
@@ -148,6 +155,11 @@ def _show(part: str, pushed: PushedRows | Pushed, verb: str = "") -> None:
     if isinstance(pushed, PushedRows) and pushed.overwritten:
         fields = ", ".join(f"{name} ({count:,})" for name, count in pushed.overwritten.items())
         console.print(f"left out, because Mixpanel writes them itself: {fields}", highlight=False)
+    if isinstance(pushed, PushedRows) and pushed.left_out:
+        names = ", ".join(f"{name} ({count:,})" for name, count in pushed.left_out.items())
+        console.print(f"left out, because the project's ID merge does not have them: {names}", highlight=False)
+    for how, count in pushed.altered.items():
+        console.print(f"changed in {count:,} rows: {how}", highlight=False, markup=False)
     for event in pushed.first:
         console.print_json(json.dumps(event))
     if pushed.messages:

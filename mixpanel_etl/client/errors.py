@@ -95,12 +95,14 @@ class RecordsRejected(BadRequest):
     may_have_arrived = True
     failed_records: list[FailedRecord] = []  # noqa: RUF012 - replaced by whoever raises it
     imported: int | None = None
+    #: What Mixpanel says of records without naming them, as it does of identity events (api-facts 5).
+    unplaced: list[str] = []  # noqa: RUF012 - replaced by whoever raises it
 
     @property
     def fact(self) -> str:
         first = self.failed_records[0] if self.failed_records else None
         if first is None:
-            return super().fact
+            return "; ".join((super().fact, *dict.fromkeys(self.unplaced)))
         return f"{super().fact}; {len(self.failed_records)} failed, the first at index {first.index}: {first.message}"
 
 
@@ -208,6 +210,12 @@ class ReplyTooLarge(ReplyError):
 
     def __init__(self, message: str, *, endpoint: str, setting: str) -> None:
         super().__init__(message, endpoint=endpoint, advice=f"If that is meant, set {setting} to more bytes.")
+
+
+class NothingTaken(ReplyError):
+    """A 200 with status 0: Mixpanel took nothing of the batch, and does not say why of each record."""
+
+    may_have_arrived = False
 
 
 class InvalidRequest(MixpanelError, ValueError):

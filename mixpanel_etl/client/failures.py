@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote, quote_plus, urlsplit
 
 import msgspec
@@ -23,6 +23,7 @@ from mixpanel_etl.client.errors import (
     FutureDate,
     MixpanelError,
     NotFound,
+    NothingTaken,
     PayloadTooLarge,
     PermissionDenied,
     PlanError,
@@ -101,9 +102,7 @@ def error_of(response: Response, scrub: Scrubber, *, reads: bool) -> MixpanelErr
     if status < 400:
         return _redirect(response)
     if status == 400 and (rejected := _rejected(body, scrub)):
-        rejection = RecordsRejected(said, endpoint=response.endpoint, status=400, body=said)
-        rejection.failed_records, rejection.imported = rejected
-        return rejection
+        return rejected.error(said, endpoint=response.endpoint, status=400)
     kind = _kind(status, raw_text(body))
     error = kind(
         said,
@@ -133,6 +132,7 @@ def decoded(body: bytes, *, endpoint: str, scrub: Scrubber, open_keys: bool = Fa
         ReplyError: it is no JSON, or it holds an error: Query and feature flags answer 200 with an `error` key.
         RecordsRejected: it names records that were not taken, as `/engage` and `/groups` do.
     """
+    reply = None
     try:
         reply = decode_json(body)
     except (ValueError, RecursionError):
@@ -143,9 +143,9 @@ def decoded(body: bytes, *, endpoint: str, scrub: Scrubber, open_keys: bool = Fa
             return reply
         said = quoted(body, scrub)
     if rejected := _rejected(body, scrub):
-        rejection = RecordsRejected(said, endpoint=endpoint, status=200, body=said)
-        rejection.failed_records, rejection.imported = rejected
-        raise rejection
+        raise rejected.error(said, endpoint=endpoint, status=200)
+    if isinstance(reply, dict) and reply.get("status") == 0:
+        raise NothingTaken(said, endpoint=endpoint, status=200, body=said)
     raise ReplyError(said, endpoint=endpoint, status=200, body=said)
 
 
@@ -201,22 +201,41 @@ def _kind(status: int, said: str) -> type[MixpanelError]:
     return BY_STATUS.get(status, BadRequest)
 
 
-def _rejected(body: bytes, scrub: Scrubber) -> tuple[list[FailedRecord], int | None] | None:
-    """The records of a batch that Mixpanel did not take, and how many it took; None for any other 400."""
+def _rejected(body: bytes, scrub: Scrubber) -> _Rejection | None:
+    """What a reply says of the records of a batch that Mixpanel did not take; None for any other 400."""
     try:
-        reply = msgspec.json.decode(body, type=_Rejection)
+        reply = msgspec.json.decode(body, type=_Reply, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    failed = [
-        FailedRecord(
-            record.index,
-            redacted(scrub(record.message)),
-            redacted(record.field),
-            record.insert_id or record.dollar_insert_id,
-        )
-        for record in reply.failed_records
-    ]
-    return failed, reply.num_good_events if reply.num_records_imported is None else reply.num_records_imported
+    imported = reply.num_good_events if reply.num_records_imported is None else reply.num_records_imported
+    if not reply.failed_records and imported is None:
+        return None
+    found = _Rejection(imported)
+    for record in reply.failed_records:
+        try:
+            known = msgspec.convert(record, _Rejected, strict=False)
+        except msgspec.ValidationError:
+            text = record if isinstance(record, str) else msgspec.json.encode(record).decode()
+            found.unplaced.append(redacted(scrub(text)))
+        else:
+            insert_id = known.insert_id or known.dollar_insert_id
+            found.failed_records.append(
+                FailedRecord(known.index, redacted(scrub(known.message)), redacted(known.field), insert_id)
+            )
+    return found
+
+
+class _Rejection(msgspec.Struct):
+    """What becomes of a `RecordsRejected`."""
+
+    imported: int | None
+    failed_records: list[FailedRecord] = []
+    unplaced: list[str] = []
+
+    def error(self, said: str, *, endpoint: str, status: int) -> RecordsRejected:
+        error = RecordsRejected(said, endpoint=endpoint, status=status, body=said)
+        error.imported, error.failed_records, error.unplaced = self.imported, self.failed_records, self.unplaced
+        return error
 
 
 class _Rejected(msgspec.Struct):
@@ -228,8 +247,9 @@ class _Rejected(msgspec.Struct):
     dollar_insert_id: str = msgspec.field(default="", name="$insert_id")
 
 
-class _Rejection(msgspec.Struct):
-    failed_records: Annotated[list[_Rejected], msgspec.Meta(min_length=1)]
+class _Reply(msgspec.Struct):
+    # Objects, and now and then texts that name no record.
+    failed_records: list[Any] = []
     num_records_imported: int | None = None
     num_good_events: int | None = None  # what /engage and /groups call it
 

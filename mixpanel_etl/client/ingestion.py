@@ -11,7 +11,7 @@ from uuid import UUID
 from mixpanel_etl.client import events as to_send
 from mixpanel_etl.client import profile_updates
 from mixpanel_etl.client.encoding import Body, as_json_array, as_ndjson
-from mixpanel_etl.client.errors import InvalidRequest, ReplyError
+from mixpanel_etl.client.errors import InvalidRequest, NothingTaken, RecordsRejected, ReplyError
 from mixpanel_etl.client.events import Event
 from mixpanel_etl.client.group import Group
 from mixpanel_etl.client.lookup_tables import as_csv
@@ -76,7 +76,9 @@ class Ingestion(Group):
                 advice="Send fewer events at a time.",
             )
         query = {"strict": str(int(strict)), **self._project()}
-        reply = self._call("import_", query=query, body=body.gzipped(), cost=_cost(body, len(events)))
+        reply = self._call(
+            "import_", query=query, body=body.gzipped(), cost=ingestion_cost(len(body.content), len(events))
+        )
         return typed(Imported, reply, endpoint=endpoint)
 
     def import_lines(self, lines: bytes, count: int) -> Imported:
@@ -92,7 +94,7 @@ class Ingestion(Group):
         """
         body = Body(lines, {"Content-Type": "application/x-ndjson"})
         query = {"strict": "1", **self._project()}
-        reply = self._call("import_", query=query, body=body.gzipped(), cost=_cost(body, count))
+        reply = self._call("import_", query=query, body=body.gzipped(), cost=ingestion_cost(len(body.content), count))
         return typed(Imported, reply, endpoint=self._endpoint("import_"))
 
     def track(self, events: Sequence[Event]) -> None:
@@ -149,7 +151,9 @@ class Ingestion(Group):
         if not table_id:
             raise InvalidRequest(f"id is {id!r}", endpoint=endpoint, advice="Give the table's UUID.")
         body = Body(as_csv(columns, rows, endpoint), {"Content-Type": "text/csv"}).gzipped()
-        self._do("replace_lookup_table", path={"id": table_id}, body=body)
+        reply = self._call("replace_lookup_table", path={"id": table_id}, body=body)
+        if not isinstance(reply, dict) or reply.get("code") != 200 or reply.get("status") not in ("OK", 1):
+            raise ReplyError("the reply does not say that the table was replaced", endpoint=endpoint, status=200)
 
     def _update(self, name: str, updates: Sequence[UserUpdate | GroupUpdate]) -> None:
         endpoint = self._endpoint(name)
@@ -163,28 +167,44 @@ class Ingestion(Group):
             # Without ip=0 the users would be where this server is (api-facts 15, C6).
             query={"ip": "0", "verbose": "1", **query},
             body=body,
-            cost=_cost(body, len(items)),
+            cost=ingestion_cost(len(body.content), len(items)),
             idempotent=repeatable,
         )
-        accepted(reply, self._endpoint(name))
+        accepted(reply, len(items), self._endpoint(name))
 
     def _project(self) -> dict[str, str]:
         project = self._transport.settings.project_id
         return {"project_id": str(project)} if project else {}
 
 
-def accepted(reply: Any, endpoint: str) -> None:
-    """Check that `/track`, `/engage` or `/groups` said yes: `1`, or `{"status": 1}`."""
+def accepted(reply: Any, count: int, endpoint: str) -> None:
+    """Check that `/track`, `/engage` or `/groups` said yes: `1`, or `{"status": 1}`.
+
+    Args:
+        reply: the reply, decoded.
+        count: number of records that were sent.
+        endpoint: for errors.
+
+    Raises:
+        NothingTaken: the status says so.
+        RecordsRejected: the reply counts another number of good records, and names none.
+    """
     status = reply.get("status") if isinstance(reply, dict) else reply
-    if status not in (1, "ok"):
-        raise ReplyError(
+    if status not in (1, "ok") or isinstance(status, bool):
+        kind = NothingTaken if status == 0 else ReplyError
+        raise kind(
             f"Mixpanel took nothing, and says no more than {redacted(str(status))}",
             endpoint=endpoint,
             status=200,
             advice="Check the token and what was sent.",
         )
+    good = reply.get("num_good_events") if isinstance(reply, dict) else None
+    if good is not None and good != count:
+        error = RecordsRejected(f"{good} of {count:,} records were taken", endpoint=endpoint, status=200)
+        error.imported = good if isinstance(good, int) else None
+        raise error
 
 
-def _cost(body: Body, items: int) -> dict[str, int]:
-    """What the shared budget counts, uncompressed."""
-    return {"megabytes": math.ceil(len(body.content) / 1e6), "thousand events": math.ceil(items / 1000)}
+def ingestion_cost(size: int, items: int) -> dict[str, int]:
+    """What the shared budget counts of a request: `size` in bytes before compression, and its records."""
+    return {"megabytes": math.ceil(size / 1e6), "thousand events": math.ceil(items / 1000)}

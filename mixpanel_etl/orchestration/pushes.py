@@ -211,6 +211,10 @@ def _metadata(pushed: PushedRows | Pushed) -> Metadata:
         )
     if isinstance(pushed, PushedRows) and pushed.overwritten:
         shown["mixpanel_etl/overwritten"] = dg.MetadataValue.json(pushed.overwritten)
+    if isinstance(pushed, PushedRows) and pushed.left_out:
+        shown["mixpanel_etl/left_out"] = dg.MetadataValue.json(pushed.left_out)
+    if pushed.altered:
+        shown["mixpanel_etl/altered"] = dg.MetadataValue.json(pushed.altered)
     return shown
 
 

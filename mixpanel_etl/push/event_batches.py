@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from mixpanel_etl.client import BadRequest, FailedRecord, Mixpanel, PayloadTooLarge, RecordsRejected, ReplyError
 from mixpanel_etl.client.events import MOST_EVENTS
+from mixpanel_etl.client.identity import IDENTITY_EVENTS
 from mixpanel_etl.push.dead_letters import DeadLetter
 from mixpanel_etl.push.events import ResolvedEvents
 from mixpanel_etl.push.projects import CopiedEvents
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     import polars as pl
 
 MOST_BYTES = 2 << 20  # one of Mixpanel's documents says so, another one 10 MB
-_READINGS = 3
 _ROWS = 8_192  # encoded at once: enough for vectors, little enough for memory
 
 #: Given insert_ids, whether each is meant.
 Choice = Callable[["pl.Series"], "pl.Series"]
+FOREIGN = "{} is an identity event, which the project does not take: its ID merge is another one"
 REPEATED = "an earlier row has the same key, user and day: Mixpanel would keep one of the two"
 
 
@@ -43,6 +43,10 @@ class EventBatch:
     number: int
     rows: pa.RecordBatch
     events: pl.DataFrame
+
+    @property
+    def count(self) -> int:
+        return len(self.events)
 
     @property
     def nbytes(self) -> int:
@@ -86,6 +90,8 @@ class Seen:
     rows: int = 0
     skipped: int = 0
     overwritten: Counter[str] = field(default_factory=Counter)  # see `CopiedEvents`
+    left_out: Counter[str] = field(default_factory=Counter)  # see `PushedRows`
+    altered: Counter[str] = field(default_factory=Counter)  # see `PushedRows`
 
 
 def event_batches(
@@ -95,8 +101,9 @@ def event_batches(
     refuse: Callable[[DeadLetter], None],
     *,
     seen: Seen,
-    leave_out: Choice | None = None,
+    leave_out: Callable[[pl.DataFrame], pl.Series] | None = None,
     only: Choice | None = None,
+    foreign: Callable[[], Set[str]] | None = None,
 ) -> Iterator[EventBatch]:
     """Rows as batches of at most 2,000 events and 2 MiB.
 
@@ -108,6 +115,8 @@ def event_batches(
         seen: counts the rows.
         leave_out: insert_ids of rows to be left out, because Mixpanel has them.
         only: insert_ids of rows to be sent, where not all are; others are as if they were not there.
+        foreign: names of identity events that the project does not take, asked when there are such events. One of them
+            would have the whole batch refused. Without it (in a dry run) they are counted only.
     """
     repeats = Repeats()
     number = 0
@@ -117,9 +126,16 @@ def event_batches(
         for position in (~good).arg_true():
             refuse(_letter(part, encoded, position, encoded["message"][position], field=encoded["field"][position]))
         if leave_out is not None:
-            known = leave_out(encoded["insert_id"]) & good
+            known = leave_out(encoded.select("insert_id")) & good
             seen.skipped += int(known.sum())
             good &= ~known
+        for position in _foreign(encoded, good, foreign, seen).arg_true():
+            name = encoded["event"][position]
+            if isinstance(events, CopiedEvents):
+                seen.left_out[name] += 1
+            else:
+                refuse(_letter(part, encoded, position, FOREIGN.format(name), field="event"))
+            good[position] = False
         again = repeats.among(encoded["identity"], good)
         for position in again.arg_true():
             refuse(_letter(part, encoded, position, REPEATED, field="key"))
@@ -129,64 +145,16 @@ def event_batches(
             yield EventBatch(number, kept.slice(start, end - start), chosen[start:end])
 
 
-class EventSender:
-    """Sends batches of events, which may be sent any number of times."""
-
-    def __init__(self, mixpanel: Mixpanel) -> None:
-        self._import = mixpanel.ingestion.import_lines
-
-    def deliver(self, batch: EventBatch) -> list[DeadLetter]:
-        """Send a batch: the letters of the rows that Mixpanel refused. All others are stored.
-
-        Raises:
-            MixpanelError: it is not known what is stored; send it again.
-        """
-        count = batch.rows.num_rows
-        try:
-            self._sent(batch.ndjson(), count)
-        except PayloadTooLarge as error:
-            if count == 1:
-                return [batch.letter(0, error.fact)]
-            return [letter for half in batch.halves() for letter in self.deliver(half)]
-        except RecordsRejected as error:
-            failed = {one.index: one for one in _of_batch(error, count)}
-            letters = [batch.letter(index, one.message, one.field) for index, one in failed.items()]
-            if error.imported is not None and error.imported + len(failed) < count and len(failed) < count:
-                # Of some rows it says nothing. They are sent by themselves, and count when it says yes to all of them.
-                letters += self.deliver(batch.without(failed))
-            return letters
-        except BadRequest as error:
-            return [batch.letter(position, error.fact) for position in range(count)]
-        return []
-
-    def _sent(self, lines: bytes, count: int) -> None:
-        """Send, and again when the answer can't be read: it may have been cut off, and twice does no harm.
-
-        Raises:
-            ReplyError: no answer can be read, or it says that fewer were imported, and not which.
-        """
-        for attempt in range(1, _READINGS + 1):
-            try:
-                imported = self._import(lines, count).num_records_imported
-                if imported < count:
-                    raise ReplyError(f"{imported} of {count} events were imported", endpoint="POST /import", status=200)
-            except ReplyError:
-                if attempt == _READINGS:
-                    raise
-            else:
-                return
-
-
-def _of_batch(error: RecordsRejected, count: int) -> list[FailedRecord]:
-    """What Mixpanel did not take.
-
-    Raises:
-        ReplyError: it names records that the batch does not have, so that nobody knows which these are.
-    """
-    strange = [one.index for one in error.failed_records if not 0 <= one.index < count]
-    if strange:
-        raise ReplyError(f"record {strange[0]} of a batch of {count} was refused", endpoint=error.endpoint)
-    return error.failed_records
+def _foreign(encoded: pl.DataFrame, good: pl.Series, foreign: Callable[[], Set[str]] | None, seen: Seen) -> pl.Series:
+    """Which rows are identity events that the project does not take."""
+    found = encoded["event"].is_in(list(IDENTITY_EVENTS)) & good
+    if not found.any():
+        return found
+    if foreign is None:
+        for name in encoded["event"].filter(found):
+            seen.altered[f"{name}: sent to projects with Original ID Merge only"] += 1
+        return found & False
+    return found & encoded["event"].is_in(list(foreign()))
 
 
 def _encoded(

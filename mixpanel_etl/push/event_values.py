@@ -14,6 +14,9 @@ from mixpanel_etl.client.events import INSERT_ID, NOBODY, check_nested
 if TYPE_CHECKING:
     import polars as pl
 
+#: What is taken off both ends of every id that comes from a query, whatever it becomes.
+WHITESPACE = "".join(char for char in map(chr, range(0x3001)) if char.isspace())
+TRIMMED = "spaces around the id are removed"
 _PER_MILLISECOND = {"s": 0.001, "ms": 1, "us": 1_000, "ns": 1_000_000}
 
 
@@ -25,6 +28,17 @@ def frame_of(batch: pa.RecordBatch) -> pl.DataFrame:
     frame = pl.from_arrow(pa.RecordBatch.from_arrays(arrays, batch.schema.names))
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a record batch is no series
     return frame
+
+
+def is_id(kind: pa.DataType) -> bool:
+    """Whether a column of this type can hold ids: strings and whole numbers."""
+    return is_text(kind) or bool(pa.types.is_integer(kind))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):  # as an ENUM is
+        return is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def milliseconds(name: str, kind: pl.DataType, *, unit: str | None, zone: str | None) -> pl.Expr:

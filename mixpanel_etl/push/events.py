@@ -26,6 +26,7 @@ from mixpanel_etl.push.event_values import (
     first_fault,
     frame_of,
     insert_ids,
+    is_id,
     milliseconds,
     nested_faults,
     without_nulls,
@@ -110,7 +111,7 @@ class EventMapping:
         _check_time(self, schema.field(self.time).type)
         for column in {*self.ids.values(), *([self.event_column] if self.event_column else [])}:
             kind = schema.field(column).type
-            if not (_is_text(kind) or pa.types.is_integer(kind)):
+            if not is_id(kind):
                 raise PushError(f"column {column!r} is a {kind}, and an id or name is a text: cast it in the query")
         if self.properties is not None:
             properties = dict(self.properties)
@@ -170,8 +171,8 @@ class ResolvedEvents:
             now: what is later than an hour from it is refused.
 
         Returns:
-            A row for each, in order: `line` (JSON), `insert_id`, `field` and `message` (what is at fault; null where
-            nothing is), `identity` (a hash of what Mixpanel tells events apart by: equal ones would become one).
+            A row for each, in order: `line` (JSON), `insert_id`, `event`, `field` and `message` (what is at fault; null
+            where nothing is), `identity` (a hash of what Mixpanel tells events apart by: equal ones would become one).
         """
         import polars as pl
 
@@ -196,6 +197,7 @@ class ResolvedEvents:
         return rows.select(
             "line",
             pl.col("$insert_id").alias("insert_id"),
+            pl.col("$event").alias("event"),
             *first_fault(self._faults(nested, now)),
             pl.struct(
                 "$event",
@@ -328,12 +330,6 @@ def _zone(name: str) -> ZoneInfo:
 def _is_whole(kind: pa.DataType) -> bool:
     """Whether it is a decimal of whole numbers, as the sum of whole numbers is in DuckDB."""
     return bool(pa.types.is_decimal(kind) and kind.scale == 0)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):  # as an ENUM is
-        return _is_text(kind.value_type)
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _is_json(kind: pa.DataType) -> bool:

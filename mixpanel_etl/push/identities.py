@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import pyarrow as pa
 
-from mixpanel_etl.client import BadRequest, InvalidRequest, Mixpanel, ReplyError
+from mixpanel_etl.client import InvalidRequest, Mixpanel
+from mixpanel_etl.client.events import MOST_EVENTS
+from mixpanel_etl.client.identity import EVENTS, Link, link_properties
 from mixpanel_etl.push.dead_letters import DeadLetter
 from mixpanel_etl.push.errors import PushError, check_columns
 from mixpanel_etl.push.event_batches import Seen
+from mixpanel_etl.push.event_values import TRIMMED, WHITESPACE, is_id
 
-Link = Literal["merge", "identify", "alias"]
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,13 @@ class IdentityMapping:
         """The mapping, checked against the columns of a query.
 
         Raises:
-            PushError: a column is not there; names it.
+            PushError: a column is not there, or of a type that is no id; names it.
         """
         check_columns(self.named, schema.names)
+        for column in self.named:
+            kind = schema.field(column).type
+            if not is_id(kind):
+                raise PushError(f"column {column!r} is a {kind}, and an id is a text: cast it in the query")
         return self
 
     @property
@@ -60,60 +68,126 @@ class IdentityMapping:
 
 @dataclass(frozen=True)
 class IdentityBatch:
-    """One row; each link is a request of its own.
+    """Rows that go into one request.
 
     Attributes:
         number: from 1.
-        row: as the query returned it.
-        ids: the user's and the other one.
+        rows: as the query returned them.
+        pairs: the user's id and the other one, of each row.
     """
 
     number: int
-    row: dict[str, Any]
-    ids: tuple[str, str]
+    rows: Sequence[dict[str, Any]]
+    pairs: Sequence[tuple[str, str]]
 
     @property
-    def id(self) -> str:
-        return "=".join(self.ids)
+    def count(self) -> int:
+        return len(self.rows)
+
+    def halves(self) -> tuple[IdentityBatch, IdentityBatch]:
+        """Two batches of the same number."""
+        middle = self.count // 2
+        return self._chosen(range(middle)), self._chosen(range(middle, self.count))
+
+    def without(self, positions: Container[int]) -> IdentityBatch:
+        """A batch of the same number without some of the rows."""
+        return self._chosen([place for place in range(self.count) if place not in positions])
+
+    def letter(self, position: int, message: str, field: str = "") -> DeadLetter:
+        """The letter of one of the rows."""
+        return DeadLetter(link_id(self.pairs[position]), self.rows[position], message, field=field, batch=self.number)
+
+    def _chosen(self, places: Sequence[int]) -> IdentityBatch:
+        return IdentityBatch(self.number, [self.rows[n] for n in places], [self.pairs[n] for n in places])
+
+
+def link_id(pair: tuple[str, str]) -> str:
+    """A link as one text, for dead letters."""
+    return "=".join(pair)
 
 
 def identity_batches(
-    rows: pa.RecordBatchReader, mapping: IdentityMapping, refuse: Callable[[DeadLetter], None], *, seen: Seen
+    rows: pa.RecordBatchReader,
+    mapping: IdentityMapping,
+    refuse: Callable[[DeadLetter], None],
+    *,
+    seen: Seen,
+    leave_out: Callable[[pl.DataFrame], pl.Series] | None = None,
 ) -> Iterator[IdentityBatch]:
-    """The links of rows, which are counted; a row without one of the ids is refused."""
+    """Rows as batches of at most 2,000 links. One that an earlier row of the batch has, too, is sent once.
+
+    Args:
+        rows: of the query; read as batches are asked for.
+        mapping: how rows become links.
+        refuse: told of each row that can't be one.
+        seen: counts the rows, and those that are left out.
+        leave_out: which links Mixpanel has already.
+    """
+    held: dict[tuple[str, str], dict[str, Any]] = {}
     number = 0
-    for batch in rows:
-        for row in batch.to_pylist():
-            number += 1
-            seen.rows += 1
-            missing = [name for name in (mapping.distinct_id, mapping.other_id) if row[name] in (None, "")]
-            if missing:
-                refuse(DeadLetter(None, row, "there is no id", field=missing[0]))
+    for part in rows:
+        links = list(_links(part, mapping, refuse, seen))
+        known = leave_out(link_frame([pair for pair, _ in links])) if leave_out else [False] * len(links)
+        for (pair, row), is_known in zip(links, known, strict=True):
+            if is_known or pair in held:
+                seen.skipped += 1
                 continue
-            yield IdentityBatch(number, row, (str(row[mapping.distinct_id]), str(row[mapping.other_id])))
+            held[pair] = row
+            if len(held) == MOST_EVENTS:
+                number += 1
+                yield IdentityBatch(number, list(held.values()), list(held))
+                held = {}
+    if held:
+        yield IdentityBatch(number + 1, list(held.values()), list(held))
 
 
-class IdentitySender:
-    """Sends links, which may be sent any number of times."""
+def link_frame(pairs: Sequence[tuple[str, str]]) -> pl.DataFrame:
+    """Links as the table of the acknowledged ones has them."""
+    import polars as pl
 
-    def __init__(self, mixpanel: Mixpanel, link: Link) -> None:
-        calls: dict[Link, Callable[[str, str], object]] = {
-            "merge": mixpanel.identity.merge,
-            "identify": mixpanel.identity.create_identity,
-            "alias": mixpanel.identity.create_alias,
-        }
-        self._call = calls[link]
+    return pl.DataFrame(pairs, schema={"distinct_id": pl.String, "other_id": pl.String}, orient="row")
 
-    def deliver(self, batch: IdentityBatch) -> list[DeadLetter]:
-        """Send a link; its letter, if Mixpanel or we refuse it.
 
-        Raises:
-            MixpanelError: it is not known whether it arrived; send it again.
-        """
+def _links(
+    part: pa.RecordBatch, mapping: IdentityMapping, refuse: Callable[[DeadLetter], None], seen: Seen
+) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+    """The ids and the row of each link."""
+    for row in part.to_pylist():
+        seen.rows += 1
+        first, second = (_id(row[column], column, seen) for column in mapping.named)
+        if not first or not second:
+            refuse(DeadLetter(None, row, "there is no id", field=mapping.other_id if first else mapping.distinct_id))
+            continue
         try:
-            self._call(*batch.ids)
+            link_properties(mapping.link, first, second)
         except InvalidRequest as error:
-            return [DeadLetter(batch.id, batch.row, error.message)]
-        except (BadRequest, ReplyError) as error:
-            return [DeadLetter(batch.id, batch.row, error.fact, batch=batch.number)]
-        return []
+            refuse(DeadLetter(link_id((first, second)), row, f"{error.message}. {error.advice}"))
+        else:
+            yield (first, second), row
+
+
+def _id(value: Any, column: str, seen: Seen) -> str:
+    text = "" if value is None else str(value)
+    trimmed = text.strip(WHITESPACE)
+    if trimmed and trimmed != text:
+        seen.altered[f"{column}: {TRIMMED}"] += 1
+    return trimmed
+
+
+def check_id_merge(mixpanel: Mixpanel, link: Link) -> None:
+    """Ask Mixpanel whether the project has links of this kind.
+
+    Raises:
+        PushError: its ID merge ignores them.
+    """
+    id_merge = mixpanel.identity.id_merge()
+    if id_merge == "original" or (id_merge, link) == ("legacy", "alias"):
+        return
+    raise PushError(
+        f"the project has {id_merge.capitalize()} ID Merge, which ignores {EVENTS[link]}: nothing was sent. "
+        + (
+            "Give events both user_id and device_id instead: the first event with both links them"
+            if id_merge == "simplified"
+            else "Only `link: alias` has an effect there"
+        )
+    )

@@ -81,6 +81,7 @@ class Pushed:
         refused: rows in the dead letters, `unconfirmed` among them.
         unconfirmed: of which nobody knows whether they arrived.
         messages: why rows were refused, the most frequent first.
+        altered: what we or Mixpanel change of the rows that are sent, as `column: how`, and in how many rows.
         first: of a dry run: the first updates, as they would be sent.
     """
 
@@ -93,6 +94,7 @@ class Pushed:
     refused: int = 0
     unconfirmed: int = 0
     messages: dict[str, int] = field(default_factory=dict)
+    altered: dict[str, int] = field(default_factory=dict)
     first: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -172,7 +174,8 @@ class _Run:
     def run(self, rows: pa.RecordBatchReader, held: Lease, *, allow_shrink: bool, retry_unconfirmed: bool) -> Pushed:
         self._held = held
         push, mapping = self._push, self._mapping
-        unsure = {letter.id: letter for letter in (*unconfirmed_letters(push.dead_letters), *_lost(push.sent))}
+        # The reason that was told first is the true one: the note of a batch says only that it was about to be sent.
+        unsure = {letter.id: letter for letter in (*_lost(push.sent), *unconfirmed_letters(push.dead_letters))}
         forgotten = list(unsure) if retry_unconfirmed else []
         carried = [] if retry_unconfirmed else list(unsure.values())
         previous = Previous(_batches(push.snapshot), _ids(push.sent), [_as_ids(forgotten)])

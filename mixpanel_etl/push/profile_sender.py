@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from mixpanel_etl.client import (
     InvalidRequest,
     Mixpanel,
     MixpanelError,
+    NothingTaken,
     PayloadTooLarge,
     RecordsRejected,
     ReplyError,
@@ -18,6 +20,9 @@ from mixpanel_etl.client import (
 from mixpanel_etl.client.profile_updates import MOST_UPDATES, encoded
 from mixpanel_etl.push.dead_letters import DeadLetter
 from mixpanel_etl.push.profiles import Update
+from mixpanel_etl.push.refusals import Refusals
+
+_READINGS = 3  # of a batch whose answer can't be read, where it may be sent twice
 
 
 @dataclass(frozen=True)
@@ -71,36 +76,85 @@ class ProfileSender:
         letters: list[DeadLetter] = []
         items = [item for item in batch.items if item.updates]
         if items:
-            self._deliver(items, batch.number, letters)
+            self._deliver(items, batch.number, letters, Refusals())
         return letters
 
-    def _deliver(self, items: list[Item], number: int, letters: list[DeadLetter]) -> None:
+    def _deliver(self, items: list[Item], number: int, letters: list[DeadLetter], refusals: Refusals) -> None:
         try:
-            self._send([update for item in items for update in item.updates])
+            self._sent([update for item in items for update in item.updates])
         except InvalidRequest:
             good = list(_checked(items, letters))
             if len(good) == len(items):
                 raise
             if good:
-                self._deliver(good, number, letters)
-        except PayloadTooLarge as error:
-            if len(items) == 1:
-                letters.append(_letter(items[0], error.fact, number))
-                return
-            middle = len(items) // 2
-            self._deliver(items[:middle], number, letters)
-            self._deliver(items[middle:], number, letters)
+                self._deliver(good, number, letters, refusals)
         except RecordsRejected as error:
-            letters.extend(_rejected(items, error, number))
-        except (BadRequest, ReplyError) as error:
-            # Without a word on single records: "one good update is enough for a yes" (api-facts 15, C9).
-            unconfirmed = self._relative and error.may_have_arrived
-            letters.extend(_letter(item, error.fact, number, unconfirmed=unconfirmed) for item in items)
+            self._rejected(items, error, number, letters, refusals)
+        except (PayloadTooLarge, NothingTaken, BadRequest) as error:
+            # Nothing was done, so that halves may be sent, relative ones too.
+            if not isinstance(error, PayloadTooLarge):
+                refusals.check(error, len(items))
+            self._halved(items, error, number, letters, refusals)
         except MixpanelError as error:
             if not (self._relative and error.may_have_arrived):
                 raise
-            message = f"it is not known whether this arrived ({error.fact})"
-            letters.extend(_letter(item, message, number, unconfirmed=True) for item in items)
+            self._unconfirmed(items, error, number, letters)
+        else:
+            refusals.taken()
+
+    def _rejected(
+        self, items: list[Item], error: RecordsRejected, number: int, letters: list[DeadLetter], refusals: Refusals
+    ) -> None:
+        """Some updates were not applied. What the numbers do not cover is sent by itself, or not known to be there."""
+        owners = [item for item in items for _ in item.updates]
+        if any(not 0 <= record.index < len(owners) for record in error.failed_records):
+            raise ReplyError("a record was refused that the batch does not have", endpoint=error.endpoint)
+        failed = {owners[record.index].id: record for record in reversed(error.failed_records)}
+        count = Counter(owners[index].id for index in {record.index for record in error.failed_records})
+        rest = [item for item in items if item.id not in failed]
+        for item in items:
+            if item.id in failed:
+                # Of several updates of a row some were applied, and must not be again.
+                partly = self._relative and count[item.id] < len(item.updates)
+                record = failed[item.id]
+                letters.append(_letter(item, record.message, number, field=record.field, unconfirmed=partly))
+        if error.imported:
+            refusals.taken()
+        good = len(owners) - len({record.index for record in error.failed_records})
+        if not rest or error.imported in (good, None if failed else good):
+            return
+        if self._relative and error.imported != 0:
+            self._unconfirmed(rest, error, number, letters)
+        elif failed:
+            self._deliver(rest, number, letters, refusals)
+        else:
+            self._halved(rest, error, number, letters, refusals)
+
+    def _halved(
+        self, items: list[Item], error: MixpanelError, number: int, letters: list[DeadLetter], refusals: Refusals
+    ) -> None:
+        if len(items) == 1:
+            letters.append(_letter(items[0], error.fact, number))
+            return
+        middle = len(items) // 2
+        for half in (items[:middle], items[middle:]):
+            self._deliver(half, number, letters, refusals)
+
+    def _unconfirmed(self, items: list[Item], error: MixpanelError, number: int, letters: list[DeadLetter]) -> None:
+        message = f"it is not known whether this arrived ({error.fact})"
+        letters += [_letter(item, message, number, unconfirmed=True) for item in items]
+
+    def _sent(self, updates: list[Update]) -> None:
+        for attempt in range(1, _READINGS + 1):
+            try:
+                return self._send(updates)
+            except NothingTaken:
+                raise
+            except ReplyError:
+                # The answer can't be read: it may have been cut off.
+                if self._relative or attempt == _READINGS:
+                    raise
+        return None
 
 
 def refused(item: Item) -> str | None:
@@ -119,16 +173,6 @@ def _checked(items: list[Item], letters: list[DeadLetter]) -> Iterator[Item]:
             yield item
         else:
             letters.append(_letter(item, reason, 0))
-
-
-def _rejected(items: list[Item], error: RecordsRejected, number: int) -> Iterator[DeadLetter]:
-    owners = [item for item in items for _ in item.updates]
-    told: set[str] = set()
-    for record in error.failed_records:
-        item = owners[record.index]
-        if item.id not in told:
-            told.add(item.id)
-            yield _letter(item, record.message, number, field=record.field)
 
 
 def _letter(item: Item, message: str, number: int, *, field: str = "", unconfirmed: bool = False) -> DeadLetter:

@@ -118,7 +118,9 @@ class CopiedEvents:
         events = pl.DataFrame(dict(zip(schema, found, strict=False)), schema=schema)  # of no rows, no columns are found
         # Events that differ in their time are two in the other project, too, and must be two in this one.
         known = pl.DataFrame({"$event": columns[0], "$id": columns[1], "$ms": [row.time for row in rows]})
-        return events.with_columns(pl.struct("insert_id", *known.get_columns()).hash().alias("identity"))
+        return events.with_columns(
+            known["$event"].alias("event"), pl.struct("insert_id", *known.get_columns()).hash().alias("identity")
+        )
 
     def _event(self, row: _Row, latest: int) -> tuple[str, str, str | None, str | None]:
         """Line, insert_id, and what is at fault."""

@@ -57,7 +57,7 @@ class QueryPush:
 
     def __post_init__(self) -> None:
         if self.only_new and not isinstance(self.mapping, EventMapping | ProjectMapping):
-            raise PushError("only_new is for events: the others are sent when they change, links do no harm twice")
+            raise PushError("only_new is for events: profiles and lookup tables are sent when they change, links once")
         if not isinstance(self.mapping, ProjectMapping):
             self._check_query(self.mapping)
 

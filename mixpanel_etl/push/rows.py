@@ -6,10 +6,11 @@ that broke off is simply run again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
@@ -18,13 +19,24 @@ from mixpanel_etl.client import Clock, Mixpanel, MixpanelError
 from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.leases import Lease, lease
 from mixpanel_etl.lake.storage import storage
-from mixpanel_etl.push.acknowledged import Acknowledged, acknowledged
+from mixpanel_etl.push.acknowledged import EVENTS, LINKS, Acknowledged, acknowledged
 from mixpanel_etl.push.dead_letters import DeadLetter, DeadLetters, dead_letters
 from mixpanel_etl.push.delivery import IN_FLIGHT, deliver_all
-from mixpanel_etl.push.event_batches import Choice, EventBatch, EventSender, Seen, event_batches
+from mixpanel_etl.push.event_batches import Choice, EventBatch, Seen, event_batches
 from mixpanel_etl.push.events import EventMapping
-from mixpanel_etl.push.identities import IdentityBatch, IdentityMapping, IdentitySender, identity_batches
+from mixpanel_etl.push.identities import (
+    IdentityBatch,
+    IdentityMapping,
+    check_id_merge,
+    identity_batches,
+    link_frame,
+    link_id,
+)
+from mixpanel_etl.push.import_sender import ImportSender
 from mixpanel_etl.push.projects import CopiedEvents, ProjectMapping
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _SHOWN = 5
 
@@ -55,8 +67,16 @@ class RowPush:
 
     @property
     def acknowledged(self) -> Table:
-        """The insert_ids that Mixpanel has, of pushes with `only_new`."""
-        return acknowledged(self.lake, self.name)
+        """What Mixpanel has: the insert_ids of pushes with `only_new`, and links."""
+        return acknowledged(self.lake, self.name, LINKS if self.links else EVENTS)
+
+    @property
+    def links(self) -> bool:
+        return isinstance(self.mapping, IdentityMapping)
+
+    def known(self, part: str) -> Acknowledged | None:
+        """What Mixpanel has of a partition; None when all is sent each time."""
+        return Acknowledged(self.acknowledged, part) if self.only_new or self.links else None
 
 
 @dataclass
@@ -72,6 +92,8 @@ class PushedRows:
         bytes: of the events, before compression.
         messages: why rows were refused, the most frequent first.
         overwritten: of events of another project: fields that Mixpanel writes itself, and how many events had them.
+        left_out: of events of another project: identity events that this project does not take, by name.
+        altered: what we or Mixpanel change of the rows that are sent, as `column: how`, and in how many rows.
         first: of a dry run: the first events, as they would be sent.
     """
 
@@ -83,12 +105,14 @@ class PushedRows:
     bytes: int = 0
     messages: dict[str, int] = field(default_factory=dict)
     overwritten: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    altered: dict[str, int] = field(default_factory=dict)
     first: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def done(self) -> int:
         """Rows of which it is known what became of them."""
-        return self.sent + self.skipped + self.refused
+        return self.sent + self.skipped + self.refused + sum(self.left_out.values())
 
 
 def push_rows(
@@ -122,6 +146,8 @@ def push_rows(
         LeaseHeld: another process pushes the same partition. Nothing was sent.
         LeaseLost: it may be that another process does so since. Run it again.
     """
+    if isinstance(push.mapping, IdentityMapping):
+        check_id_merge(mixpanel, push.mapping.link)
     told, seen = PushedRows(), Seen()
     error: MixpanelError | None = None
     with (
@@ -130,9 +156,12 @@ def push_rows(
         ExitStack() as stack,
     ):
         provenance = Provenance(requested_at=push.clock.now(), run_id=run_id, project_id=mixpanel.settings.project_id)
-        known = stack.enter_context(Acknowledged(push.acknowledged, part)) if push.only_new else None
+        known = push.known(part)
+        if known:
+            stack.enter_context(known)
         leave_out = known.known if known else None
-        batches = _batches(rows, push, letters, seen, leave_out=leave_out, only=only)
+        foreign = cache(mixpanel.identity.foreign_events)
+        batches = _batches(rows, push, letters, seen, leave_out=leave_out, only=only, foreign=foreign)
         deliveries = deliver_all(batches, _deliverer(mixpanel, push, held), push.in_flight)
         try:
             for delivery in deliveries:
@@ -140,12 +169,12 @@ def push_rows(
                     error = error or delivery.error
                     continue
                 letters.add(delivery.letters)
-                told.sent += _size(delivery.batch) - len(delivery.letters)
+                told.sent += delivery.batch.count - len(delivery.letters)
                 told.requests += 1
                 if isinstance(delivery.batch, EventBatch):
                     told.bytes += delivery.batch.nbytes
-                    if known:
-                        known.add(delivery.batch.events["insert_id"], [letter.id for letter in delivery.letters])
+                if known:
+                    known.add(_arrived(delivery.batch, {letter.id for letter in delivery.letters}))
                 _tell(told, seen, letters)
                 on_progress(told)
         finally:
@@ -169,32 +198,35 @@ def preview_rows(rows: pa.RecordBatchReader, push: RowPush, part: str) -> Pushed
     """
     told, seen = PushedRows(), Seen()
     with DeadLetters(push.dead_letters) as letters, ExitStack() as stack:
-        known = stack.enter_context(Acknowledged(push.acknowledged, part)) if push.only_new else None
+        known = push.known(part)
+        if known:
+            stack.enter_context(known)
         leave_out = known.known if known else None
-        for batch in _batches(rows, push, letters, seen, leave_out=leave_out, only=None):
-            told.sent += _size(batch)
+        for batch in _batches(rows, push, letters, seen, leave_out=leave_out, only=None, foreign=None):
+            told.sent += batch.count
             told.requests += 1
             if isinstance(batch, EventBatch):
                 told.bytes += batch.nbytes
                 lines = batch.events["line"].head(max(0, _SHOWN - len(told.first)))
                 told.first += [msgspec.json.decode(line) for line in lines]
-            elif len(told.first) < _SHOWN:
-                told.first.append({"ids": list(batch.ids)})
+            else:
+                told.first += [{"ids": list(pair)} for pair in batch.pairs[: max(0, _SHOWN - len(told.first))]]
         _tell(told, seen, letters)
     return told
 
 
 def _deliverer(mixpanel: Mixpanel, push: RowPush, held: Lease) -> Callable[[Any], list[DeadLetter]]:
     """Sends a batch, while no other process does the same push."""
-    deliver: Callable[[Any], list[DeadLetter]]
+    sender: ImportSender[Any]
     if isinstance(push.mapping, IdentityMapping):
-        deliver = IdentitySender(mixpanel, push.mapping.link).deliver
+        link = push.mapping.link
+        sender = ImportSender[IdentityBatch](lambda batch: mixpanel.identity.import_links(link, batch.pairs))
     else:
-        deliver = EventSender(mixpanel).deliver
+        sender = ImportSender[EventBatch](lambda batch: mixpanel.ingestion.import_lines(batch.ndjson(), batch.count))
 
     def alone(batch: Any) -> list[DeadLetter]:
         held.check()
-        return deliver(batch)
+        return sender.deliver(batch)
 
     return alone
 
@@ -205,24 +237,34 @@ def _batches(
     letters: DeadLetters,
     seen: Seen,
     *,
-    leave_out: Choice | None,
+    leave_out: Callable[[pl.DataFrame], pl.Series] | None,
     only: Choice | None,
+    foreign: Callable[[], Set[str]] | None,
 ) -> Iterable[EventBatch | IdentityBatch]:
     def refuse(letter: DeadLetter) -> None:
         letters.add([letter])
 
     if isinstance(push.mapping, IdentityMapping):
-        return identity_batches(rows, push.mapping.of(rows.schema), refuse, seen=seen)
+        return identity_batches(rows, push.mapping.of(rows.schema), refuse, seen=seen, leave_out=leave_out)
     events = push.mapping.of(rows.schema)
     if isinstance(events, CopiedEvents):
         seen.overwritten = events.overwritten
-    return event_batches(rows, events, push.clock.now(), refuse, seen=seen, leave_out=leave_out, only=only)
+    return event_batches(
+        rows, events, push.clock.now(), refuse, seen=seen, leave_out=leave_out, only=only, foreign=foreign
+    )
 
 
-def _size(batch: EventBatch | IdentityBatch) -> int:
-    return batch.rows.num_rows if isinstance(batch, EventBatch) else 1
+def _arrived(batch: EventBatch | IdentityBatch, refused: Set[str | None]) -> pl.DataFrame:
+    """The keys of a batch that was answered, without those of the refused rows."""
+    import polars as pl
+
+    if isinstance(batch, IdentityBatch):
+        return link_frame([pair for pair in batch.pairs if link_id(pair) not in refused])
+    keys = batch.events.select("insert_id")
+    return keys.filter(~pl.col("insert_id").is_in(list(refused))) if refused else keys
 
 
 def _tell(told: PushedRows, seen: Seen, letters: DeadLetters) -> None:
     told.rows, told.skipped, told.overwritten = seen.rows, seen.skipped, dict(seen.overwritten)
+    told.left_out, told.altered = dict(seen.left_out), dict(seen.altered.most_common())
     told.refused, told.messages = letters.count, dict(letters.messages.most_common())

@@ -17,6 +17,7 @@ from mixpanel_etl.sandbox.replies import Refusal
 # Answered instead of the endpoint.
 AnswerKind = Literal[
     "rate_limited",
+    "bad_request",
     "future_date",
     "unable_to_authenticate",
     "payment_required",
@@ -30,9 +31,11 @@ WireKind = Literal["reset", "cut", "truncated", "unterminated", "slow"]
 LineKind = Literal["terminated_early", "duplicate_rows", "extra_lines"]
 # Done to the stored events just before an export reads them.
 StoreKind = Literal["late_rows", "merged_rows"]
-Kind = AnswerKind | WireKind | LineKind | StoreKind
+# Done to the records that are sent.
+RecordKind = Literal["partly_taken"]
+Kind = AnswerKind | WireKind | LineKind | StoreKind | RecordKind
 
-KINDS = tuple(kind for group in (AnswerKind, WireKind, LineKind, StoreKind) for kind in get_args(group))
+KINDS = tuple(kind for group in (AnswerKind, WireKind, LineKind, StoreKind, RecordKind) for kind in get_args(group))
 
 
 _INGESTION = ("/import", "/track", "/groups", "/lookup-tables")
@@ -50,7 +53,7 @@ class Fault:
         probability: the chance for each request that matches, drawn from a generator seeded with `seed`.
         after: bytes of the body (kinds cut, truncated, unterminated; 0 without) or lines (terminated_early: 100
             without; extra_lines: at the end without) that arrive before it happens.
-        rows: how many rows duplicate_rows repeats, late_rows adds, merged_rows' users are merged.
+        rows: how many rows duplicate_rows repeats, late_rows adds, partly_taken takes, merged_rows' users are merged.
         lines: the raw lines of extra_lines, each without its newline.
         text: replaces the usual text of an answer, or the line of terminated_early.
         status: of server_error: 500 without.
@@ -170,6 +173,7 @@ def _days(parameters: Mapping[str, str]) -> int:
 
 
 _ANSWERS: dict[Kind, tuple[int, str]] = {
+    "bad_request": (400, "project_id is invalid"),
     "future_date": (400, "to_date cannot be later than today"),
     "unable_to_authenticate": (400, "Unable to authenticate request"),
     "payment_required": (402, "Your plan does not allow API calls. Upgrade to use the Query API."),

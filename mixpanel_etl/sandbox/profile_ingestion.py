@@ -16,11 +16,10 @@ from mixpanel_etl.sandbox.identity import Identities
 from mixpanel_etl.sandbox.payload import Payload, read_payload
 from mixpanel_etl.sandbox.profile_updates import Fault, group_fault, updated, user_fault
 from mixpanel_etl.sandbox.projects import Project
-from mixpanel_etl.sandbox.replies import Refusal, json_response, status_reply
+from mixpanel_etl.sandbox.replies import INVALID, Refusal, json_response, status_reply
 from mixpanel_etl.sandbox.state import State
 
 MAX_BODY_BYTES = 10_485_760
-INVALID = "some data points in the request failed validation"
 
 Apply = Callable[[State, Project, dict[str, Any]], None]
 
@@ -37,10 +36,12 @@ async def _ingest(request: Request, check: Callable[[Project, Any], Fault | None
     state = State.of(request)
     payload: Payload | None = None
     faults: list[tuple[int, Fault]] = []
+    rule = request.state.fault
     try:
         payload = await _read(request)
+        updates = payload.events[: rule.rows] if rule and rule.kind == "partly_taken" else payload.events
         with state.lock:
-            faults = _apply_all(state, payload.events, check, apply)
+            faults = _apply_all(state, updates, check, apply)
         error = _error(payload, faults)
     except Refusal as refusal:
         if refusal.status != 400:
@@ -49,6 +50,8 @@ async def _ingest(request: Request, check: Callable[[Project, Any], Fault | None
     parameters = payload.parameters if payload else dict(request.query_params)
     if parameters.get("strict") == "1" and faults:
         return _strict_reply(len(payload.events) if payload else 0, faults)
+    if rule and rule.kind == "partly_taken":
+        return json_response({"status": 1, "error": None, "num_good_events": len(updates)})
     return status_reply(parameters, error)
 
 

@@ -105,7 +105,8 @@ class TestDoctor:
     def test_everything_is_well(self, mixpanel: Sandbox) -> None:
         code, told = run("doctor")
         assert code == 0, told
-        assert told.count("ok ") == 6
+        assert told.count("ok ") == 7
+        assert "identities: Simplified ID Merge" in told
         assert "60 of 60 requests left" in told
 
     def test_wrong_credentials_clock_and_lake_are_all_told(

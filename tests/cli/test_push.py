@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from typer.testing import CliRunner, Result
 from mixpanel_etl.cli import app
 from mixpanel_etl.demo.furnish import shop_project
 from mixpanel_etl.demo.warehouse import shop_warehouse
-from mixpanel_etl.sandbox import Project, Sandbox
+from mixpanel_etl.sandbox import Fault, Project, Sandbox
 
 LAST = datetime.now(UTC).date() - timedelta(days=1)
 
@@ -68,6 +69,42 @@ def test_profiles_of_users_and_groups_are_pushed(mixpanel: Sandbox, shop: Path) 
     assert push("companies").exit_code == 0
     assert mixpanel.profiles()["u1"].properties["plan"] == "pro"
     assert mixpanel.group_profiles("company_id")["company-1"].properties["industry"] == "Software"
+
+
+def test_rows_that_may_have_arrived_are_sent_again_by_a_flag_that_says_so_only(
+    mixpanel: Sandbox, shop: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "points"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "points.sql").write_text("SELECT 'u1' AS id, 10 AS points")
+    (folder / "defs.yaml").write_text(POINTS)
+    sys.path.insert(0, str(tmp_path))
+    try:
+        mixpanel.add_fault(Fault("/engage", "truncated", count=1, after=3))  # applied, and the answer lost
+        told = [
+            CliRunner().invoke(app, ["push", "points", "--module", "points", *flags])
+            for flags in ([], [], ["--retry-rejected"], ["--retry-rejected", "--retry-unconfirmed"])
+        ]
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert [result.exit_code for result in told] == [1, 1, 1, 0]
+    requests = [request for request in mixpanel.requests if request.path == "/engage"]
+    assert len(requests) == 2
+    assert mixpanel.profiles()["u1"].properties["points"] == 20
+
+
+POINTS = """
+type: mixpanel_etl.MixpanelPush
+attributes:
+  pushes:
+    - name: points
+      asset: {key: points}
+      kind: users
+      query: points.sql
+      id: id
+      properties: {$add: {points: points}}
+"""
 
 
 def test_a_lookup_table_is_shown_replaced_and_then_left_alone(mixpanel: Sandbox, shop: Path) -> None:

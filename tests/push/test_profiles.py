@@ -134,15 +134,13 @@ class TestUsers:
         told = push_profiles(client, rows(USERS), push)
         assert (told.changed, letters(push)) == (0, [])
 
-    @pytest.mark.parametrize("number", [1, 10, 2000])
+    @pytest.mark.parametrize("number", [1, 10])
     def test_what_mixpanel_refuses_is_told_with_its_reason(
         self, mixpanel: Sandbox, client: Mixpanel, push: ProfilePush, number: int
     ) -> None:
         # 300 KB in one property: the sandbox takes 256, our own check takes a megabyte.
         schema = pa.schema([("id", pa.string()), ("big", pa.list_(pa.string()))])
         table = [{"id": f"u{n}", "big": ["x" * 140_000] * 2 if n < number < 2000 else ["x"]} for n in range(2000)]
-        if number == 2000:
-            mixpanel.add_fault(Fault("/engage", "error_in_200", count=1))
         told = push_profiles(client, rows(table, schema), push)
         assert told.refused == number
         assert len(mixpanel.profiles()) == 2000 - number
@@ -253,8 +251,12 @@ class TestOperators:
         told = push_profiles(client, rows(USERS), points)
         assert (told.refused, told.unconfirmed) == (20, 20)
         assert all(letter["unconfirmed"] for letter in letters(points))
-        assert push_profiles(client, rows(USERS), points).changed == 0
-        assert len(letters(points)) == 20
+        reasons = {letter["message"] for letter in letters(points)}
+        for _ in range(2):
+            assert push_profiles(client, rows(USERS), points).changed == 0
+            assert len(letters(points)) == 20
+            # A rerun tells what happened then, and not that a process ended.
+            assert {letter["message"] for letter in letters(points)} == reasons
         if where == "nothing arrived":
             push_profiles(client, rows(USERS), points, retry_unconfirmed=True)
             assert letters(points) == []

@@ -165,7 +165,7 @@ def encoded(**columns: Any) -> tuple[dict[str, Any], str | None, str | None]:
     batch = pa.RecordBatch.from_pylist([row], pa.schema([f for f in CORE_SCHEMA if f.name != "properties"]))
     text = pa.array([row["properties"]], pa.string())
     batch = batch.append_column("properties", text)
-    ((line, _, name, message, _),) = CopiedEvents().encode(batch, NOW).iter_rows()
+    ((line, name, message),) = CopiedEvents().encode(batch, NOW).select("line", "field", "message").iter_rows()
     return json.loads(line), name, message
 
 

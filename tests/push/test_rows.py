@@ -375,9 +375,9 @@ class TestIdentities:
     ) -> None:
         rows = pa.table({"user": ["a", "b", None, "undefined"], "other": ["a2", "b2", "c2", "d2"]})
         push = replace(push, mapping=IdentityMapping(link, "user", "other"))
-        for _ in range(2):
+        for sent in (2, 0):
             told = push_rows(client, pa.RecordBatchReader.from_batches(rows.schema, rows.to_batches()), push, "latest")
-            assert (told.rows, told.sent, told.refused) == (4, 2, 2)
+            assert (told.rows, told.sent, told.skipped, told.refused) == (4, sent, 2 - sent, 2)
         assert {letter["field"] for letter in letters(push)} == {"user", ""}
 
     def test_a_merge_joins_the_events_of_both(self, mixpanel: Sandbox, client: Mixpanel, push: RowPush) -> None:

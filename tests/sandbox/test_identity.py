@@ -101,10 +101,22 @@ class TestSimplified:
         assert track(sandbox, name, **properties) == {"status": 1, "error": None}
         assert owners(sandbox) == {"A": "a", "B": "b"}
 
-    def test_merge_is_accepted_and_ignored(self, sandbox: Sandbox) -> None:
-        post(sandbox, event("A", distinct_id="a"), event("B", distinct_id="b"))
-        assert post(sandbox, event("$merge", _dollar_distinct_ids=["a", "b"])).status_code == 200
-        assert owners(sandbox) == {"A": "a", "B": "b"}
+    @pytest.mark.parametrize(
+        ("name", "properties"),
+        [
+            ("$merge", {"$distinct_ids": ["a", "b"]}),
+            ("$identify", {"$identified_id": "a", "$anon_id": UUID}),
+            ("$create_alias", {"distinct_id": "a", "alias": "b"}),
+        ],
+    )
+    def test_an_identity_event_has_a_whole_import_refused_without_saying_which(
+        self, sandbox: Sandbox, name: str, properties: dict[str, Any]
+    ) -> None:
+        reply = post(sandbox, event("A", distinct_id="a"), {"event": name, "properties": properties})
+        assert reply.status_code == 400
+        body = reply.json()
+        assert (body["num_records_imported"], [type(record) for record in body["failed_records"]]) == (0, [str])
+        assert owners(sandbox) == {}
 
 
 class TestOriginal:
@@ -201,6 +213,10 @@ class TestLegacy:
         post(sandbox, event("A", distinct_id=UUID), event("$merge", _dollar_distinct_ids=[UUID, "user"]))
         track(sandbox, "$identify", **{"$identified_id": "user", "$anon_id": UUID})
         assert owners(sandbox) == {"A": UUID}
+
+    def test_what_is_ignored_is_not_validated(self, sandbox: Sandbox) -> None:
+        assert post(sandbox, {"event": "$merge", "properties": {}}).json()["num_records_imported"] == 1
+        assert post(sandbox, {"event": "$create_alias", "properties": {}}).status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+"""Batches through `/import`, which may be sent any number of times. Source: specification 6.1; api-facts 4.1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from typing import Generic, Protocol, Self, TypeVar
+
+from mixpanel_etl.client import BadRequest, FailedRecord, PayloadTooLarge, RecordsRejected, ReplyError
+from mixpanel_etl.client.ingestion import Imported
+from mixpanel_etl.push.dead_letters import DeadLetter
+from mixpanel_etl.push.refusals import Refusals
+
+_READINGS = 3
+
+
+class ImportBatch(Protocol):
+    """Rows that go into one request."""
+
+    @property
+    def count(self) -> int: ...
+
+    def halves(self) -> tuple[Self, Self]: ...
+
+    def without(self, positions: Container[int]) -> Self: ...
+
+    def letter(self, position: int, message: str, field: str = "") -> DeadLetter: ...
+
+
+B = TypeVar("B", bound=ImportBatch)
+
+
+class ImportSender(Generic[B]):
+    """Sends batches, and finds the rows that Mixpanel does not take.
+
+    Args:
+        send: sends one batch.
+    """
+
+    def __init__(self, send: Callable[[B], Imported]) -> None:
+        self._send = send
+
+    def deliver(self, batch: B) -> list[DeadLetter]:
+        """Send a batch: the letters of the rows that Mixpanel refused. All others are stored.
+
+        Raises:
+            MixpanelError: it is not known what is stored, or the request itself was refused; send it again.
+        """
+        return self._deliver(batch, Refusals())
+
+    def _deliver(self, batch: B, refusals: Refusals) -> list[DeadLetter]:
+        try:
+            self._sent(batch)
+        except PayloadTooLarge as error:
+            if batch.count == 1:
+                return [batch.letter(0, error.fact)]
+            return self._halved(batch, refusals)
+        except RecordsRejected as error:
+            return self._rejected(batch, error, refusals)
+        except BadRequest as error:
+            refusals.check(error, batch.count)
+            return [batch.letter(0, error.fact)] if batch.count == 1 else self._halved(batch, refusals)
+        refusals.taken()
+        return []
+
+    def _rejected(self, batch: B, error: RecordsRejected, refusals: Refusals) -> list[DeadLetter]:
+        failed = {record.index: record for record in _of_batch(error, batch.count)}
+        letters = [batch.letter(index, record.message, record.field) for index, record in failed.items()]
+        if error.imported:
+            refusals.taken()
+        if len(failed) == batch.count or error.imported == batch.count - len(failed):
+            return letters
+        # Of some rows it says nothing. They are sent by themselves, and count when it says yes to all of them.
+        if failed:
+            return letters + self._deliver(batch.without(failed), refusals)
+        return [batch.letter(0, error.fact)] if batch.count == 1 else self._halved(batch, refusals)
+
+    def _halved(self, batch: B, refusals: Refusals) -> list[DeadLetter]:
+        return [letter for half in batch.halves() for letter in self._deliver(half, refusals)]
+
+    def _sent(self, batch: B) -> None:
+        """Send, and again when the answer can't be read: it may have been cut off, and twice does no harm.
+
+        Raises:
+            ReplyError: no answer can be read, or it counts other records than were sent, and does not say which.
+        """
+        for attempt in range(1, _READINGS + 1):
+            try:
+                imported = self._send(batch).num_records_imported
+                if imported != batch.count:
+                    message = f"{imported} of {batch.count} records were imported"
+                    raise ReplyError(message, endpoint="POST /import", status=200)
+            except ReplyError:
+                if attempt == _READINGS:
+                    raise
+            else:
+                return
+
+
+def _of_batch(error: RecordsRejected, count: int) -> list[FailedRecord]:
+    """What Mixpanel did not take.
+
+    Raises:
+        ReplyError: it names records that the batch does not have, so that nobody knows which these are.
+    """
+    strange = [record.index for record in error.failed_records if not 0 <= record.index < count]
+    if strange:
+        raise ReplyError(f"record {strange[0]} of a batch of {count} was refused", endpoint=error.endpoint)
+    return error.failed_records
