@@ -122,12 +122,14 @@ headers help here hh history hopeless hour hourly hours html http hyphen iana id
 import imported importing imports in include included index ingestion inner input insert inside insight insights
 install int int32 int64 integer internal interval into invalid ip is isn it items its javascript jobs join jql json
 keeps key keys killed kind know known knows lacks large larger last later launch least left legacy length let lets
-lexicon lie lies limit limited limits line lines list locked login longer lookup machine maintenance many max maximum may mb
+lexicon lie lies limit limited limits line lines list locked login longer lookup machine maintenance many max
+maximum may mb
 megabytes memory merge merged message meta method milliseconds min minimum minute minutes mismatch missing mixpanel mm
 mode module moment month months more most move ms must mutually name named names naming ndjson need needs negative
 neither nessie nested network nginx no nobody non none nor not nothing now null number numeric oauth object occurred
 of offset ok on once one ones only opposed or order organization organizations original other others otherwise our
-out outcome output outside over overall overflow overlaps own owner page pair parameter parameters params parse parsing parts pass
+out outcome output outside over overall overflow overlaps own owner page pair parameter parameters params
+parse parsing parts pass
 past patch path pause paused pending people per permission pipeline pipelines place plain plan please points position
 positive post precision present primary probability processes project projects properties property proxy put queries
 query queued quota range ranged rangeerror ranked rate reached real reason recognized record records recurring
@@ -136,7 +138,8 @@ request requests required requires reset resolution response result results resu
 right role route rows running said same saved says scale schema schemas scope scopes script second seconds secret see
 seen segmentation segments select selector selectors self send sends sent seq server service session setting several
 share should sign signature signed simplified since six size slash slow smaller smallint some something
-source sources speaks specification specified specify sql sqlstate ss start started state status stay step steps stopped stored stream
+source sources speaks specification specified specify sql sqlstate ss start started state status stay step
+steps stopped stored stream
 strict string strings succeeded such sum support supported sync syntax syntaxerror table tables tag tags tail take
 taken takes tells temporarily temporary ten terminated text than that the them there this those throttled through time
 timeline timeout timestamp timezone title tls to today token too tool top track tracking tries true truncated

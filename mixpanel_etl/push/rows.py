@@ -146,8 +146,6 @@ def push_rows(
         LeaseHeld: another process pushes the same partition. Nothing was sent.
         LeaseLost: it may be that another process does so since. Run it again.
     """
-    if isinstance(push.mapping, IdentityMapping):
-        check_id_merge(mixpanel, push.mapping.link)
     told, seen = PushedRows(), Seen()
     error: MixpanelError | None = None
     with (
@@ -155,6 +153,8 @@ def push_rows(
         DeadLetters(push.dead_letters) as letters,
         ExitStack() as stack,
     ):
+        if isinstance(push.mapping, IdentityMapping):
+            check_id_merge(mixpanel, push.mapping.link)
         provenance = Provenance(requested_at=push.clock.now(), run_id=run_id, project_id=mixpanel.settings.project_id)
         known = push.known(part)
         if known:

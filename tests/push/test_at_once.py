@@ -38,7 +38,8 @@ ADDED = ProfileMapping("id", properties={"$add": {"points": "points"}})
 @pytest.fixture
 def mixpanel_project() -> Project:
     imports = [{"id": 101, "created": NOW}]
-    return Project(enforce_budgets=False, lookup_tables=[(TABLE, "products")], warehouse_imports=imports)
+    tables = [(TABLE, "products")]
+    return Project(enforce_budgets=False, id_merge="original", lookup_tables=tables, warehouse_imports=imports)
 
 
 def lake() -> str:
