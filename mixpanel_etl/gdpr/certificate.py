@@ -26,8 +26,30 @@ _TIMES = {
 _HASHING = "BLAKE2b, 128 bits, keyed with the secret of the lake (`_suppression/salt`)"
 
 
+#: What an erasure looks at, and what it cannot know: part of each certificate of one.
+_SEARCHED = (
+    "every file below the lake's root, hidden files and what links lead to included: Parquet (rows, metadata, names of "
+    "columns), JSON, JSON lines and other text, in UTF-8, UTF-16 or UTF-32, gzip or not",
+    "not the package's own records, in which hashes stand for persons (suppression list, closed requests, "
+    "certificates), its leases, and drafts, from which suppressed persons are left out when they are published",
+)
+_LIMITS = (
+    "an id counts as a whole value of a column, a string, number or key of JSON, or a word of other text (there also "
+    "URL-encoded), not as a part of longer text",
+    "ids that read like a word, a date, a version, a path or a short number count only in columns and under keys that "
+    "name persons: elsewhere nothing tells them from other values",
+    "numbers without quotes that can be times between 2011 and 2039 count only there, too",
+    "ids in base64, hashed or encrypted are not found; archives and other binary files are not searched: as long as "
+    "the lake has one, no erasure is certified",
+    "files are not removed for their names, except partitions by person (`user_id=...`): as long as another name is "
+    "an id of the request, it is not certified",
+    "copies elsewhere are not covered: backups, versions of a versioned bucket, tables loaded from the lake, and "
+    "Dagster's storage",
+)
+
+
 def erasure_record(erasure: Erasure, requests: int, now: datetime, suppressed_until: datetime) -> dict[str, Any]:
-    """What an erasure did, for the ledger and the certificate.
+    """What an erasure did, for the ledger and the certificate of requests of which nothing remains.
 
     Args:
         erasure: of the people of all these requests together.
@@ -44,7 +66,7 @@ def erasure_record(erasure: Erasure, requests: int, now: datetime, suppressed_un
         "requests": requests,
         "suppressed_until": suppressed_until.isoformat(),
         "files_scanned": sum(table.files_scanned for table in erasure.tables.values()),
-        "remaining": erasure.remaining,
+        "remaining": 0,
         "tables": {name: table for name, table in tables.items() if any(table[key] for key in changed)},
     }
 
@@ -81,6 +103,7 @@ def certificate(entry: Entry, jobs: Iterable[Job], lake: str, project_id: int | 
     }
     if request.kind == "deletion":
         told["lake_erasures"] = list(entry.erasures)
+        told["scope"] = {"searched": list(_SEARCHED), "limits": list(_LIMITS)}
         told["final_scan"] = "found nothing" if not entry.erasures[-1]["remaining"] else "found rows"
     elif entry.delivery:
         told["disclosure_type"] = request.disclosure
@@ -162,6 +185,15 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     )
     for erasure in told.get("lake_erasures", []):
         yield from _erasure(erasure)
+    if "scope" in told:
+        yield "## What was searched"
+        yield ""
+        yield from (f"- {text}" for text in told["scope"]["searched"])
+        yield ""
+        yield "## What this does not prove"
+        yield ""
+        yield from (f"- {text}" for text in told["scope"]["limits"])
+        yield ""
     if "delivery" in told:
         yield from _delivery(told["delivery"])
 

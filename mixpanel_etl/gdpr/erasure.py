@@ -43,7 +43,8 @@ class TableErasure:
         values_blanked: rows of others in which an id became `[erased]`.
         files_rewritten_before: files that an earlier erasure of the same ids, as one that was killed, had rewritten.
         rows_removed_before: the rows that it had removed from these.
-        files: names of the files rewritten now, relative to the lake; those that were removed are not named.
+        files: names of the files rewritten now, relative to the lake; not those that were removed or are called after
+            an id.
     """
 
     files_scanned: int = 0
@@ -192,10 +193,15 @@ class _Work:
         """Files that are there, and called after one of the ids: what else would go with them is not known."""
         return [file for file in self.files if file.name in self.found and file.is_named_after(self.ids)]
 
+    def _tells(self, name: str) -> bool:
+        """Whether a file's name must not be told, as it has an id."""
+        file = LakeFile(self.files[0].store, name)
+        return file.is_in_partition_of(self.ids) or file.is_named_after(self.ids)
+
     def report(self, started: datetime, left: list[LakeFile], hashes: frozenset[str]) -> Erasure:
         tables: dict[str, list[LakeFile]] = {}
         for file in self.files:
-            tables.setdefault(file.table, []).append(file)
+            tables.setdefault(self.ids.scrub(file.table), []).append(file)
         remaining = sum(self.found[file.name].held for file in left) + len(self.unread) + len(self.misnamed)
         return Erasure(
             {table: self._table(files) for table, files in sorted(tables.items())},
@@ -221,5 +227,5 @@ class _Work:
             values_blanked=sum(change.blanked for change in changed.values()),
             files_rewritten_before=sum(rows > 0 for rows in before),
             rows_removed_before=sum(before),
-            files=tuple(sorted(name for name in changed if name in self.found)),
+            files=tuple(sorted(name for name in changed if name in self.found and not self._tells(name))),
         )

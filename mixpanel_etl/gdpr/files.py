@@ -103,7 +103,7 @@ class LakeFile:
         if self.name.startswith(f"{SCRATCH}/"):
             raise Unerasable("a push that is under way holds rows in it; run this again when it has ended")
         with self.store.open(self.name) as handle:
-            if self._is_in_partition_of(ids):
+            if self.is_in_partition_of(ids):
                 return Found(1)
             if not self._is_parquet(handle):
                 _, held = without(handle.read(), ids)
@@ -144,7 +144,7 @@ class LakeFile:
         """Write what is to be kept to a path; whether that is anything, and what changed."""
         with self.store.open(self.name) as handle:
             if not self._is_parquet(handle):
-                if self._is_in_partition_of(ids):
+                if self.is_in_partition_of(ids):
                     return False, Change(1)
                 content, removed = without(handle.read(), ids)
                 Path(path).write_bytes(content or b"")
@@ -152,7 +152,7 @@ class LakeFile:
             with _parquet(handle) as file:
                 schema, rows = file.schema_arrow, file.metadata.num_rows
                 in_footer = self._holds_in_footer(file, ids)
-        if self._is_in_partition_of(ids) or (len(schema) and all(_is_named(field.name, ids) for field in schema)):
+        if self.is_in_partition_of(ids) or (len(schema) and all(_is_named(field.name, ids) for field in schema)):
             return False, Change(max(rows, 1))
         blanked = 0
 
@@ -187,7 +187,7 @@ class LakeFile:
             or any(_is_named(field.name, ids) for outer in schema for field in _within(outer.type))
         )
 
-    def _is_in_partition_of(self, ids: Ids) -> bool:
+    def is_in_partition_of(self, ids: Ids) -> bool:
         """Whether it is in a partition by person of one of the ids, as `user_id=<id>/data.parquet`.
 
         Columns of partitions count by their meaning, as other columns do. None of the package's own tables has one.
@@ -199,7 +199,7 @@ class LakeFile:
         """Whether a name that no partition by person explains is clearly an id: nothing of it is destroyed for that."""
         parts = [unquote(part.rpartition("=")[2]) for part in self.name.split("/")]
         texts = {text for part in parts for text in (part, _stem(part), _stem(_stem(part)))}
-        return any(_is_named(text, ids) for text in texts) and not self._is_in_partition_of(ids)
+        return any(_is_named(text, ids) for text in texts) and not self.is_in_partition_of(ids)
 
     def _is_parquet(self, handle: IO[bytes]) -> bool:
         begin = handle.read(len(_MAGIC))

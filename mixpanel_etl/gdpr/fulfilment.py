@@ -6,17 +6,19 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from mixpanel_etl.gdpr import certificate
-from mixpanel_etl.gdpr.erasure import erase
+from mixpanel_etl.gdpr.erasure import Erasure, erase
 from mixpanel_etl.gdpr.errors import GdprError
 from mixpanel_etl.gdpr.expansion import expand_again
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
 from mixpanel_etl.gdpr.progress import Progress
 from mixpanel_etl.gdpr.suppression import Suppression
+from mixpanel_etl.lake.suppression import hasher
 
 #: Deleted rows still show in raw exports for so long (api-facts 1.3).
 LINGERING = timedelta(days=30)
 #: What a deletion takes at most, before they begin to linger (api-facts 7).
 _DELETION = timedelta(days=30)
+_LISTED = 5  # files named in an error
 
 
 class NotErased(GdprError):
@@ -40,25 +42,44 @@ def erase_from_lake(
         The requests as they are in the ledger now.
 
     Raises:
-        NotErased: the final scan found rows all the same.
+        NotErased: ids of some requests were found all the same, or files could not be read. The other requests are
+            recorded as erased.
     """
     if not progress:
         return []
     entries = expand_again(ledger, progress, "erasures", now, protected)
     ids = {one for entry in entries for one in entry.all_ids}
+    if not ids:
+        return []
     ended = all(each.state(now) == "ended" for each in progress)
     until = now + LINGERING + (timedelta(0) if ended else _DELETION)
     # Before: whoever publishes a day from now on leaves these people out.
     Suppression(ledger.lake).add(ids, until)
     erasure = erase(ledger.lake, ids)
-    if erasure.remaining:
-        unread = f", and {len(erasure.unread)} files can't be read ({erasure.unread[0]}...)" if erasure.unread else ""
-        raise NotErased(
-            f"{erasure.remaining} rows of the people of {len(progress)} requests are still in the lake after the "
-            f"erasure{unread}. See that nothing else writes to it, and run this again"
-        )
-    record = certificate.erasure_record(erasure, len(progress), now, until)
-    return [ledger.change(each, lambda entry: entry.but(erasures=(*entry.erasures, record))) for each in entries]
+    hash_of = hasher(ledger.storage)
+    # A file that can't be read may hold any of them.
+    held = [one for one in entries if erasure.unread or erasure.remaining_hashes & set(map(hash_of, one.all_ids))]
+    record = certificate.erasure_record(erasure, len(entries), now, until)
+    done = [
+        ledger.change(one, lambda entry: entry.but(erasures=(*entry.erasures, record)))
+        for one in entries
+        if one not in held
+    ]
+    if held:
+        raise NotErased(_reason(erasure, len(held), len(entries)))
+    return done
+
+
+def _reason(erasure: Erasure, held: int, requests: int) -> str:
+    said = [f"{held} of {requests} requests are not erased from the lake; the others are"]
+    if erasure.unread:
+        listed = ", ".join(erasure.unread[:_LISTED]) + (", ..." if len(erasure.unread) > _LISTED else "")
+        said.append(f"{len(erasure.unread)} files can't be read: {listed}; repair them or move them out of the lake")
+    if erasure.misnamed:
+        said.append(f"files in {', '.join(erasure.misnamed)} are called after one of the ids: rename or remove them")
+    if not (erasure.unread or erasure.misnamed):
+        said.append(f"{erasure.remaining} rows were found all the same: see that nothing else writes to the lake")
+    return ". ".join([*said, "Then run this again"])
 
 
 def certify(ledger: Ledger, one: Progress, jobs: Sequence[Job], now: datetime, project_id: int | None = None) -> Entry:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from mixpanel_etl.lake.identity import ANYWHERE, Places, looks_like_an_id, number_looks_like_an_id
 from mixpanel_etl.lake.matching import Persons
+from mixpanel_etl.lake.tokens import ESCAPED_PLAIN
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 #: An id is looked for by its longest part of characters that no library escapes in JSON, if it has so many of them.
 _NEEDLE = 4
 _PLAIN = re.compile(r"[A-Za-z0-9 !#$%()*,\-.:;?@\[\]^_{|}~]+")
-#: Such characters, or backslashes, as escapes all the same: in JSON within JSON they may hide further ones, so that
-#: such a text is always read closely.
-_NEEDLESS = r"\\u00(?i:2[013-589ac-e]|3[0-9abf]|4[0-9a-f]|5[0-9a-f]|6[1-9a-f]|7[0-9a-e])"
 _NAMES = r"(?i:distinct|device|user|identity|identified|anon|alias)[\w $-]*\\*\x22\s*:\s*"
 #: A value under a name that may be a person's; of a list all that follows, as its end is not worth finding.
 _NAMED = _NAMES + r"(?s:\[.*|[^,{}]*)"
@@ -92,7 +90,7 @@ class Ids(Persons):
             found |= _matching(text, ["|".join("".join(map(_plainly, needle)) for needle in self._needles)])
         escaped = (text.str.contains("\\u00", literal=True).fill_null(False) & ~found).arg_true()
         if len(escaped):
-            found = found.scatter(escaped.filter(_matching(text.gather(escaped), [_NEEDLESS])), True)
+            found = found.scatter(escaped.filter(_matching(text.gather(escaped), [ESCAPED_PLAIN])), True)
         if self._words:
             rows = pl.DataFrame({"row": pl.arange(len(text), eager=True), "text": text}).filter(~found)
             named = rows.with_columns(pl.col("text").str.extract_all(_NAMED)).explode("text").drop_nulls()

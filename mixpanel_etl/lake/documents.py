@@ -94,14 +94,14 @@ def _without(text: str, ids: Persons, places: Places) -> tuple[str | None, int]:
         return _without_lines(text, ids, places)
 
 
-def _pruned(text: str, ids: Persons, places: Places) -> tuple[str | None, int]:
-    """A JSON text that holds an id, without what is about it.
+def _pruned(text: str, ids: Persons, places: Places, *, in_list: bool = False) -> tuple[str | None, int]:
+    """A JSON text that holds an id, without what is about it; a line of several is as an item of a list.
 
     Raises:
         ValueError, RecursionError: it cannot be parsed.
     """
     pruned = _Pruned(ids, places)
-    kept = pruned.value(json.loads(text), "", in_list=False)
+    kept = pruned.value(json.loads(text), "", in_list=in_list)
     removed = max(pruned.removed, 1)  # none was counted when all of it goes, or a repeated key hid the id
     return None if kept is _GONE else _dumped(kept, text), removed
 
@@ -114,7 +114,7 @@ def _without_lines(text: str, ids: Persons, places: Places) -> tuple[str | None,
             left, gone = (None, 1) if goes else (line, 0)
         else:
             try:
-                left, gone = _pruned(line, ids, places)
+                left, gone = _pruned(line, ids, places, in_list=True)
             except (ValueError, RecursionError):
                 left, gone = None, 1
         removed += gone

@@ -27,7 +27,7 @@ from mixpanel_etl.lake.matching import Persons
 from mixpanel_etl.lake.provenance import read_record
 from mixpanel_etl.lake.rewrite import rewrite
 from mixpanel_etl.lake.storage import ABSENT, Draft, Storage
-from mixpanel_etl.lake.tokens import hits, looks_like_json, unquoted
+from mixpanel_etl.lake.tokens import ESCAPED_PLAIN, hits, looks_like_json, unquoted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -160,13 +160,15 @@ class Suppressed(Persons):
         def holding(part: pl.DataFrame, holds: Callable[[str], bool]) -> pl.Series:
             return part.filter(pl.col("text").is_in([value for value in part["text"].unique() if holds(value)]))["row"]
 
+        named = found(_NAMED).with_columns(pl.col("text").str.replace(f"^{_NAMES}", ""))
         tells = pl.col("text").str.len_chars().ge(10) & pl.col("text").str.contains(r"[0-9@]|[A-Za-z]{20}")
         strings = found(_STRING).filter(tells | pl.col("text").str.contains(_CLOSELY))
         return pl.concat(
             [
                 holding(strings, self._is_in),
                 holding(found(_LONG), lambda value: number_looks_like_an_id(as_id(value)) and as_id(value) in self),
-                holding(found(_VALUE, found(_NAMED)), lambda value: _said(value) in self),
+                holding(found(_VALUE, named), lambda value: _said(value) in self),
+                frame.filter(pl.col("text").str.contains(ESCAPED_PLAIN))["row"],
             ]
         )
 

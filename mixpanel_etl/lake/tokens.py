@@ -23,6 +23,8 @@ from mixpanel_etl.lake.identity import (
 #: What stands for an id that was taken out of a row of somebody else. It is never taken for an id itself.
 ERASED = "[erased]"
 #: A string that does not end goes on to the end of the text: each character is looked at once, whatever the text is.
+#: Characters that no library escapes in JSON, or backslashes, as escapes all the same: keys and ids may hide in them.
+ESCAPED_PLAIN = r"\\u00(?i:2[013-589ac-e]|3[0-9abf]|4[0-9a-f]|5[0-9a-f]|6[1-9a-f]|7[0-9a-e])"
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[{}\[\]]|[^\s"{}\[\]:,]+', re.DOTALL)
 _COLON = re.compile(r"\s*:")
 

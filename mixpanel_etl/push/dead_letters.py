@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BufferedRandom
@@ -14,6 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from mixpanel_etl.lake import Partition, Provenance, Table
+from mixpanel_etl.lake.identity import of_persons
 
 SCHEMA = pa.schema(
     [
@@ -60,9 +61,19 @@ class DeadLetter:
         return {**known, "row": msgspec.json.encode(row, enc_hook=str).decode()}
 
 
-def dead_letters(lake: str, push: str) -> Table:
-    """The table of a push: `imports/<push>/part=<partition>/data.parquet`."""
-    return Table(lake, f"imports/{push}", SCHEMA, column=_PART)
+def dead_letters(lake: str, push: str, person_columns: Collection[str] = (), *, by_person: bool = False) -> Table:
+    """The table of a push: `imports/<push>/part=<partition>/data.parquet`.
+
+    Args:
+        lake: path or URI of the lake.
+        push: its name.
+        person_columns: columns of the query that say whose a row is; the schema says so of `row`, for erasures.
+        by_person: whether `id` is the person of the row.
+    """
+    declared = {"id": of_persons(SCHEMA.field("id"))} if by_person else {}
+    declared |= {"row": of_persons(SCHEMA.field("row"), person_columns)} if person_columns else {}
+    schema = pa.schema([declared.get(field.name, field) for field in SCHEMA])
+    return Table(lake, f"imports/{push}", schema, column=_PART)
 
 
 class DeadLetters:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from mixpanel_etl.client import Clock, Mixpanel, MixpanelError
 from mixpanel_etl.client.profile_updates import encoded
 from mixpanel_etl.lake import Provenance, Table
+from mixpanel_etl.lake.identity import of_persons
 from mixpanel_etl.lake.leases import Lease, lease
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.push.changes import SNAPSHOT, Changes, Previous, compared
@@ -56,16 +57,22 @@ class ProfilePush:
     @property
     def snapshot(self) -> Table:
         """What Mixpanel has of it: an id and a hash for each row that arrived."""
-        return Table(self.lake, f"pushes/{self.name}", SNAPSHOT, column="snapshot")
+        return Table(self.lake, f"pushes/{self.name}", self._with_persons(SNAPSHOT), column="snapshot")
 
     @property
     def sent(self) -> Table:
         """Batches of relative updates that were sent after the snapshot was written."""
-        return Table(self.lake, f"pushes/{self.name}/sent", _SENT, column="batch")
+        return Table(self.lake, f"pushes/{self.name}/sent", self._with_persons(_SENT), column="batch")
 
     @property
     def dead_letters(self) -> Table:
-        return dead_letters(self.lake, self.name)
+        people = self.mapping.person_columns
+        return dead_letters(self.lake, self.name, people, by_person=bool(people))
+
+    def _with_persons(self, schema: pa.Schema) -> pa.Schema:
+        """A schema that says whether its ids are persons, as those of groups are not."""
+        people = self.mapping.person_columns
+        return schema.set(0, of_persons(schema.field("id"))) if people else schema
 
 
 @dataclass

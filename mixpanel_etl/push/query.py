@@ -81,7 +81,10 @@ class QueryPush:
 
     def dead_letters(self, lake: str) -> Table:
         """The rows that were refused; their parts are days, or `latest`."""
-        return dead_letters(lake, self.name)
+        people = self.mapping.person_columns
+        return dead_letters(
+            lake, self.name, people, by_person=bool(people) and isinstance(self.mapping, ProfileMapping)
+        )
 
     def count(self, warehouse: Warehouse, window: Window | None) -> int:
         """How many rows the query has."""

@@ -63,7 +63,7 @@ class RowPush:
 
     @property
     def dead_letters(self) -> Table:
-        return dead_letters(self.lake, self.name)
+        return dead_letters(self.lake, self.name, self.mapping.person_columns)
 
     @property
     def acknowledged(self) -> Table:

@@ -14,7 +14,7 @@ import dagster as dg
 from mixpanel_etl.gdpr.delivery import deliver
 from mixpanel_etl.gdpr.errors import GdprError, without
 from mixpanel_etl.gdpr.expansion import expand_requests
-from mixpanel_etl.gdpr.fulfilment import certify, close, erase_from_lake
+from mixpanel_etl.gdpr.fulfilment import NotErased, certify, close, erase_from_lake
 from mixpanel_etl.gdpr.jobs import NotCreated, submit
 from mixpanel_etl.gdpr.ledger import Entry, Ledger
 from mixpanel_etl.gdpr.progress import Progress, Step, open_requests
@@ -113,10 +113,16 @@ def _note_outcome(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[P
 
 def _erase(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
     due, protected = _due(gdpr, ledger, "erasures", keys), frozenset(gdpr.protected)
-    for entry in erase_from_lake(ledger, due, gdpr.now(), protected)[:1]:
+    erased, errors = list[Entry](), list[Exception]()
+    try:
+        erased = erase_from_lake(ledger, due, gdpr.now(), protected)
+    except NotErased as error:  # of some of the requests
+        errors = [error]
+    for entry in erased[:1]:
         rows = sum(table["rows_removed"] for table in entry.erasures[-1]["tables"].values())
         dg.get_dagster_logger().info(f"{rows:,} rows removed from the lake; the final scan found nothing")
     yield from _passed(ledger, "erasures", keys)
+    _raise_first(errors)
 
 
 def _deliver(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:

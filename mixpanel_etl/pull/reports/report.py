@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from mixpanel_etl.client.query import Query
 from mixpanel_etl.client.query_parameters import Counting, Unit
 from mixpanel_etl.expressions import masked, parse, references
+from mixpanel_etl.lake.identity import is_known_by, of_persons
 from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit
 
 MOMENT = pa.timestamp("ms", tz="UTC")
@@ -151,7 +152,17 @@ class Report(BaseModel, ABC):
 
     @property
     def schema(self) -> pa.Schema:
-        return pa.schema([(column.name, column.type) for column in self.table_columns()])
+        fields = [pa.field(column.name, column.type) for column in self.table_columns()]
+        persons = self.person_columns()
+        return pa.schema([of_persons(field) if field.name in persons else field for field in fields])
+
+    def person_columns(self) -> set[str]:
+        """Columns whose values are persons because the report is by who they are, which their names don't tell."""
+        on, name = getattr(self, "on", None), getattr(self, "property", None)
+        by_on = on is not None and any(is_known_by(read.name) for read in references(parse(on)))
+        by_property = isinstance(name, str) and is_known_by(name)
+        texts = {column.name for column in self.table_columns() if column.type == pa.string()}
+        return texts & {*(["segment"] if by_on else []), *(["segment", "value"] if by_property else [])}
 
     @property
     def descriptions(self) -> dict[str, str]:
