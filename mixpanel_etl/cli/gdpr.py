@@ -15,10 +15,10 @@ from typing import Annotated, get_args
 import typer
 
 from mixpanel_etl.cli import gdpr_tables
-from mixpanel_etl.cli.shared import console, errors, told_plainly
+from mixpanel_etl.cli.shared import console, errors, told_plainly, use_dagster_home
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.gdpr import Gdpr
-from mixpanel_etl.gdpr import confirmation, decisions
+from mixpanel_etl.gdpr import certificate, confirmation, decisions
 from mixpanel_etl.gdpr.confirmation import waiting_for
 from mixpanel_etl.gdpr.errors import GdprError
 from mixpanel_etl.gdpr.intake import rejected_table
@@ -181,6 +181,29 @@ def resend(job: JobId, by: By = None, env_prefix: EnvPrefix = DEFAULT_PREFIX, la
         with Mixpanel(Settings.load(env_prefix), deadline=60) as mixpanel:
             created = decisions.send_again(ledger, mixpanel.gdpr, job, _now, by=_who(by))
     console.print(f"job {job} is {created.tracking_id}", soft_wrap=True)
+
+
+@gdpr.command()
+def scrub_dagster(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")] = False,
+    env_prefix: EnvPrefix = DEFAULT_PREFIX,
+    lake: Lake = None,
+) -> None:
+    """Remove personal data that older versions recorded in Dagster: previews, pictures, reasons, quoted replies."""
+    import dagster as dg
+
+    from mixpanel_etl.orchestration.gdpr.scrub import scrub_dagster as scrub
+
+    use_dagster_home()
+    with told_plainly(), dg.DagsterInstance.get() as instance:
+        found = scrub(instance, dry_run=dry_run)
+        for run_id, records in sorted(found.runs.items()):
+            logs = ", and its captured logs" if run_id in found.logs else ""
+            console.print(f"{f'run {run_id}' if run_id else 'no run'}: {records} records{logs}", highlight=False)
+        if not dry_run:
+            certificate.note_scrub(_ledger(env_prefix, lake).storage, _now(), found.records)
+    done = "would be scrubbed" if dry_run else "are scrubbed"
+    console.print(f"{found.records} records of {len(found.runs)} runs {done}", highlight=False)
 
 
 def _show_evidence(entries: list[Entry], as_json: bool) -> None:

@@ -13,9 +13,10 @@ import msgspec
 from mixpanel_etl.gdpr.erasure import Erasure
 from mixpanel_etl.gdpr.ledger import Entry, Job
 from mixpanel_etl.gdpr.progress import progress_of
-from mixpanel_etl.lake.storage import Storage
+from mixpanel_etl.lake.storage import Storage, storage
 
 FOLDER = "gdpr/certificates"
+_SCRUB = "gdpr/dagster.json"
 _TIMES = {
     "requested": "requested_at",
     "received": "received_at",
@@ -104,12 +105,34 @@ def certificate(entry: Entry, jobs: Iterable[Job], lake: str, project_id: int | 
     if request.kind == "deletion":
         told["lake_erasures"] = list(entry.erasures)
         told["scope"] = {"searched": list(_SEARCHED), "limits": list(_LIMITS)}
+        told["dagster"] = _dagster(lake)
         told["final_scan"] = "found nothing" if not entry.erasures[-1]["remaining"] else "found rows"
     elif entry.delivery:
         told["disclosure_type"] = request.disclosure
         told["delivery"] = entry.delivery
     plain: dict[str, Any] = msgspec.to_builtins(told)
     return plain
+
+
+def note_scrub(store: Storage, now: datetime, records: int) -> None:
+    """Note that what older versions recorded of persons in Dagster's storage was removed.
+
+    Args:
+        store: of the lake.
+        now: aware.
+        records: how many were changed.
+    """
+    store.write(_SCRUB, msgspec.json.encode({"scrubbed_at": now, "records": records}))
+
+
+def _dagster(lake: str) -> dict[str, Any]:
+    """What the certificate covers of Dagster's own storage."""
+    try:
+        with storage(lake).open(_SCRUB) as file:
+            scrub = msgspec.json.decode(file.read())
+    except FileNotFoundError:
+        scrub = {"scrubbed_at": None, "records": 0}
+    return {"recorded_there": "counts, hashes and times; no values of persons", **scrub}
 
 
 def write(store: Storage, told: dict[str, Any]) -> None:
@@ -193,6 +216,12 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
         yield "## What this does not prove"
         yield ""
         yield from (f"- {text}" for text in told["scope"]["limits"])
+        yield ""
+    if "dagster" in told:
+        yield "## Dagster's storage"
+        yield ""
+        yield f"This version records {told['dagster']['recorded_there']}. What older ones recorded was removed by"
+        yield f"`mixpanel-etl gdpr scrub-dagster`: {_when(told['dagster']['scrubbed_at'])}."
         yield ""
     if "delivery" in told:
         yield from _delivery(told["delivery"])
