@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,6 @@ from mixpanel_etl.sandbox import Fault, Sandbox
 from .desk import NOW, Desk
 from .lakes import event, table
 from .test_people import row
-
-OLGA = {"by": "olga"}
 
 
 def entry_of(desk: Desk) -> Entry:
@@ -101,7 +100,7 @@ class TestDecisions:
         errors = shared.confirm({"R-1": [7], "R-2": [], "R-9": []})
         assert ["has no claim 7" in str(errors[0]), "not in the ledger" in str(errors[1])] == [True, True]
         assert [shared.state(name) for name in ("R-1", "R-2")] == ["unconfirmed", "ready"]
-        decisions.cancel(shared.ledger, shared.client.gdpr, "R-1", shared.now, **OLGA)
+        decisions.cancel(shared.ledger, shared.client.gdpr, "R-1", shared.now, by="olga")
         cancelled = entry_of(shared)
         assert (cancelled.evidence, cancelled.decisions[-1].what, cancelled.decisions[-1].by) == (
             (),
@@ -260,18 +259,19 @@ class TestAdoption:
     )
     def test_a_job_of_others_is_not_adopted(self, unclear: Desk, other: str, said: str) -> None:
         gdpr = unclear.client.gdpr
-        found = {
+        creations: dict[str, Callable[[], str]] = {
             "ids": lambda: gdpr.create_deletion(["bert"]),
             "retrieval": lambda: unclear.ledger.jobs()[0].tracking_id,
             "compliance": lambda: gdpr.create_deletion(["anna"], "CCPA"),
             "nothing": lambda: "no-such-job",
             "project": lambda: gdpr.create_deletion(["anna"]),
-        }[other]()
+        }
+        found = creations[other]()
         (job,) = [one for one in unclear.ledger.jobs() if one.kind == "deletion"]
         unclear.pass_days(2)
         project_id = 1 if other == "project" else None
         with pytest.raises(LedgerError, match=said) as raised:
-            decisions.adopt(unclear.ledger, gdpr, job.job_id, found, unclear.now(), project_id=project_id, **OLGA)
+            decisions.adopt(unclear.ledger, gdpr, job.job_id, found, unclear.now(), project_id=project_id, by="olga")
         assert "bert" not in str(raised.value)
         assert unclear.state("R-1") == "unclear"
 
@@ -280,14 +280,14 @@ class TestAdoption:
         (job,) = [one for one in unclear.ledger.jobs() if one.kind == "deletion"]
         first, second = gdpr.create_deletion(["anna"]), gdpr.create_deletion(["anna"])
         for found in (first, second):
-            decisions.adopt(unclear.ledger, gdpr, job.job_id, found, unclear.now(), **OLGA)
-        decisions.undo_adoption(unclear.ledger, job.job_id, unclear.now(), **OLGA)
+            decisions.adopt(unclear.ledger, gdpr, job.job_id, found, unclear.now(), by="olga")
+        decisions.undo_adoption(unclear.ledger, job.job_id, unclear.now(), by="olga")
         assert unclear.state("R-1") == "unclear"
         decisions.adopt(unclear.ledger, gdpr, job.job_id, first, unclear.now(), by="paul")
         unclear.pass_days(2)
         unclear.work()
         with pytest.raises(LedgerError, match="has ended in SUCCESS"):
-            decisions.undo_adoption(unclear.ledger, job.job_id, unclear.now(), **OLGA)
+            decisions.undo_adoption(unclear.ledger, job.job_id, unclear.now(), by="olga")
         told = certificate(unclear)
         made = [(one["what"], one["by"]) for one in told["decisions"] if "adopt" in one["what"]]
         assert made == [*[("adopted", "olga")] * 2, ("adoption undone", "olga"), ("adopted", "paul")]
@@ -310,7 +310,7 @@ def test_a_job_that_fails_again_and_again_is_halved_until_the_bad_request_is_fou
         said = polling.trouble(job, desk.now(), timedelta(days=30))
         assert f"{failing} requests with {failing} ids are not done (R-0, R-1" in said
         assert f"gdpr retry --job {job.job_id}" in said
-        assert len(decisions.retry_job(desk.ledger, job.job_id, desk.now(), **OLGA)) == failing
+        assert len(decisions.retry_job(desk.ledger, job.job_id, desk.now(), by="olga")) == failing
         mixpanel.decide_gdpr("FAILURE")
         desk.work()
     desk.pass_days(2)
