@@ -94,9 +94,9 @@ def erase(lake: str, ids: Collection[str], *, on_progress: Callable[[int, int], 
 
     The files to which statistics and Bloom filters point are rewritten first. Then everything is read, what else holds
     an id is rewritten, too, and what was rewritten in this way is read once more: that is the final scan. Each file is
-    replaced in one step; a rerun after a crash goes on where it ended, and a rerun after the end changes nothing. Files
-    are locked one by one while they are rewritten, so that publications of the same partition wait; S3 has no locks:
-    there a file that was published in the meantime is taken anew, but do not let exports run at the same time.
+    replaced in one step; a rerun after a crash goes on where it ended, and a rerun after the end changes nothing. A
+    file is replaced only as it was read: one that was published in the meantime is taken anew. Publications that are
+    under way look at the list of suppressed persons once more when they have ended.
 
     Put the ids on the list of suppressed ones first (`Suppression.add`): an export that was asked for before the
     erasure would bring the rows back.

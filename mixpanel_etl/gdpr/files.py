@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import unquote
@@ -17,7 +19,7 @@ from mixpanel_etl.gdpr.matching import Ids
 from mixpanel_etl.lake.bloom import may_hold
 from mixpanel_etl.lake.contract import SCRATCH
 from mixpanel_etl.lake.documents import without
-from mixpanel_etl.lake.errors import Unerasable
+from mixpanel_etl.lake.errors import Unerasable, WriteConflict
 from mixpanel_etl.lake.identity import ID_COLUMNS, looks_like_an_id, names_a_person
 from mixpanel_etl.lake.leases import FOLDER as LEASES
 from mixpanel_etl.lake.provenance import METADATA_KEY, read_record
@@ -31,7 +33,7 @@ LEDGER = "gdpr/ledger"
 #: What is not searched: the package's own records, in which only hashes stand for persons, the open requests of the
 #: ledger, and drafts, which are filtered when they are published.
 NOT_SEARCHED = (f"{FOLDER}/", f"{LEDGER}/", "gdpr/certificates/", f"{LEASES}/", ".drafts/")
-#: How often a file is taken anew that somebody else replaced while it was rewritten (S3 only: a disk has locks).
+#: How often a file is taken anew that another process replaced while it was rewritten.
 _TRIES = 5
 _MAGIC = b"PAR1"
 #: Metadata that Arrow makes of the schema, which is searched itself.
@@ -74,21 +76,24 @@ class LakeFile:
         """
         if not self.name.endswith(".parquet"):
             return False
-        with self.store.open(self.name) as handle:
-            try:
-                footer = pq.read_metadata(handle)
-            except pa.ArrowInvalid:
-                return False
-            groups = {
-                number: names
-                for number in range(footer.num_row_groups)
-                if (names := _pointed_to(handle, footer.row_group(number), ids))
-            }
-            with pq.ParquetFile(handle, metadata=footer, pre_buffer=False) as file:
-                return any(
-                    ids.in_columns(file.read_row_group(number, columns=names, use_threads=False))
-                    for number, names in groups.items()
-                )
+        return self.store.read_with(self.name, partial(self._points_to, ids))
+
+    @staticmethod
+    def _points_to(ids: Ids, handle: IO[bytes]) -> bool:
+        try:
+            footer = pq.read_metadata(handle)
+        except pa.ArrowInvalid:
+            return False
+        groups = {
+            number: names
+            for number in range(footer.num_row_groups)
+            if (names := _pointed_to(handle, footer.row_group(number), ids))
+        }
+        with pq.ParquetFile(handle, metadata=footer, pre_buffer=False) as file:
+            return any(
+                ids.in_columns(file.read_row_group(number, columns=names, use_threads=False))
+                for number, names in groups.items()
+            )
 
     def look(self, ids: Ids, by: str) -> Found:
         """Read all of it.
@@ -102,7 +107,7 @@ class LakeFile:
         """
         if self.name.startswith(f"{SCRATCH}/"):
             raise Unerasable("a push that is under way holds rows in it; run this again when it has ended")
-        with self.store.open(self.name) as handle:
+        with self.store.snapshot(self.name) as handle:
             if self.is_in_partition_of(ids):
                 return Found(1)
             if not self._is_parquet(handle):
@@ -126,23 +131,22 @@ class LakeFile:
             OSError: the disk is full, the upload failed, or it is being replaced by others again and again.
         """
         for _ in range(_TRIES):
-            with self.store.exclusive(self.name), self.store.draft("erasure") as draft:
-                version = self.store.version(self.name)
+            version = self.store.version(self.name)
+            with self.store.draft("erasure") as draft:
                 kept, change = self._without(ids, by, draft.path)
                 if not any(change):
                     return change
-                if self.store.version(self.name) != version:
-                    continue
-                if kept:
-                    draft.publish(self.name)
-                else:
-                    self.store.remove(self.name)
-                return change
+                with suppress(WriteConflict):
+                    if kept:
+                        draft.publish(self.name, version)
+                    else:
+                        self.store.remove(self.name, version)
+                    return change
         raise OSError(f"{self.store.uri(self.name)} is being replaced again and again; stop the exports and run again")
 
     def _without(self, ids: Ids, by: str, path: str) -> tuple[bool, Change]:
         """Write what is to be kept to a path; whether that is anything, and what changed."""
-        with self.store.open(self.name) as handle:
+        with self.store.snapshot(self.name) as handle:
             if not self._is_parquet(handle):
                 if self.is_in_partition_of(ids):
                     return False, Change(1)
@@ -167,7 +171,7 @@ class LakeFile:
             cleaned = ids.scrub_record(record)
             return {**cleaned, "erased": [*cleaned.get("erased", []), note]}
 
-        with self.store.open(self.name) as handle:
+        with self.store.snapshot(self.name) as handle:
             removed = rewrite(handle, path, change, amend, lambda schema: _scrubbed(schema, ids))
         return True, Change(removed, blanked + in_footer)
 

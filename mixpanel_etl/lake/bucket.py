@@ -160,11 +160,6 @@ class S3(Storage):
         with tempfile.TemporaryFile(prefix=f"mixpanel_etl-{hint}") as handle:
             yield _S3Draft(self, handle)
 
-    @contextmanager
-    def exclusive(self, name: str) -> Iterator[None]:  # noqa: ARG002
-        # S3 has no locks: of two publications at the same instant the last one stays, and each of them is whole.
-        yield
-
     def upload(self, descriptor: int, name: str, expected: str | None) -> str:
         """Make an open file an object of the bucket, in parts when it is large."""
         size = os.fstat(descriptor).st_size

@@ -187,6 +187,3 @@ class Storage(Protocol):
 
     def draft(self, hint: str) -> AbstractContextManager[Draft]:
         """A new, empty draft; `hint` may be part of its path."""
-
-    def exclusive(self, name: str) -> AbstractContextManager[None]:
-        """A context within which no other process of this machine publishes the file."""

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -86,8 +86,7 @@ class Disk(Storage):
 
     def remove(self, name: str, expected: str | None = None) -> None:
         path = self._root / name
-        # Without a condition, the caller may hold the folder's lock already.
-        with suppress(FileNotFoundError), nullcontext() if expected is None else locked(path.parent):
+        with suppress(FileNotFoundError), locked(path.parent):
             if expected is not None and self.version(name) not in (expected, ABSENT):
                 raise WriteConflict(self.uri(name))
             target = path.resolve()  # of a link: what it leads to is the file of this name
@@ -147,13 +146,6 @@ class Disk(Storage):
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    @contextmanager
-    def exclusive(self, name: str) -> Iterator[None]:
-        folder = (self._root / name).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder):
-            yield
-
 
 class _DiskDraft:
     def __init__(self, root: Path, handle: Any) -> None:
@@ -166,8 +158,7 @@ class _DiskDraft:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.fsync(self._handle.fileno())
         Path(self.path).chmod(0o666 & ~_UMASK)  # temporary files are private, the lake's are not
-        # Without a condition, the caller may hold the folder's lock already.
-        with nullcontext() if expected is None else locked(target.parent):
+        with locked(target.parent):
             there = _stat(target)
             if expected is not None and expected != (_version(there) if there else ABSENT):
                 raise WriteConflict(str(target))

@@ -13,9 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mixpanel_etl.lake.errors import WriteConflict
 from mixpanel_etl.lake.partitions import Table, write_parquet
 from mixpanel_etl.lake.provenance import Provenance, read_record
-from mixpanel_etl.lake.suppression import without_suppressed
+from mixpanel_etl.lake.publication import publish
+from mixpanel_etl.lake.storage import ABSENT
 
 _FOLDER = "_pages"  # engines skip folders that begin with an underscore
 
@@ -50,18 +52,20 @@ class Pages:
     received: int = field(init=False, default=0)
     total: int | None = field(init=False, default=None)
     requested_at: datetime | None = field(init=False, default=None)
+    _left: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         present = set(self._names())
         for name in map(self._file, count()):
             if name not in present:
                 return
-            with self.table.storage.open(name) as handle:
-                footer = pq.read_metadata(handle)
+            footer = self.table.storage.read_with(name, pq.read_metadata)
             record = read_record(footer)
             begun = datetime.fromisoformat(record["begun"])
-            if self.requested_at not in (None, begun):
-                return  # of an answer that another run began
+            if self.requested_at not in (None, begun):  # of an answer that another run began
+                left = sorted(present)[self.number :]
+                self._left = {other: self.table.storage.version(other) for other in left}
+                return
             self._note(footer.num_rows, record["session"], begun, last=record["last"])
             self.received, self.total = record.get("received", self.rows), record.get("total")
 
@@ -82,6 +86,9 @@ class Pages:
             requested_at: when it was asked for.
             last: whether no page follows.
             total: number of rows of all pages, where Mixpanel says it.
+
+        Raises:
+            WriteConflict: another run asks the same question at the same time.
         """
         begun, received = self.requested_at or requested_at, self.received + rows.num_rows
         record = {"session": session, "begun": begun.isoformat(), "last": last, "received": received, "total": total}
@@ -89,17 +96,18 @@ class Pages:
         with store.draft("page") as draft:
             provenance = Provenance(requested_at=requested_at, request=record)
             write_parquet(draft.path, [rows], self.table.schema, provenance)
-            with store.exclusive(name), without_suppressed(store, draft) as clean:
-                kept = pq.read_metadata(clean.path).num_rows
-                clean.publish(name)
+            publish(store, draft, name, self._left.get(name, ABSENT))
+        kept = store.read_with(name, pq.read_metadata).num_rows
         self._note(kept, session, begun, last=last)
         self.received, self.total = received, total
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows of all pages, a page at a time."""
         for number in range(self.number):
-            with self.table.storage.open(self._file(number)) as handle:
-                yield from pq.ParquetFile(handle).iter_batches()
+            with self.table.storage.snapshot(self._file(number)) as handle, pq.ParquetFile(handle) as file:
+                if datetime.fromisoformat(read_record(file.metadata)["begun"]) != self.requested_at:
+                    raise WriteConflict(self.table.storage.uri(self._file(number)))
+                yield from file.iter_batches()
 
     def discard(self) -> None:
         """Remove them, the last one first, so that an interrupted removal leaves the beginning of an answer."""

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from mixpanel_etl.lake.documents import packed
-from mixpanel_etl.lake.errors import PartitionsHeldBack, UnreadableFile, shrinks
+from mixpanel_etl.lake.errors import PartitionsHeldBack, UnreadableFile, WriteConflict, shrinks
 from mixpanel_etl.lake.identity import Places, declares_persons
 from mixpanel_etl.lake.provenance import Provenance, is_newer, read_record, write_record
+from mixpanel_etl.lake.publication import publish, versions
 from mixpanel_etl.lake.rows import ROW_GROUP_ROWS, bloom_filters, row_groups
 from mixpanel_etl.lake.storage import Storage, storage
-from mixpanel_etl.lake.suppression import reply_without_suppressed, without_suppressed
+from mixpanel_etl.lake.suppression import reply_without_suppressed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -90,9 +93,7 @@ class Table:
         """
         uri = self.storage.uri(self._file(key))
         try:
-            with self.storage.open(self._file(key)) as handle:
-                size = handle.seek(0, 2)
-                footer = pq.read_metadata(handle)
+            size, footer = self.storage.read_with(self._file(key), _size_and_footer)
         except FileNotFoundError:
             return None
         except pa.ArrowInvalid as error:
@@ -127,19 +128,19 @@ class Table:
         name = self._file(key)
         with self.storage.draft(self.name.replace("/", "-")) as draft:
             write_parquet(draft.path, batches, self.schema, provenance)
-            with self.storage.exclusive(name):
+            arrived = pq.read_metadata(draft.path).num_rows
+            for version in versions(self.storage, name):
                 present = self.partition(key)
                 if present and is_newer(present.uri, present.provenance, provenance):
                     return present
-                arrived = pq.read_metadata(draft.path).num_rows
                 if present and not allow_shrink and shrinks(present.rows, arrived):
                     raise PartitionsHeldBack({key: (present.rows, arrived)})
-                with without_suppressed(self.storage, draft) as kept:
-                    kept.publish(name)
-                published = self.partition(key)
-        if published is None:
-            raise FileNotFoundError(f"{self.storage.uri(name)} vanished when it was published")
-        return published
+                with suppress(WriteConflict):
+                    publish(self.storage, draft, name, version)
+                    if published := self.partition(key):
+                        return published
+                    break
+        raise FileNotFoundError(f"{self.storage.uri(name)} vanished when it was published")
 
     def as_published(self, partition: Partition, rows: pa.Table) -> pa.Table:
         """The rows of a partition that was just written: those of suppressed persons are not among them."""
@@ -170,8 +171,8 @@ class Table:
 
     def batches(self, key: str) -> Iterator[pa.RecordBatch]:
         """The rows of a partition in the table's schema, a batch at a time; none if it is not published."""
-        if self.partition(key):
-            yield from self.storage.dataset([self._file(key)], self.schema).to_batches()
+        with suppress(FileNotFoundError), self.storage.snapshot(self._file(key)) as file:
+            yield from ds.ParquetFileFormat().make_fragment(file).to_batches(schema=self.schema)
 
     def remove(self, key: str) -> None:
         """Remove a partition; harmless when there is none."""
@@ -197,6 +198,10 @@ class Table:
 
     def _file(self, key: str) -> str:
         return f"{self.name}/{self.column}={quote(key, safe='')}/{_FILE}"
+
+
+def _size_and_footer(file: IO[bytes]) -> tuple[int, pq.FileMetaData]:
+    return file.seek(0, 2), pq.read_metadata(file)
 
 
 def write_parquet(path: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema, provenance: Provenance) -> None:

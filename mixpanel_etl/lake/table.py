@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
@@ -13,10 +14,11 @@ import pyarrow.parquet as pq
 
 from mixpanel_etl.lake.columns import CORE_SCHEMA, PromotedColumn, event_schema, in_core_schema
 from mixpanel_etl.lake.dayfile import ExportProvenance, PublishedDay, read_day
-from mixpanel_etl.lake.errors import DayShrinks, UnreadableFile
+from mixpanel_etl.lake.errors import DayShrinks, UnreadableFile, WriteConflict
 from mixpanel_etl.lake.provenance import is_newer
+from mixpanel_etl.lake.publication import publish, versions
 from mixpanel_etl.lake.storage import Draft, Storage, storage
-from mixpanel_etl.lake.suppression import Suppressed, without_suppressed
+from mixpanel_etl.lake.suppression import Suppressed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,8 +69,7 @@ class EventsTable:
         """
         uri = self.storage.uri(self._file(day))
         try:
-            with self.storage.open(self._file(day)) as handle:
-                return read_day(handle, day, uri)
+            return self.storage.read_with(self._file(day), lambda handle: read_day(handle, day, uri))
         except FileNotFoundError:
             return None
         except pa.ArrowInvalid as error:
@@ -80,8 +81,7 @@ class EventsTable:
         Raises:
             FileNotFoundError: the day is not published.
         """
-        with self.storage.open(self._file(day)) as handle:
-            return pq.read_schema(handle)
+        return self.storage.read_with(self._file(day), pq.read_schema)
 
     def batches(self, day: date) -> Iterator[pa.RecordBatch]:
         """The rows of a day in the columns that all events have, some thousand at a time.
@@ -89,7 +89,7 @@ class EventsTable:
         Raises:
             FileNotFoundError: the day is not published.
         """
-        with self.storage.open(self._file(day)) as handle, pq.ParquetFile(handle, pre_buffer=False) as file:
+        with self.storage.snapshot(self._file(day)) as handle, pq.ParquetFile(handle, pre_buffer=False) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=CORE_SCHEMA.names, use_threads=False):
                 yield in_core_schema(batch)
 
@@ -126,25 +126,25 @@ class EventsTable:
             ForeignFile: another project's file is there.
             OSError: the upload failed; what was there remains.
         """
-        with self.storage.exclusive(self._file(day)):
+        name = self._file(day)
+        for version in versions(self.storage, name):
             present = self.day(day)
             if present and is_newer(present.uri, present.request, provenance):
                 return present
             if present and not allow_shrink and rows < present.rows - self._suppressed(day, rows < present.rows):
                 raise DayShrinks(day, (present.rows, rows))
-            with without_suppressed(self.storage, draft) as kept:
-                kept.publish(self._file(day))
-            published = self.day(day)
-        if published is None:
-            raise FileNotFoundError(f"{self.storage.uri(self._file(day))} vanished when it was published")
-        return published
+            with suppress(WriteConflict):
+                publish(self.storage, draft, name, version)
+                if published := self.day(day):
+                    return published
+                break
+        raise FileNotFoundError(f"{self.storage.uri(name)} vanished when it was published")
 
     def _suppressed(self, day: date, matters: bool) -> int:
         """How many rows of a published day are of suppressed persons, whom the export may have lost already."""
         if not matters or not (suppressed := Suppressed(self.storage)):
             return 0
-        with self.storage.open(self._file(day)) as handle:
-            return suppressed.count(pq.ParquetFile(handle))
+        return self.storage.read_with(self._file(day), lambda handle: suppressed.count(pq.ParquetFile(handle)))
 
     def _file(self, day: date) -> str:
         return f"{self.name}/date={day}/events.parquet"

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,7 +23,6 @@ from mixpanel_etl.gdpr.people import expand, expand_together
 from mixpanel_etl.gdpr.suppression import Suppression
 from mixpanel_etl.lake import EventsTable, Provenance, Table
 from mixpanel_etl.lake.pages import Pages
-from mixpanel_etl.lake.rewrite import rewrite
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.pull import pull_events
 from mixpanel_etl.pull.profiles import profile_schema
@@ -161,22 +158,6 @@ else:
     pathlib.Path.replace = dying(pathlib.Path.replace, 3, after=die == "renamed")
 erasure.erase(lake, ids)
 """
-
-
-def test_a_publication_of_the_same_day_waits_for_the_erasure(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-
-    def watched(source: IO[bytes], *arguments: Any) -> int:
-        seen.append(source.name)
-        day = os.open(Path(source.name).parent, os.O_RDONLY)
-        with pytest.raises(BlockingIOError):  # a publication takes this lock, too
-            fcntl.flock(day, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.close(day)
-        return rewrite(source, *arguments)
-
-    monkeypatch.setattr("mixpanel_etl.gdpr.files.rewrite", watched)
-    erase(str(lake), IDS)
-    assert len(seen) >= 7
 
 
 def test_an_export_that_ends_during_the_erasure_does_not_bring_the_person_back(

@@ -11,6 +11,7 @@ import pytest
 
 from mixpanel_etl.lake import waiting
 from mixpanel_etl.lake.contract import ABSENT
+from mixpanel_etl.lake.disk import locked
 from mixpanel_etl.lake.errors import LockTimeout, WriteConflict
 from mixpanel_etl.lake.storage import S3, Disk, Storage, storage
 
@@ -163,7 +164,8 @@ def test_a_lock_that_is_held_for_too_long_is_announced_and_refused(
     monkeypatch.setattr("mixpanel_etl.lake.disk.LOCK_SECONDS", 0.0)
     monkeypatch.setattr(waiting, "NOTICEABLE", 0.0)
     store = Disk(tmp_path)
-    with store.exclusive("t/f"):
+    (tmp_path / "t").mkdir()
+    with locked(tmp_path / "t"):
         with pytest.raises(LockTimeout, match=rf"t has been locked by process {os.getpid()} for more than 0 s"):
             store.write("t/f", b"x", ABSENT)
         monkeypatch.setattr("mixpanel_etl.lake.disk.LOCK_SECONDS", 0.01)

@@ -9,15 +9,13 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mixpanel_etl.lake import EventsTable
-from mixpanel_etl.lake.disk import _DiskDraft
-from mixpanel_etl.lake.storage import Disk, storage
+from mixpanel_etl.lake.storage import ABSENT, Disk, storage
 
-from .exports import DAY, files, line, pull, request
+from .exports import DAY, files, line, pull
 
 
 @pytest.fixture
@@ -29,8 +27,7 @@ def test_a_draft_is_visible_only_when_published(disk: Disk, lake: Path) -> None:
     with disk.draft("x") as draft:
         Path(draft.path).write_bytes(b"whole")
         assert disk.names("t", ".parquet") == []
-        with disk.exclusive("t/d/f.parquet"):
-            draft.publish("t/d/f.parquet")
+        draft.publish("t/d/f.parquet")
         assert disk.names("t", ".parquet") == ["t/d/f.parquet"]
     assert files(lake) == ["t/d/f.parquet"]
     assert disk.open("t/d/f.parquet").read() == b"whole"
@@ -97,32 +94,21 @@ def test_a_path_may_be_relative_or_of_the_home_folder(
     assert storage("lake").uri("x") == storage("~/lake").uri("x") == str(lake / "x")
 
 
-def test_a_file_is_published_by_one_at_a_time(disk: Disk, lake: Path) -> None:
-    with disk.exclusive("t/d/f.parquet"):
-        assert _locked(lake / "t/d")
-    assert not _locked(lake / "t/d")
-
-
-def test_a_day_is_compared_and_replaced_without_anyone_between(
-    table: EventsTable, lake: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_is_compared_and_replaced_without_anyone_between(
+    disk: Disk, lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pull(table, [])
-    folder = lake / f"events/date={DAY}"
-    seen: list[tuple[str, bool]] = []
+    seen: list[bool] = []
+    original = Path.replace
 
-    def watched(owner: type, name: str) -> None:
-        original = getattr(owner, name)
+    def replace(self: Path, target: Path) -> Path:
+        seen.append(_locked(lake / "t"))
+        return original(self, target)
 
-        def called(*arguments: Any) -> Any:
-            seen.append((name, _locked(folder)))
-            return original(*arguments)
-
-        monkeypatch.setattr(owner, name, called)
-
-    watched(EventsTable, "day")
-    watched(_DiskDraft, "publish")
-    pull(table, [line()], request(later=1))
-    assert seen == [("day", True), ("publish", True), ("day", True)]
+    monkeypatch.setattr(Path, "replace", replace)
+    disk.write("t/f", b"one", ABSENT)
+    disk.write("t/f", b"two")
+    assert seen == [True, True]
+    assert not _locked(lake / "t")
 
 
 def _locked(folder: Path) -> bool:
