@@ -13,7 +13,7 @@ import msgspec
 import requests
 from urllib3.exceptions import ReadTimeoutError
 
-from mixpanel_etl.client.connection import Watch
+from mixpanel_etl.client.connection import OutOfTime, Watch
 from mixpanel_etl.client.errors import (
     BadRequest,
     ConnectionFailed,
@@ -161,7 +161,7 @@ def _is_error(reply: Any, *, open_keys: bool) -> bool:
 
 
 def connection_error(
-    error: requests.RequestException, watch: Watch, *, endpoint: str, scrub: Scrubber
+    error: requests.RequestException | OutOfTime, watch: Watch, *, endpoint: str, scrub: Scrubber
 ) -> ConnectionFailed | DeadlineExceeded:
     """No response at all, told without the URL's query and the request's headers."""
     if watch.over:

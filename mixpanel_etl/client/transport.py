@@ -19,7 +19,7 @@ import requests
 
 from mixpanel_etl.client import credentials, failures
 from mixpanel_etl.client.budget import Budgets
-from mixpanel_etl.client.connection import StrictAdapter, Watch, watched
+from mixpanel_etl.client.connection import OutOfTime, StrictAdapter, Watch, watched
 from mixpanel_etl.client.credentials import Credential, Nobody, ProjectToken
 from mixpanel_etl.client.errors import InvalidRequest, MixpanelError, ReplyTooLarge
 from mixpanel_etl.client.operations import Request
@@ -251,7 +251,7 @@ class Transport:
                     allow_redirects=False,
                     stream=True,
                 )
-        except requests.RequestException as error:
+        except (requests.RequestException, OutOfTime) as error:
             release()
             scrub = self._scrub.also(request.secrets)
             failure = failures.connection_error(error, watch, endpoint=operation.endpoint, scrub=scrub)

@@ -26,7 +26,7 @@ AnswerKind = Literal[
     "error_in_200",
 ]
 # Done to the connection or to the bytes of the reply.
-WireKind = Literal["reset", "cut", "truncated", "unterminated", "slow"]
+WireKind = Literal["reset", "cut", "truncated", "unterminated", "slow", "trickle"]
 # Done to the lines of an export, before compression.
 LineKind = Literal["terminated_early", "duplicate_rows", "extra_lines"]
 # Done to the stored events just before an export reads them.
@@ -58,7 +58,8 @@ class Fault:
         text: replaces the usual text of an answer, or the line of terminated_early.
         status: of server_error: 500 without.
         retry_after: whether rate_limited carries the header, and in which form.
-        seconds: the delay of slow before the first byte, the wait that Retry-After asks for.
+        seconds: the delay of slow before the first byte, of trickle before each byte of the body, the wait that
+            Retry-After asks for.
         longer_than_days: only requests whose from_date..to_date has more days than this.
         project_id: only requests with this `project_id` in the query.
         skip: let so many matching requests pass first.

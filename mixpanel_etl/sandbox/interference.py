@@ -109,6 +109,8 @@ class _Interfered(Response):
         if self._response is None:
             self._reset(scope)
             return
+        if self._fault.kind == "trickle":
+            send = _Trickled(send, self._fault.seconds)
         if self._fault.kind not in ("cut", "truncated", "unterminated"):
             await self._response(scope, receive, send)
             return
@@ -130,6 +132,20 @@ class _Interfered(Response):
         linger = struct.pack("ii", 1, 0)  # close with a reset (RST) instead of an orderly end
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         transport.abort()
+
+
+class _Trickled:
+    """Sends a body a byte at a time."""
+
+    def __init__(self, send: Send, seconds: float) -> None:
+        self._send, self._seconds = send, seconds
+
+    async def __call__(self, message: Message) -> None:
+        body = message.get("body", b"")
+        for position in range(len(body)):
+            await asyncio.sleep(self._seconds)
+            await self._send({**message, "body": body[position : position + 1], "more_body": True})
+        await self._send({**message, "body": b""} if "body" in message else message)
 
 
 class _Shortened:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,16 +20,21 @@ from urllib.parse import parse_qs, urlsplit
 from mixpanel_etl.client import Clock
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
+DRIPS = 500
 
 
 @dataclass
 class Answer:
-    """What goes over the wire. `raw` replaces everything; `None` as a body closes without a word."""
+    """What goes over the wire. `raw` replaces everything; `None` as a body closes without a word.
+
+    `drip` follows, over and over for a few seconds, a byte every hundredth of a second.
+    """
 
     status: int = 200
     body: bytes | None = b"{}"
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: bytes | None = None
+    drip: bytes = b""
 
     def wire(self) -> bytes:
         if self.raw is not None:
@@ -66,6 +72,7 @@ class ScriptedServer:
         self._answers: deque[Answer] = deque([Answer()])
         self.seen: list[Seen] = []
         self.connections = 0
+        self.reads = True
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self._held: list[socket.socket] = []
@@ -101,8 +108,11 @@ class ScriptedServer:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        # A client that is done may be gone before we are.
-        with suppress(OSError), connection, connection.makefile("rb") as stream:
+        # A client that is done may be gone before we are, or speak TLS.
+        with suppress(OSError, ValueError), connection, connection.makefile("rb") as stream:
+            if not self.reads:
+                self._held.append(connection.dup())
+                return
             while seen := _request(stream):
                 with self._lock:
                     self.seen.append(seen)
@@ -111,6 +121,9 @@ class ScriptedServer:
                         return
                     answer = self._answers.popleft() if len(self._answers) > 1 else self._answers[0]
                 connection.sendall(answer.wire())
+                for byte in (answer.drip * DRIPS)[:DRIPS]:
+                    connection.sendall(bytes([byte]))
+                    time.sleep(0.01)
                 if answer.headers.get("Connection") != "keep-alive":
                     return
 

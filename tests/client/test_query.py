@@ -90,6 +90,64 @@ def test_a_reply_keeps_what_its_type_does_not_name(mixpanel: Mixpanel, server: S
     assert counts.get("absent", 2) == 2
 
 
+@pytest.mark.parametrize(
+    ("reply", "counts"),
+    [
+        (
+            b'{"error": {"count": 5}, "plan": {"count": 9}, "status": {"count": 2}}',
+            {"error": 5, "plan": 9, "status": 2},
+        ),
+        (b'{"error": 0.5, "message": 0.25, "status": 1.0}', {"error": 0.5, "message": 0.25, "status": 1.0}),
+        (b'{"error": {"count": 5, "top_count": 3}, "results": {"count": 1}}', {"error": 5, "results": 1}),
+    ],
+)
+def test_a_property_called_error_is_a_property(
+    mixpanel: Mixpanel, server: ScriptedServer, reply: bytes, counts: dict[str, float]
+) -> None:
+    server.answers(Answer(body=reply))
+    assert mixpanel.query.top_properties("Sign up") == counts
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b'{"error": "no such event", "request": "/events"}',
+        b'{"error": {"message": "no such event"}, "status": "error"}',
+    ],
+)
+def test_an_error_beside_properties_is_still_an_error(mixpanel: Mixpanel, server: ScriptedServer, reply: bytes) -> None:
+    server.answers(Answer(body=reply))
+    with pytest.raises(ReplyError, match="no such event"):
+        mixpanel.query.top_properties("Sign up")
+
+
+def test_a_script_may_return_a_key_called_error(mixpanel: Mixpanel, server: ScriptedServer) -> None:
+    server.answers(Answer(body=b'{"error": 3, "ok": 7}'))
+    assert mixpanel.query.jql("function main() {}") == {"error": 3, "ok": 7}
+
+
+def test_a_status_of_error_is_an_error_where_nothing_else_is_read(mixpanel: Mixpanel, server: ScriptedServer) -> None:
+    server.answers(Answer(body=b'{"status": "error", "message": "not allowed"}'))
+    with pytest.raises(ReplyError, match="not allowed"):
+        mixpanel.annotations.delete_annotation(1)
+
+
+def test_segments_may_be_called_steps_and_counts(mixpanel: Mixpanel, server: ScriptedServer) -> None:
+    step = b'[{"count": 3, "event": "Sign up"}]'
+    server.answers(
+        Answer(
+            body=b'{"meta": {"dates": ["2026-01-01"]}, "data": {"2026-01-01": {"$overall": %b, "steps": %b}}}'
+            % (step, step)
+        )
+    )
+    day = mixpanel.query.funnels(7, FIRST, FIRST, on='properties["x"]').data["2026-01-01"]
+    assert ([found.count for found in day.steps], list(day.segments)) == ([3], ["steps"])
+    cohort = b'{"counts": [4, 2], "first": 4}'
+    server.answers(Answer(body=b'{"2026-01-01": {"$overall": %b, "counts": %b}}' % (cohort, cohort)))
+    found = mixpanel.query.retention(FIRST, LAST, born_event="Sign up", on='properties["x"]')["2026-01-01"]
+    assert (found.first, list(found.segments)) == (4, ["counts"])
+
+
 @pytest.mark.parametrize("body", [b"[]", b"null", b'{"data": {"series": 1, "values": {}}}', b'{"data": 5}'])
 def test_a_reply_of_another_shape_is_an_error(mixpanel: Mixpanel, server: ScriptedServer, body: bytes) -> None:
     server.answers(Answer(200, body))

@@ -10,15 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.gdpr import Deletion
 from mixpanel_etl.gdpr import decisions, polling
-from mixpanel_etl.gdpr.jobs import MOST, MaybeCreated, NotCreated, pack
+from mixpanel_etl.gdpr.jobs import MOST, MaybeCreated, NotCreated, pack, submit
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger, LedgerError
 from mixpanel_etl.gdpr.progress import open_requests
 from mixpanel_etl.gdpr.requests import Request
 from mixpanel_etl.lake.storage import Disk
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
 from mixpanel_etl.sandbox.gdpr_jobs import GdprJobs
+from mixpanel_etl.settings import Settings
 
 from .desk import NOW, Desk
 from .lakes import table
@@ -155,6 +157,36 @@ def test_an_answer_that_is_lost_makes_no_second_job_but_asks_a_person(desk: Desk
     desk.pass_days(2)
     desk.work()
     assert desk.state("R-1") == "completed"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("/data-deletions/v3.0", "trickle", seconds=0.05, count=1),
+        Fault("/data-deletions/v3.0", "truncated", after=5, count=1),
+        Fault("/data-deletions/v3.0", "reset", count=1),
+        Fault("/data-deletions/v3.0", "error_in_200", count=1),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_no_second_job_is_created_while_the_first_may_exist(desk: Desk, mixpanel: Sandbox, fault: Fault) -> None:
+    mixpanel.add_fault(fault)
+    desk.ask("R-1", "anna")
+    desk.expand()
+    with Mixpanel(Settings.load(), deadline=0.2) as impatient:
+        _, (error,) = submit(desk.ledger, impatient.gdpr, ["R-1"], desk.now)
+    assert isinstance(error, MaybeCreated)
+    desk.pass_days(1)
+    desk.work()
+    assert sum(request.path.endswith("/data-deletions/v3.0") for request in mixpanel.requests) == 1
+    assert desk.state("R-1") == "unclear"
+
+
+def test_a_429_makes_no_unclear_job(desk: Desk, mixpanel: Sandbox) -> None:
+    mixpanel.add_fault(Fault("/data-deletions/v3.0", "rate_limited", count=1))
+    desk.ask("R-1", "anna")
+    assert desk.work() == []
+    assert (desk.creations(), desk.state("R-1")) == (1, "waiting")
 
 
 def test_a_job_that_mixpanel_does_not_list_is_sent_again_when_a_person_says_so(desk: Desk, mixpanel: Sandbox) -> None:

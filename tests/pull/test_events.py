@@ -22,6 +22,7 @@ from mixpanel_etl.client import (
     MixpanelError,
     PlanError,
     ReplyError,
+    Timeouts,
 )
 from mixpanel_etl.lake import DaysHeldBack, EventsTable, MalformedLine, OutsideWindow, PublishedDay, TerminatedEarly
 from mixpanel_etl.pull import EventFilter, Progress, pull_events, windows
@@ -77,6 +78,8 @@ def test_each_run_of_contiguous_days_costs_one_request(client: Mixpanel, table: 
         pytest.param(Fault("/export", "unterminated", count=1, after=30_000), 3, id="chunked body without an end"),
         pytest.param(Fault("/export", "terminated_early", count=1), 3, id="terminated early"),
         pytest.param(Fault("/export", "terminated_early", longer_than_days=25), 7, id="terminated early over 25 days"),
+        pytest.param(Fault("/export", "server_error", status=504, longer_than_days=25), 7, id="504 over 25 days"),
+        pytest.param(Fault("/export", "server_error", status=504, count=1), 3, id="504 once"),
         pytest.param(Fault("/export", "slow", count=1, seconds=0.1), 1, id="slow first byte"),
         pytest.param(Fault("/export", "late_rows", rows=50), 1, id="late rows"),
         pytest.param(Fault("/export", "merged_rows", rows=5), 1, id="rows rewritten by a merge"),
@@ -90,6 +93,14 @@ def test_a_passing_fault_loses_and_invents_nothing(
     assert exports(shop) == requests
     assert_equals_store(table, shop, DAYS)
     assert_only_whole_files(table_root(table))
+
+
+def test_a_window_that_times_out_is_halved_and_not_asked_for_again(table: EventsTable, shop: Sandbox) -> None:
+    shop.add_fault(Fault("/export", "slow", seconds=1.0, longer_than_days=60))
+    with Mixpanel(Settings.load(), timeouts=Timeouts(5, 0.5)) as impatient:
+        list(pull_events(impatient, table, DAYS))
+    assert exports(shop) == 3
+    assert_equals_store(table, shop, DAYS)
 
 
 def test_rows_that_arrive_twice_are_held_once(client: Mixpanel, table: EventsTable, shop: Sandbox) -> None:

@@ -271,6 +271,15 @@ class TestOperators:
         assert push_profiles(client, rows(USERS), points).refused == 0
         assert users(mixpanel)["u7"] == {"orders": 7}
 
+    def test_a_batch_whose_answer_trickles_past_the_deadline_is_not_sent_again(
+        self, mixpanel: Sandbox, points: ProfilePush
+    ) -> None:
+        mixpanel.add_fault(Fault("/engage", "trickle", seconds=0.05))
+        with Mixpanel(Settings.load(), deadline=0.2) as impatient:
+            assert push_profiles(impatient, rows(USERS), points).refused == 20
+        assert all(letter["unconfirmed"] for letter in letters(points))
+        assert users(mixpanel)["u7"] == {"orders": 7}
+
     @pytest.fixture
     def points(self, push: ProfilePush) -> ProfilePush:
         return replace(push, mapping=ProfileMapping("id", properties={"$set": {}, "$add": {"orders": "orders"}}))

@@ -210,6 +210,17 @@ def test_a_trigger_that_is_answered_after_we_gave_up_is_found_in_the_history(
     assert (ended.status, triggers(mixpanel)) == ("SUCCEEDED", 1)
 
 
+def test_a_trigger_whose_answer_trickles_past_the_deadline_is_not_sent_again(
+    mixpanel: Sandbox, syncs: Syncs, told: list[str]
+) -> None:
+    mixpanel.add_fault(Fault("*/manual-sync", "trickle", count=1, seconds=0.05))
+    with Mixpanel(Settings.load(), deadline=0.2) as client:
+        sync = Syncs(client, Settings.load().lake, clock=syncs.clock).request(101, "run")
+    assert "bytes of the reply" in (sync.unanswered or "")
+    ended = syncs.follow(sync, told.append)
+    assert (ended.status, triggers(mixpanel)) == ("SUCCEEDED", 1)
+
+
 @pytest.mark.parametrize("lose", [lost_before, server_error])
 def test_a_trigger_that_did_not_arrive_may_be_tried_again_after_the_history_was_seen(
     mixpanel: Sandbox, syncs: Syncs, told: list[str], lose: Callable[[Sandbox], None]
