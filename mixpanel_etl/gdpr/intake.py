@@ -172,6 +172,28 @@ def take_from_folder(
         raise NotTakenIn(f"{len(failures)} files of {source} can't be taken in ({kinds}): check that it can be written")
 
 
+def rejections(ledger: Ledger) -> dict[str, bool]:
+    """The partitions of the table of rejected requests, and whether a request of that id is in the ledger."""
+    known = ledger.known()
+    return {key: key.rpartition("~")[0] in known for key in rejected_table(ledger.lake).keys()}  # noqa: SIM118
+
+
+def open_rejections(ledger: Ledger, since: datetime) -> list[tuple[str, str]]:
+    """Requests that were rejected and not taken in after that: id, as far as it may be told, and reason.
+
+    Args:
+        ledger: of the lake.
+        since: aware; older rejections don't count.
+    """
+    table = rejected_table(ledger.lake)
+    rows = [row for key in table.keys() for batch in table.batches(key) for row in batch.to_pylist()]  # noqa: SIM118
+    recent = [row for row in rows if row["rejected_at"] >= since]
+    entries = ledger.named(row["request_id"] for row in recent if row["request_id"])
+    taken = {entry.request_id: entry.received_at for entry in entries}
+    still = (row for row in recent if taken.get(row["request_id"], since) <= row["rejected_at"])
+    return [(row["request_id"] or "", row["reason"]) for row in still]
+
+
 def waiting_files(folder: str) -> list[tuple[str, str]]:
     """The files of a folder that could not be read, and why. The name of a file may be that of a person."""
     place = storage(folder)

@@ -6,7 +6,8 @@ import dagster as dg
 
 from mixpanel_etl.orchestration.gdpr.assets import step_assets
 from mixpanel_etl.orchestration.gdpr.checks import daily_schedule, gdpr_checks, overview_asset
-from mixpanel_etl.orchestration.gdpr.sensors import intake_sensor, progress_sensor
+from mixpanel_etl.orchestration.gdpr.intake import intake_check, intake_sensor
+from mixpanel_etl.orchestration.gdpr.sensors import progress_sensor
 from mixpanel_etl.orchestration.gdpr.settings import Gdpr as Gdpr
 
 
@@ -14,7 +15,7 @@ def gdpr_definitions(gdpr: Gdpr) -> dg.Definitions:
     """The assets of all steps, the sensors that start them, the checks, and the daily look at deadlines."""
     return dg.Definitions(
         assets=[*step_assets(gdpr), overview_asset(gdpr)],
-        asset_checks=gdpr_checks(gdpr),
+        asset_checks=[*gdpr_checks(gdpr), intake_check(gdpr)],
         sensors=[intake_sensor(gdpr), progress_sensor(gdpr)],
         schedules=[daily_schedule(gdpr)],
     )

@@ -1,9 +1,9 @@
-"""The sensors: one takes requests in, one polls Mixpanel and starts whatever is due."""
+"""The sensor that polls Mixpanel and starts whatever is due."""
 
 # Dagster reads the annotations of sensors, so they must be types, not strings.
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import get_args
@@ -11,7 +11,6 @@ from typing import get_args
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from mixpanel_etl.gdpr.intake import Taken, take_from_folder, take_in
 from mixpanel_etl.gdpr.jobs import submittable
 from mixpanel_etl.gdpr.ledger import Job, Ledger
 from mixpanel_etl.gdpr.polling import poll, trouble
@@ -19,7 +18,6 @@ from mixpanel_etl.gdpr.progress import Step, open_requests
 from mixpanel_etl.orchestration.gdpr.checks import CONFIRMED, ids_confirmed, jobs_are_well
 from mixpanel_etl.orchestration.gdpr.settings import Gdpr
 from mixpanel_etl.orchestration.recording import quoting_nobody
-from mixpanel_etl.warehouse import WarehouseError
 
 STEP_TAG = "mixpanel_etl/gdpr_step"
 
@@ -28,53 +26,6 @@ _POLL_DEADLINE = 10.0
 _INTERVAL = 60
 _FAR = 200  # requests between two that are due, which make it two runs
 _LONGEST_WAIT = timedelta(hours=6)  # after failures
-
-
-def intake_sensor(gdpr: Gdpr) -> dg.SensorDefinition:
-    """Reads the query and the folder, and makes a partition of each new request."""
-
-    @dg.sensor(
-        name=f"{gdpr.name}_intake",
-        minimum_interval_seconds=gdpr.intake_minutes * 60,
-        target=dg.AssetSelection.assets(gdpr.key("requests")),
-        description="Takes requests in, from the query and the folder: a partition for each.",
-    )
-    @quoting_nobody()
-    def intake(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        ledger, stop_at = gdpr.ledger(), time.monotonic() + _TICK_SECONDS
-        taken = list(_take_in(gdpr, ledger, lambda: time.monotonic() > stop_at))
-        events = []
-        for request_id, reason in (pair for one in taken for pair in one.newly_rejected):
-            context.log.warning(f"request {request_id or '(without an id)'} is rejected: {reason}")
-            metadata = {"mixpanel_etl/request_id": request_id, "mixpanel_etl/rejected": reason}
-            events.append(dg.AssetObservation(gdpr.key("requests"), description=reason, metadata=metadata))
-        # Of all that are open, so that a tick that was killed leaves none without.
-        present = set(context.instance.get_dynamic_partitions(gdpr.partitions.name or ""))
-        new = [entry.request_id for entry in ledger.entries() if entry.request_id not in present]
-        if new:
-            context.log.info(f"{len(new)} requests are new")
-        return dg.SensorResult(
-            dynamic_partitions_requests=[gdpr.partitions.build_add_request(new)] if new else [], asset_events=events
-        )
-
-    return intake
-
-
-def _take_in(gdpr: Gdpr, ledger: Ledger, enough: Callable[[], bool]) -> Iterator[Taken]:
-    protected = frozenset(gdpr.protected)
-    if gdpr.query:
-        failed = False
-        try:
-            with gdpr.warehouse.warehouse().query(gdpr.query) as batches:
-                rows = batches.read_all().to_pylist()
-        except WarehouseError:
-            failed = True
-        if failed:  # out here: what the warehouse said may name persons, and Dagster would keep it
-            raise dg.DagsterError("the warehouse refuses the query for requests; run its SQL file there to see why")
-        yield take_in(ledger, rows, "query", gdpr.now(), protected=protected, enough=enough)
-    if gdpr.folder:
-        for _, taken in take_from_folder(ledger, gdpr.folder, gdpr.now(), protected=protected, enough=enough):
-            yield taken
 
 
 def progress_sensor(gdpr: Gdpr) -> dg.SensorDefinition:
