@@ -25,13 +25,5 @@ def decode_json(body: bytes) -> Any:
     return json.loads(body, parse_constant=_no_constant)
 
 
-def json_text(value: Any) -> str:
-    r"""A decoded value as compact JSON. Halves of surrogate pairs are escaped (`\ud83d`), so that none is lost."""
-    try:
-        return msgspec.json.encode(value).decode()
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":"))
-
-
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -187,6 +188,12 @@ def whole_characters(text: str) -> str:
 _ESCAPE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
+
+
+def readable_json(value: Any) -> str:
+    """A decoded value as compact JSON that every reader takes: halves of surrogate pairs are replaced by U+FFFD."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text if text.isascii() else whole_characters(text)
 
 
 def without_half_pairs(json_text: str) -> str:

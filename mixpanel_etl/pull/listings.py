@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -12,7 +11,15 @@ import pyarrow as pa
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import Partition, Provenance, Table
-from mixpanel_etl.lake.columns import JSON, TIMESTAMP, finite_number, stored_field, whole_characters, whole_number
+from mixpanel_etl.lake.columns import (
+    JSON,
+    TIMESTAMP,
+    finite_number,
+    readable_json,
+    stored_field,
+    whole_characters,
+    whole_number,
+)
 
 TEXT = pa.string()
 TEXTS = pa.list_(pa.string())
@@ -120,12 +127,8 @@ def cell(value: Any, kind: pa.DataType, zone: tzinfo) -> Any:
     return _moment(value, zone) if kind == TIMESTAMP else _FITS[kind](value)
 
 
-def _json(value: Any) -> str:
-    return whole_characters(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-
-
 def _text(value: Any) -> str:
-    return whole_characters(value) if isinstance(value, str) else _json(value)
+    return whole_characters(value) if isinstance(value, str) else readable_json(value)
 
 
 def _texts(value: Any) -> list[str] | None:
@@ -145,7 +148,7 @@ def _moment(value: Any, zone: tzinfo) -> datetime | None:
 
 
 _FITS: dict[pa.DataType, Callable[[Any], Any]] = {
-    JSON: _json,
+    JSON: readable_json,
     TEXT: _text,
     TEXTS: _texts,
     FLAG: _flag,

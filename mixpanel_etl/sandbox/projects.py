@@ -22,6 +22,7 @@ Plan = Literal["free", "growth", "enterprise"]
 RetryAfter = Literal["seconds", "date"]
 IdMerge = Literal["simplified", "original", "legacy"]
 GdprReplies = Literal["openapi", "reference"]
+QueryReplies = Literal["openapi", "specification"]
 SyncReplies = Literal["reference", "specification"]
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
@@ -75,6 +76,7 @@ class Project:
         warehouse_times: the unit of the times in a warehouse import's history, which is documented nowhere.
         sync_replies: whether a triggered sync is answered with a `run_id`, or with no more than `{"status": "ok"}`.
         gdpr_replies: which of two documented shapes the GDPR API answers in (api-facts 7).
+        query_replies: which of two documented shapes the Query API answers in (api-facts 3).
         gdpr_stage_seconds: how long a GDPR job is PENDING, and then STAGING; it ends after 24 times as long.
         flag_cohorts: the distinct_ids of each cohort hash that a feature flag's rollout may name.
         funnels: saved funnels, as `Funnel` or a mapping of its fields.
@@ -108,6 +110,7 @@ class Project:
     warehouse_times: TimeUnit = "s"
     sync_replies: SyncReplies = "reference"
     gdpr_replies: GdprReplies = "openapi"
+    query_replies: QueryReplies = "openapi"
     gdpr_stage_seconds: float = 3600
     flag_cohorts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     funnels: Sequence[Funnel] = ()
@@ -168,6 +171,7 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "warehouse_times": get_args(TimeUnit),
     "sync_replies": get_args(SyncReplies),
     "gdpr_replies": get_args(GdprReplies),
+    "query_replies": get_args(QueryReplies),
 }
 
 _SAVED: dict[str, type[Funnel | Cohort | Insight]] = {"funnels": Funnel, "cohorts": Cohort, "insights": Insight}

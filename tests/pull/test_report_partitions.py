@@ -9,10 +9,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pytest
+import requests
 
-from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.client import Mixpanel, ReplyError
+from mixpanel_etl.client.query_replies import Insights, StreamEvent
+from mixpanel_etl.client.replies import typed
 from mixpanel_etl.lake import PartitionsHeldBack, Provenance, Table
 from mixpanel_etl.pull.reports import KINDS, RangeReport, Taken, pull_range, pull_snapshot, report_of, report_table
 from mixpanel_etl.sandbox import Funnel, Project, Sandbox
@@ -290,3 +294,80 @@ def test_a_name_that_mixpanels_lists_do_not_have_is_told_until_they_have_it(
 def test_a_name_whose_numbers_came_costs_no_query(shop: Sandbox, client: Mixpanel, tmp_path: Path) -> None:
     pull(client, tmp_path, ranged("segmentation", {"event": "view", "on": PAGE}))
     assert len(shop.requests) == 1
+
+
+class TestShapes:
+    """The same events, answered in the shape of either document."""
+
+    @pytest.mark.parametrize(
+        ("report", "unsaid"),
+        [
+            (ranged("segmentation", {"event": "view", "on": PAGE}), ()),
+            (ranged("segmentation_numeric", {"event": "view", "on": 'properties["price"]'}), ()),
+            (ranged("funnel", {"funnel_id": 7}), ("label", "avg_time", "avg_time_from_start")),
+            (ranged("retention", {"born_event": "view", "interval_count": 3}), ()),
+            (ranged("retention", {"born_event": "view", "on": PAGE}), ()),
+            (ranged("addiction", {"on": PAGE}), ()),
+            (ranged("addiction", {}), ()),
+            (ranged("events", {"events": ["view", "buy"]}), ()),
+            (ranged("event_properties", {"event": "view", "property": "page"}), ()),
+            (ranged("activity_stream", {"distinct_ids": ["u1"]}), ("properties",)),
+            (ranged("activity_stream", {"distinct_ids": ["u1", "u2"]}), ("properties",)),
+        ],
+        ids=lambda value: value.kind if isinstance(value, RangeReport) else "",
+    )
+    def test_the_columns_are_as_full_whichever_documented_shape_came(
+        self, shop: Sandbox, client: Mixpanel, tmp_path: Path, report: RangeReport, unsaid: tuple[str, ...]
+    ) -> None:
+        tables = {}
+        for shape in ("openapi", "specification"):
+            shop.reset([Project(enforce_budgets=False, query_replies=shape)])
+            shop.load(_lines())
+            shop.save(FUNNEL)
+            tables[shape], _ = pull(client, tmp_path / shape, report)
+        # Of a cohort of which nobody came back, the specification's shape does not say how large it is.
+        some = pl.col("count") > 0 if report.kind == "retention" else pl.lit(value=True)
+        said, again = (table.scan().filter(some).drop("computed_at", *unsaid).collect() for table in tables.values())
+        for column in said.columns:
+            assert said[column].null_count() == again[column].null_count(), column
+        assert sorted(map(_rounded, said.rows())) == sorted(map(_rounded, again.rows()))
+
+
+def _rounded(row: tuple[Any, ...]) -> str:
+    return repr(tuple(round(cell, 6) if isinstance(cell, float) else cell for cell in row))
+
+
+HALF = "nice \ud83d"  # an emoji that Mixpanel's JavaScript library has cut in two
+
+
+def test_half_a_character_is_readable_in_the_table_and_as_it_came_in_the_kept_reply(
+    shop: Sandbox, client: Mixpanel, tmp_path: Path
+) -> None:
+    token = shop.environment()["MIXPANEL_PROJECT_TOKEN"]
+    update = json.dumps([{"$token": token, "$distinct_id": f"u{n}", "$set": {"plan": HALF}} for n in range(60)])
+    assert requests.post(f"{shop.url}/engage", data=update, timeout=10).text == "1"
+    report = ranged("segmentation", {"event": "view", "on": 'user["plan"]'})
+    table, (taken,) = pull(client, tmp_path, report, DAYS[:1])
+    assert taken.rows["segment"].to_pylist() == ["nice \ufffd"]
+    assert rb"nice \ud83d" in (table.reply(taken.partition.provenance["reply"]) or b"")
+
+
+def test_half_a_character_is_readable_in_columns_of_json() -> None:
+    stream = ranged("activity_stream", {"distinct_ids": ["u"]})
+    reply = {"event": "view", "properties": {"time": 1, "distinct_id": "u", "page": HALF}}
+    event = typed(StreamEvent, reply, endpoint="")
+    ((_, cells),) = stream.facts([(event, "u")], UTC)
+    assert json.loads(cells[-1])["page"] == "nice \ufffd"
+    ((_, cells),) = report_of("jql", {"script": "function main() {}"}).facts([{"page": HALF}], UTC)
+    assert json.loads(cells[0]) == {"page": "nice \ufffd"}
+    saved = typed(Insights, {"series": {"A": {HALF: {"2026-03-02": 1, "note": HALF}}}}, endpoint="")
+    found = [fact.values for fact in report_of("insights", {"bookmark_id": 1}).facts(saved, UTC)]
+    assert "nice \ufffd" in {json.loads(values[-1]) for values in found if values[-1]}
+
+
+def test_a_whole_number_of_a_script_that_no_column_can_hold_is_an_error_that_names_the_column() -> None:
+    report = report_of("jql", {"script": "function main() {}", "result": {"id": "integer"}})
+    ((_, cells),) = report.facts([2**63 - 1], UTC)
+    assert cells == (2**63 - 1,)
+    with pytest.raises(ReplyError, match="'id'"):
+        list(report.facts([2**63], UTC))

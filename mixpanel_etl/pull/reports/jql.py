@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 from pydantic import Field
 
 from mixpanel_etl.client import ReplyError
 from mixpanel_etl.client.query import Query
 from mixpanel_etl.lake import ColumnType
+from mixpanel_etl.lake.columns import readable_json
 from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit, moment_of
 from mixpanel_etl.pull.reports.report import (
     COMPUTED_AT,
@@ -64,7 +64,7 @@ class _Script(Report):
     def cells(self, row: Any, zone: tzinfo) -> tuple[Any, ...]:
         """One element of the script's result as the values of the columns."""
         if not self.result:
-            return (msgspec.json.encode(row).decode(),)
+            return (readable_json(row),)
         return tuple(
             _typed(name, type_, _cell(row, name, position), zone)
             for position, (name, type_) in enumerate(self.result.items())
@@ -142,7 +142,7 @@ def _typed(name: str, type_: ColumnType, value: Any, zone: tzinfo) -> Any:
         return None
     try:
         return _READ[type_](value, zone)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     raise ReplyError(
         f"the script returned a {type(value).__name__} for column {name!r}, which it cannot hold as {type_}",
@@ -158,7 +158,7 @@ def _number(value: Any) -> float:
 
 
 def _whole(value: Any) -> int:
-    if _number(value) != int(value):
+    if _number(value) != int(value) or not -(2**63) <= value < 2**63:
         raise ValueError
     return int(value)
 
@@ -177,7 +177,7 @@ def _moment(value: Any, zone: tzinfo) -> datetime:
 
 
 _READ: dict[ColumnType, Callable[[Any, tzinfo], Any]] = {
-    "string": lambda value, _: value if isinstance(value, str) else msgspec.json.encode(value).decode(),
+    "string": lambda value, _: value if isinstance(value, str) else readable_json(value),
     "integer": lambda value, _: _whole(value),
     "number": lambda value, _: float(_number(value)),
     "boolean": lambda value, _: _boolean(value),

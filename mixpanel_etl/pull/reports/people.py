@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-import msgspec
 import pyarrow as pa
 from pydantic import Field
 
+from mixpanel_etl.client import ReplyError
 from mixpanel_etl.client.query import Query
 from mixpanel_etl.client.query_replies import StreamEvent
+from mixpanel_etl.lake.columns import readable_json
 from mixpanel_etl.pull.reports.calendar import Days
 from mixpanel_etl.pull.reports.report import EVENT, MOMENT, Column, Fact, RangeReport, Value
 
 _MILLISECONDS = 1e11  # seconds would be the year 5138
+
+
+_ENDPOINT = "GET /api/query/stream/query"
+
+
+class _Deed(NamedTuple):
+    """An event, and who did it."""
+
+    event: StreamEvent
+    user: str | None
+
+
+def _user(event: StreamEvent) -> str | None:
+    user = event.properties.get("distinct_id", event.properties.get("$distinct_id"))
+    return None if user is None else str(user)
 
 
 class ActivityStream(RangeReport):
@@ -32,22 +48,31 @@ class ActivityStream(RangeReport):
 
     distinct_ids: Annotated[list[Value], Field(min_length=1)] = Field(description="Ids of the users.")
 
-    def ask(self, query: Query, days: Days) -> Sequence[StreamEvent]:
-        return query.stream_query(self.distinct_ids, *days)
+    def ask(self, query: Query, days: Days) -> Sequence[_Deed]:
+        found = query.stream_query(self.distinct_ids, *days)
+        if all(_user(event) is not None for event in found):
+            return [_Deed(event, _user(event)) for event in found]
+        # In the specification's shape an event does not say whose it is: the question has to.
+        deeds = [_Deed(event, self.distinct_ids[0]) for event in found] if len(self.distinct_ids) == 1 else []
+        for name in self.distinct_ids if not deeds else ():
+            deeds += [_Deed(event, _user(event) or name) for event in query.stream_query([name], *days)]
+        return deeds
 
-    def facts(self, reply: Sequence[StreamEvent], zone: tzinfo) -> Iterator[Fact]:
-        for event in reply:
+    def facts(self, reply: Sequence[_Deed], zone: tzinfo) -> Iterator[Fact]:
+        for event, user in reply:
             properties = event.properties
-            stored = event.time if event.time is not None else properties["time"]
+            stored = event.time if event.time is not None else properties.get("time")
+            if not isinstance(stored, int | float):
+                raise ReplyError("an event of the reply has no time", endpoint=_ENDPOINT)
             moment = datetime.fromtimestamp(stored / 1000 if stored > _MILLISECONDS else stored, UTC)
-            user = properties.get("distinct_id", properties.get("$distinct_id"))
+            insert_id = properties.get("$insert_id")
             yield Fact(
                 str(moment.astimezone(zone).date()),
                 (
                     moment,
                     event.event,
-                    None if user is None else str(user),
-                    properties.get("$insert_id"),
-                    msgspec.json.encode(properties).decode(),
+                    user,
+                    None if insert_id is None else str(insert_id),
+                    readable_json(properties),
                 ),
             )

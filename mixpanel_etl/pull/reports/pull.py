@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime
 from logging import Logger, getLogger
 from typing import Any, NamedTuple
 
-import msgspec
 import pyarrow as pa
 
 from mixpanel_etl.client import Mixpanel, RawReply, ReplyError
+from mixpanel_etl.client.json_text import decode_json
 from mixpanel_etl.lake import Partition, PartitionsHeldBack, Provenance, Table
 from mixpanel_etl.lake.columns import whole_characters
 from mixpanel_etl.lake.errors import shrinks
@@ -224,15 +224,11 @@ def split(
 def computed_at(raw: RawReply) -> datetime:
     """When Mixpanel computed a reply (UTC): what it says itself, else when it was asked."""
     try:
-        said = msgspec.json.decode(raw.body, type=_Computed).computed_at
-        moment = datetime.fromisoformat(said or "")
-    except (msgspec.DecodeError, ValueError):
+        reply = decode_json(raw.body)
+        moment = datetime.fromisoformat(reply["computed_at"])
+    except (KeyError, TypeError, ValueError):
         return raw.requested_at.astimezone(UTC)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-class _Computed(msgspec.Struct):
-    computed_at: str | None = None
 
 
 def _partition_of(label: str, report: RangeReport, endpoint: str) -> str:

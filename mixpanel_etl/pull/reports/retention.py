@@ -89,9 +89,24 @@ class Retention(On):
     def facts(self, reply: Mapping[str, RetentionCohort], zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
         for label, cohort in reply.items():
             for segment, part in ((None, cohort), *cohort.segments.items()):
-                first = part.first if part.first is not None else cohort.first
+                first = next((size for size in (_first(part), _first(cohort)) if size is not None), None)
                 for interval, count in enumerate(part.counts):
-                    yield Fact(label, (segment, interval, count, first, count / first if first else None))
+                    yield Fact(label, (segment, interval, count, first, _share(part, interval, first)))
+
+
+def _first(cohort: RetentionCohort) -> int | None:
+    """The size of a cohort: the specification's shape has counts and percents only."""
+    if cohort.first is not None or not cohort.percents:
+        return cohort.first
+    # The largest percentage is the most exact one.
+    percent, count = max(zip(cohort.percents, cohort.counts, strict=False), default=(0, 0))
+    return round(count * 100 / percent) if percent else None
+
+
+def _share(cohort: RetentionCohort, interval: int, first: int | None) -> float | None:
+    if first:
+        return cohort.counts[interval] / first
+    return cohort.percents[interval] / 100 if cohort.percents and interval < len(cohort.percents) else None
 
 
 class Addiction(On):

@@ -8,9 +8,9 @@ from datetime import tzinfo
 import pyarrow as pa
 from pydantic import Field
 
-from mixpanel_etl.client.json_text import json_text
 from mixpanel_etl.client.query import Query
 from mixpanel_etl.client.query_replies import Insights as Reply
+from mixpanel_etl.lake.columns import readable_json
 from mixpanel_etl.pull.reports.insights_shapes import numbers
 from mixpanel_etl.pull.reports.report import MOMENT, VALUE, Column, Count, Fact, Snapshot
 
@@ -58,6 +58,6 @@ class Insights(Snapshot):
 
     def facts(self, reply: Reply, zone: tzinfo) -> Iterator[Fact]:
         for one in numbers(reply, zone):
-            detail = None if one.detail is None else json_text(one.detail)
+            detail = None if one.detail is None else readable_json(one.detail)
             found = one._replace(detail=detail, segments=list(one.segments))  # type: ignore[arg-type]
             yield Fact(None, tuple(found))

@@ -9,7 +9,8 @@ from starlette.routing import Route
 from mixpanel_etl.sandbox.budgets import Family
 from mixpanel_etl.sandbox.interference import subject_to_faults
 from mixpanel_etl.sandbox.query import cohorts, engage, events, funnels, insights, jql, retention, segmentation, stream
-from mixpanel_etl.sandbox.query.question import Query, querying
+from mixpanel_etl.sandbox.query.question import Query, Question, querying
+from mixpanel_etl.sandbox.query.specification import SHAPES
 from mixpanel_etl.sandbox.replies import answering, query_shape
 
 PREFIXES = ("/api/query", "/api/2.0")
@@ -50,6 +51,17 @@ def query_routes() -> list[Route]:
     return [_route(prefix, operation) for operation in _OPERATIONS for prefix in PREFIXES]
 
 
+def _shaped(operation: _Operation) -> Query:
+    """The query, answered in the shape that its project is set to."""
+    shape = SHAPES.get(operation.path)
+
+    def answer(question: Question) -> object:
+        reply = operation.query(question)
+        return shape(reply) if shape and question.project.query_replies == "specification" else reply
+
+    return answer
+
+
 def _route(prefix: str, operation: _Operation) -> Route:
-    handler = subject_to_faults(operation.path, querying(operation.query, *operation.families))
+    handler = subject_to_faults(operation.path, querying(_shaped(operation), *operation.families))
     return Route(prefix + operation.path, answering(query_shape, handler), methods=[operation.method])
