@@ -36,7 +36,8 @@ class Mixpanel:
     Args:
         settings: region, project, credentials, where the shared budget is.
         on_wait: called with a `Wait` before every wait of more than a few seconds.
-        deadline: seconds that a request may take until its response begins, waits and retries included.
+        deadline: seconds that a request may take, waits, retries and the body included; an attempt under way gets as
+            many again, at most 30. The body of an export may take longer, at the rate of `export_min_rate`.
         timeouts: seconds to connect, and for each silence of the server.
         clock: the time, for tests to replace.
     """

@@ -49,7 +49,7 @@ class MixpanelResource(dg.ConfigurableResource[Mixpanel]):
 
         Args:
             log: told of waits for the rate limits, for example `context.log`.
-            deadline: seconds that a request may take until its response begins, waits and retries included.
+            deadline: see `Mixpanel`.
 
         Raises:
             SettingsError: credentials are missing.
