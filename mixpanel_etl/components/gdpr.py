@@ -56,11 +56,13 @@ class MixpanelGdpr(dg.Component, dg.Resolvable):
     ] = "$email"
     profiles_table: Annotated[
         str,
-        dg.Resolver.default(description="Table of the lake in which lookups are tried before Mixpanel is asked."),
+        dg.Resolver.default(
+            description="Table of the lake with snapshots of profiles. Lookups are sent to Mixpanel as well."
+        ),
     ] = "profiles"
     protected: Annotated[
         Sequence[str],
-        dg.Resolver.default(description="Ids that belong to no single person. Requests that lead to one are rejected."),
+        dg.Resolver.default(description="Ids that belong to no single person. Requests that name one are rejected."),
     ] = field(default_factory=list)
     hold_hours: Annotated[
         float, dg.Resolver.default(description="How long a deletion can be cancelled before it goes to Mixpanel.")
