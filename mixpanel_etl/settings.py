@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, SupportsIndex
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -22,6 +22,21 @@ Region = Literal["us", "eu", "in"]
 
 DEFAULT_PREFIX = "MIXPANEL_"
 BUDGET_SCHEMES = ("file", "postgresql", "postgres", "redis", "rediss")
+
+
+class Hidden(str):
+    """A secret on its way to where it is used. Tracebacks with local variables, and each `repr`, show `***`.
+
+    `str(secret)` is the plain text, for libraries that want exactly that.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __getitem__(self, key: SupportsIndex | slice[Any, Any, Any]) -> Hidden:
+        return Hidden(super().__getitem__(key))  # rich cuts long texts before it shows them
 
 
 class SettingsError(ValueError):
@@ -73,6 +88,7 @@ class Settings(BaseSettings):
     _prefix: str = PrivateAttr(default=DEFAULT_PREFIX)
 
     def __init__(self, **values: Any) -> None:
+        values = {name: Hidden(value) if isinstance(value, str) else value for name, value in values.items()}
         prefix = values.get("_env_prefix") or DEFAULT_PREFIX
         problems: list[str] = []
         try:
@@ -177,8 +193,10 @@ class Settings(BaseSettings):
     def _known_budget(cls, url: str | None) -> str | None:
         scheme, colon, _ = (url or "").partition(":")
         if colon and len(scheme) > 1 and scheme not in BUDGET_SCHEMES:  # one letter is a Windows drive
-            raise ValueError(f"{scheme}: can't hold it; give a file's path, postgresql://... or redis://...")
-        return url
+            # What is no scheme may be a password.
+            named = f"{scheme}:" if scheme.isalpha() and "@" not in (url or "") else "what it names"
+            raise ValueError(f"{named} can't hold it; give a file's path, postgresql://... or redis://...")
+        return None if url is None else Hidden(url)
 
     @model_validator(mode="after")
     def _nothing_contradicts(self) -> Self:

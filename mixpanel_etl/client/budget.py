@@ -16,11 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from pyrate_limiter import Rate as BucketRate
 from pyrate_limiter import RateItem
 
 from mixpanel_etl.client.errors import BudgetExhausted, BudgetUnavailable, InvalidRequest
+from mixpanel_etl.client.failures import Scrubber
 from mixpanel_etl.client.limits import BUDGETS, Limits, Rate
 from mixpanel_etl.client.operations import Request
 from mixpanel_etl.client.stores import Bucket, Release, Store, open_store
@@ -211,16 +213,28 @@ class Budgets:
                 self._store = open_store(self._settings.budget_location, self._waiter.clock.now)
             return self._store
 
+    def _unavailable(self, error: Exception, endpoint: str) -> BudgetUnavailable:
+        location = self._settings.budget_location
+        password = urlsplit(location).netloc.rpartition("@")[0].partition(":")[2]
+        scrub = Scrubber((location if password else "", password, unquote(password)))
+        said = scrub("".join(str(error).splitlines()[:1]))
+        return BudgetUnavailable(f"{type(error).__name__}: {said}", endpoint=endpoint)
+
     @contextmanager
     def _reaching_the_store(self, endpoint: str) -> Iterator[None]:
+        failure: BudgetUnavailable
         try:
             failures = self._opened().failures
         except (ImportError, ValueError, OSError) as error:
-            raise _unavailable(error, endpoint) from error
-        try:
-            yield
-        except failures as error:
-            raise _unavailable(error, endpoint) from error
+            failure = self._unavailable(error, endpoint)
+        else:
+            try:
+                yield
+                return
+            except failures as error:
+                failure = self._unavailable(error, endpoint)
+        # Out here: the original would carry the store's URL, with its password, along.
+        raise failure from None
 
 
 class _Cost(NamedTuple):
@@ -279,8 +293,3 @@ def _once(held: list[Release]) -> Release:
             held.pop()()
 
     return release
-
-
-def _unavailable(error: Exception, endpoint: str) -> BudgetUnavailable:
-    lines = str(error).splitlines() or [""]
-    return BudgetUnavailable(f"{type(error).__name__}: {lines[0]}", endpoint=endpoint)

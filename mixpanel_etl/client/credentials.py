@@ -12,7 +12,7 @@ from requests import PreparedRequest
 from requests.auth import AuthBase
 
 from mixpanel_etl.client.errors import WrongCredentialKind
-from mixpanel_etl.settings import Settings
+from mixpanel_etl.settings import Hidden, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Credential(AuthBase):
         yield self.authorization().partition(" ")[2]
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        request.headers["Authorization"] = self.authorization()
+        request.headers["Authorization"] = Hidden(self.authorization())
         return request
 
 
@@ -98,16 +98,16 @@ def configured(settings: Settings) -> list[Credential]:
         found.append(
             ServiceAccount(
                 username=settings.service_account_username,
-                secret=settings.service_account_secret.get_secret_value(),
+                secret=Hidden(settings.service_account_secret.get_secret_value()),
                 project_id=settings.project_id,
             )
         )
     if settings.project_token:
-        found.append(ProjectToken(secret=settings.project_token.get_secret_value()))
+        found.append(ProjectToken(secret=Hidden(settings.project_token.get_secret_value())))
     if settings.project_secret:
-        found.append(ProjectSecret(secret=settings.project_secret.get_secret_value()))
+        found.append(ProjectSecret(secret=Hidden(settings.project_secret.get_secret_value())))
     if settings.oauth_token:
-        found.append(OAuthToken(secret=settings.oauth_token.get_secret_value()))
+        found.append(OAuthToken(secret=Hidden(settings.oauth_token.get_secret_value())))
     return found
 
 

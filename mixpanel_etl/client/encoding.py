@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 from isal import igzip
 
 
-class Body(NamedTuple):
-    content: bytes
+@dataclass(frozen=True)
+class Body:
+    """What is sent: never shown, because it can hold persons and a token."""
+
+    content: bytes = field(repr=False)
     headers: dict[str, str]
 
     def gzipped(self) -> Body:

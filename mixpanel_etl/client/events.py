@@ -196,7 +196,7 @@ def _encode(event: Event, token: str | None) -> bytes:
         # Whole milliseconds without a float in between, which would be off by one for some.
         "time": (event.time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1),
         "ip": event.ip,
-        **({"token": token} if token is not None else {}),
+        **({"token": str(token)} if token is not None else {}),
         **({"$insert_id": event.insert_id} if event.insert_id is not None else {}),
         **({"distinct_id": event.distinct_id} if event.distinct_id is not None else {}),
     }

@@ -11,6 +11,7 @@ from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.flag_definitions import Flag, NewFlag, Selected
 from mixpanel_etl.client.group import Group
 from mixpanel_etl.client.replies import plain, results, typed
+from mixpanel_etl.settings import Hidden
 
 MOST_VARIANTS = 10  # besides the control
 MOST_VALUE = 32_768
@@ -119,7 +120,7 @@ class FeatureFlags(Group):
     def _token(self) -> dict[str, str]:
         """The project token, where there is one: the specification requires it, Mixpanel's own description does not."""
         token = self._transport.settings.project_token
-        return {"token": token.get_secret_value()} if token is not None else {}
+        return {"token": Hidden(token.get_secret_value())} if token is not None else {}
 
 
 def _check(flag: NewFlag, endpoint: str) -> None:

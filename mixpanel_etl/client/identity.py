@@ -68,7 +68,7 @@ class Identity(Group):
         token = {}
         if self._transport.settings.project_token is not None:
             # One description demands it, the other's example leaves it out (api-facts 5).
-            token = {"token": self._transport.project_token(endpoint)}
+            token = {"token": str(self._transport.project_token(endpoint))}
         return self._import([(link, {**link_properties(link, *pair, endpoint), **token}) for pair in pairs])
 
     def id_merge(self) -> IdMerge:
@@ -105,7 +105,7 @@ class Identity(Group):
         endpoint = self._endpoint(name)
         properties = link_properties(link, first, second, endpoint)
         token = self._transport.project_token(endpoint)
-        data = as_base64({"event": EVENTS[link], "properties": {**properties, "token": token}})
+        data = as_base64({"event": EVENTS[link], "properties": {**properties, "token": str(token)}})
         reply = self._call(
             name,
             query={"ip": "0", "verbose": "1"},

@@ -106,9 +106,9 @@ class Ingestion(Group):
         """
         endpoint, now = self._endpoint("track"), self._transport.now()
         token = self._transport.project_token(endpoint)
-        items = to_send.encoded(events, endpoint=endpoint, now=now, token=token, oldest=now - TRACK_AGE)
+        body = as_json_array(to_send.encoded(events, endpoint=endpoint, now=now, token=token, oldest=now - TRACK_AGE))
         to_send.warn_of_truncation(events)
-        self._send("track", items, {}, repeatable=all(event.insert_id for event in events))
+        self._send("track", body, len(events), {}, repeatable=all(event.insert_id for event in events))
 
     def engage(self, updates: Sequence[UserUpdate]) -> None:
         """Apply up to 2,000 changes to user profiles, in their order.
@@ -157,20 +157,20 @@ class Ingestion(Group):
 
     def _update(self, name: str, updates: Sequence[UserUpdate | GroupUpdate]) -> None:
         endpoint = self._endpoint(name)
-        items = profile_updates.encoded(updates, token=self._transport.project_token(endpoint), endpoint=endpoint)
-        self._send(name, items, {"strict": "1"}, repeatable=profile_updates.repeatable(updates))
+        token = self._transport.project_token(endpoint)
+        body = as_json_array(profile_updates.encoded(updates, token=token, endpoint=endpoint))
+        self._send(name, body, len(updates), {"strict": "1"}, repeatable=profile_updates.repeatable(updates))
 
-    def _send(self, name: str, items: Sequence[bytes], query: dict[str, str], *, repeatable: bool) -> None:
-        body = as_json_array(items)
+    def _send(self, name: str, body: Body, count: int, query: dict[str, str], *, repeatable: bool) -> None:
         reply = self._call(
             name,
             # Without ip=0 the users would be where this server is (api-facts 15, C6).
             query={"ip": "0", "verbose": "1", **query},
             body=body,
-            cost=ingestion_cost(len(body.content), len(items)),
+            cost=ingestion_cost(len(body.content), count),
             idempotent=repeatable,
         )
-        accepted(reply, len(items), self._endpoint(name))
+        accepted(reply, count, self._endpoint(name))
 
     def _project(self) -> dict[str, str]:
         project = self._transport.settings.project_id

@@ -167,7 +167,7 @@ def _check_members(operator: Operator, value: Mapping[str, Any]) -> None:
 
 def _encode(update: UserUpdate | GroupUpdate, token: str) -> bytes:
     value = "" if update.operator == "$delete" else update.value
-    content = msgspec.json.encode({"$token": token, **update._wire(), update.operator: value})
+    content = msgspec.json.encode({"$token": str(token), **update._wire(), update.operator: value})
     if len(content) > MOST_BYTES:
         raise _Fault(f"{len(content):,} bytes, an update must be smaller than 1 MB")
     return content

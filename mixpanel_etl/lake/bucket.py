@@ -258,6 +258,12 @@ def _os_errors(uri: str) -> Iterator[None]:
 
     try:
         yield
+        return
     except (OSError, BotoCoreError) as error:
         kind = type(error) if isinstance(error, OSError) else OSError
-        raise kind(f"{uri}: {error}") from error
+        failure, cause = kind(f"{uri}: {error}"), error.__cause__
+    # Out here: the original would carry signed requests and credentials along, in its frames.
+    if cause is not None:
+        cause.__context__ = None
+        cause = cause.with_traceback(None)
+    raise failure from cause

@@ -45,7 +45,7 @@ def quoting_nobody() -> Iterator[None]:
     # Out here: an error that is chained would be stored with its message.
     raise UnexpectedError(
         f"{kind.__module__}.{kind.__qualname__}; the message is withheld, because it may quote personal data"
-    ).with_traceback(where)
+    ).with_traceback(where) from None
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def told_plainly() -> Iterator[None]:
         return
     except _OURS as error:
         description, where = f"{type(error).__name__}: {error}", error.__traceback__
-    raise dg.Failure(description, allow_retries=False).with_traceback(where)
+    raise dg.Failure(description, allow_retries=False).with_traceback(where) from None
 
 
 @contextmanager

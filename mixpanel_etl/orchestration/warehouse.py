@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 from pydantic import Field
 
-from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
+from mixpanel_etl.settings import DEFAULT_PREFIX, Hidden, Settings
 from mixpanel_etl.warehouse import Warehouse
 
 NO_DATABASE = "duckdb://"  # for queries over Parquet files, the lake's among them
@@ -37,4 +37,4 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
             WarehouseError: the URL is of no known kind.
         """
         url = Settings.load(self.env_prefix).warehouse_url
-        return Warehouse(url.get_secret_value() if url else NO_DATABASE)
+        return Warehouse(Hidden(url.get_secret_value()) if url else NO_DATABASE)

@@ -68,7 +68,7 @@ def _duckdb(url: str) -> Any:
 
 
 def _postgresql(url: str) -> Any:
-    return _extra("adbc_driver_postgresql", "postgres").connect(url)
+    return _extra("adbc_driver_postgresql", "postgres").connect(str(url))
 
 
 def _snowflake(url: str) -> Any:

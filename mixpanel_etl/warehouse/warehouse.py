@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from mixpanel_etl.settings import Hidden
 from mixpanel_etl.warehouse.drivers import driver_of
 from mixpanel_etl.warehouse.errors import Scrubber, WarehouseError, without_values
 from mixpanel_etl.warehouse.parameters import Bound, bind, one_statement
@@ -36,7 +37,7 @@ class Warehouse:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._url = url = Hidden(url)
         self._driver = driver_of(url)
         self._scrub = Scrubber(url)
 

@@ -14,6 +14,7 @@ from pyrate_limiter import Rate
 from pyrate_limiter.buckets.postgres import PostgresBucket
 
 from mixpanel_etl.client.stores import Bucket, Release
+from mixpanel_etl.settings import Hidden
 
 log = logging.getLogger("mixpanel_etl")
 
@@ -31,9 +32,9 @@ class PostgresStore:
     failures = (psycopg.Error, PoolTimeout)
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._url = Hidden(url)
         self._pool: ConnectionPool[Any] = ConnectionPool(
-            url, min_size=0, max_size=4, timeout=CONNECT_SECONDS, kwargs=SESSION, configure=_use_utc, open=False
+            str(url), min_size=0, max_size=4, timeout=CONNECT_SECONDS, kwargs=SESSION, configure=_use_utc, open=False
         )
         self._buckets: dict[str, Bucket] = {}
         self._places: psycopg.Connection[Any] | None = None
@@ -79,7 +80,7 @@ class PostgresStore:
     def _execute(self, statement: str, lock_id: int) -> bool:
         """Run in the session that holds the locks. When that broke, its locks are gone, and a new one begins."""
         if self._places is None or self._places.closed:
-            self._places = psycopg.connect(self._url, autocommit=True, **SESSION)
+            self._places = psycopg.connect(str(self._url), autocommit=True, **SESSION)
         try:
             row = self._places.execute(statement, (lock_id,)).fetchone()
         except psycopg.OperationalError:

@@ -43,7 +43,7 @@ class RedisStore:
     failures = (RedisError,)
 
     def __init__(self, url: str) -> None:
-        self._redis = Redis.from_url(url, socket_timeout=15, socket_connect_timeout=15)
+        self._redis = Redis.from_url(str(url), socket_timeout=15, socket_connect_timeout=15)
         self._buckets: dict[str, Bucket] = {}
         self._held: set[Lock] = set()
         self._lock = threading.Lock()
