@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from mixpanel_etl.lake.documents import packed
 from mixpanel_etl.lake.errors import PartitionsHeldBack, UnreadableFile, WriteConflict, shrinks
 from mixpanel_etl.lake.identity import Places, declares_persons
+from mixpanel_etl.lake.names import check_folder
 from mixpanel_etl.lake.provenance import Provenance, is_newer, read_record, write_record
 from mixpanel_etl.lake.publication import publish, versions
 from mixpanel_etl.lake.rows import ROW_GROUP_ROWS, bloom_filters, row_groups
@@ -62,7 +63,7 @@ class Table:
         column: what the partitions are called, `date` as a rule.
 
     Raises:
-        ConfigurationError: an unknown kind of URI.
+        ConfigurationError: an unknown kind of URI, or a name that leads out of the lake.
     """
 
     lake: str
@@ -72,6 +73,8 @@ class Table:
     storage: Storage = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_folder(self.name)
+        check_folder(self.column, "column")
         object.__setattr__(self, "storage", storage(self.lake))
 
     @property

@@ -21,6 +21,9 @@ _OVER_EVENTS = ("project_time.sql", "segmentation.sql", "funnel.sql", "retention
 _FILE = re.compile(r"(?P<folder>[^=]+)/(?P<column>[^/=]+)=(?P<key>[^/]*)/[^/]+\.parquet")
 #: What begins like this is no table's: drafts, replies.
 _HIDDEN = re.compile(r"(?:^|/)[._]")
+#: Schemas that DuckDB or this package has already: tables below folders of these names have the whole folder as their
+#: name, `"information_schema/tables"`.
+_OWN_SCHEMAS = {"information_schema", "pg_catalog", "main", "temp", "system", "memory", "lake"}
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 
@@ -105,6 +108,8 @@ def _create_views(connection: duckdb.DuckDBPyConnection, store: Storage, tables:
             more=", file_row_number" if table.folder == "events" else "",
             files=_text(f"{_escaped(f'{root}/{table.folder}/{table.column}')}=*/*.parquet"),
             column=_text(table.column),
+            quoted=_quoted(table.column),
+            start=len(table.column) + 2,
             type=table.type,
         )
         connection.execute(statement)
@@ -116,6 +121,8 @@ def _create_views(connection: duckdb.DuckDBPyConnection, store: Storage, tables:
 def _name(folder: str, taken: set[str], reserved: Collection[str]) -> str:
     """The name of a folder's view. SQL does not tell upper from lower case: the second one gets a number."""
     schema, slash, table = folder.rpartition("/") if folder.count("/") < 2 else folder.partition("/")
+    if folder.partition("/")[0].lower() in _OWN_SCHEMAS:
+        schema, slash, table = "", "", folder
     name, number = table, 1
     while f"{schema}{slash}{name}".lower() in taken:
         number += 1

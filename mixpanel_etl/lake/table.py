@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from mixpanel_etl.lake.columns import CORE_SCHEMA, PromotedColumn, event_schema, in_core_schema
 from mixpanel_etl.lake.dayfile import ExportProvenance, PublishedDay, read_day
 from mixpanel_etl.lake.errors import DayShrinks, UnreadableFile, WriteConflict
+from mixpanel_etl.lake.names import check_folder
 from mixpanel_etl.lake.provenance import is_newer
 from mixpanel_etl.lake.publication import publish, versions
 from mixpanel_etl.lake.storage import Draft, Storage, storage
@@ -36,7 +37,7 @@ class EventsTable:
         promoted: properties with a typed column.
 
     Raises:
-        ConfigurationError: an unknown kind of URI, or columns that clash.
+        ConfigurationError: an unknown kind of URI, a name that leads out of the lake, or columns that clash.
     """
 
     lake: str
@@ -47,6 +48,7 @@ class EventsTable:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "schema", event_schema(self.promoted))
+        check_folder(self.name)
         object.__setattr__(self, "storage", storage(self.lake))
 
     @property

@@ -1,4 +1,7 @@
--- The view of one table of the lake, with what is in braces filled in for each folder that is found.
+-- The view of one table of the lake, with what is in braces filled in for each folder that is found. The partition is
+-- that of the table's own folder: one of the folders above the lake may be called `date=...`, too.
 CREATE VIEW {view} AS
-SELECT *{more}
-FROM read_parquet({files}, hive_partitioning = true, hive_types = {{{column}: {type}}}, union_by_name = true);
+SELECT
+    COLUMNS(lambda name: name NOT IN ('_lake_file', {column})),
+    url_decode(parse_path(_lake_file)[-2][{start}:])::{type} AS {quoted}{more}
+FROM read_parquet({files}, hive_partitioning = false, filename = '_lake_file', union_by_name = true);

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from mixpanel_etl.lake import ForeignFile, Provenance, Table, UnreadableFile
+from mixpanel_etl.lake import ConfigurationError, EventsTable, ForeignFile, Provenance, Table, UnreadableFile
 
 SCHEMA = pa.schema([pa.field("step", pa.int64()), pa.field("event", pa.string())])
 ASKED = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -108,3 +108,32 @@ def test_a_removed_file_is_gone_and_removing_it_again_does_no_harm(funnels: Tabl
     for _ in range(2):
         funnels.storage.remove("reports/signups/date=2026-02-01/data.parquet")
         assert funnels.keys() == []
+
+
+BAD_NAMES = [
+    "",
+    "../x",
+    "/x",
+    "a//b",
+    "a/./b",
+    "a/../b",
+    "a/",
+    ".",
+    "..",
+    "a\0b",
+    "a\\b",
+    "_a",
+    ".a",
+    "a/_b",
+    "a/.b",
+    "a=b",
+]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_table_does_not_leave_the_lake(lake: Path, name: str) -> None:
+    for made in (lambda: Table(str(lake), name, pa.schema([])), lambda: EventsTable(str(lake), name)):
+        with pytest.raises(ConfigurationError, match="must be a folder of the lake, such as events"):
+            made()
+    with pytest.raises(ConfigurationError, match="column"):
+        Table(str(lake), "t", pa.schema([]), column=name)

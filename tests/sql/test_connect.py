@@ -70,6 +70,32 @@ def test_a_lake_whose_path_looks_like_a_pattern_is_found(tmp_path: Path) -> None
     assert rows(lake, "SELECT key FROM lake.partitions") == [("2026-01-31",)]
 
 
+@pytest.mark.parametrize("above", ["date=2020-01-01", "env=prod", "date=x/thing=y"])
+def test_folders_above_the_lake_are_no_partitions(tmp_path: Path, above: str) -> None:
+    lake = str(tmp_path / above / "lake")
+    for day in ("2026-01-30", "2026-01-31"):
+        write(lake, "profiles", day, [1])
+    write(lake, "reports/things", "b", [2], column="thing")
+    assert rows(lake, "FROM profiles WHERE date > '2026-01-30'") == [(1, date(2026, 1, 31))]
+    assert rows(lake, "FROM reports.things") == [(2, "b")]
+    assert rows(lake, "SELECT last FROM lake.tables") == [("2026-01-31",), ("b",)]
+    plan = str(rows(lake, "EXPLAIN FROM profiles WHERE date = '2026-01-31'"))
+    assert "Scanning Files: 1/2" in plan
+
+
+@pytest.mark.parametrize(
+    "name", ["information_schema", "pg_catalog", "main", "temp", "system", "memory", "lake", "LAKE"]
+)
+def test_a_folder_that_is_called_like_a_schema_of_duckdb_is_readable(lake: str, name: str) -> None:
+    write(lake, f"{name}/tables", "2026-01-31", [1])
+    write(lake, name, "2026-01-31", [2])
+    write(lake, "profiles", "2026-01-31", [3])
+    assert rows(lake, f'SELECT value FROM "{name}/tables"') == [(1,)]
+    assert rows(lake, f'SELECT value FROM "{name}"') == [(2,)]
+    views = [view for (view,) in rows(lake, "SELECT table_name FROM lake.tables")]
+    assert sorted(rows(lake, f"SELECT value FROM {view}")[0][0] for view in views) == [1, 2, 3]
+
+
 def test_keys_that_are_no_dates_stay_the_text_they_are(lake: str) -> None:
     for key in ("007", "a/b=c", "2026-01"):
         write(lake, "things", key, [1], column="thing")
