@@ -35,7 +35,8 @@ def jobs_of(progress: Sequence[Progress]) -> Iterator[str]:
         names = ", ".join(job.request_ids[:_MAX_LISTED])
         more = f" and {len(job.request_ids) - _MAX_LISTED} more" if len(job.request_ids) > _MAX_LISTED else ""
         status = job.status or "not known to exist"
-        yield f"job {job.job_id}: {status}, tracking id {job.tracking_id or 'unknown'}"
+        yield f"job {job.job_id}: {status}"
+        yield f"    tracking id {job.tracking_id or 'unknown'}{' (given by hand)' if job.adopted else ''}"
         yield f"    {len(job.request_ids)} requests, {job.id_count} ids: {names}{more}"
 
 

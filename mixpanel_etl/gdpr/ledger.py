@@ -200,6 +200,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def in_doubt(self) -> tuple[str, ...]:
         """Why a person has to decide: `claims`, and those of `doubts` that nobody has confirmed."""
+        if self.is_closed:
+            return ()
         claims = ("claims",) if any(one.is_open for one in self.evidence) else ()
         return (*claims, *(one for one in self.doubts if one not in self.confirmed_doubts))
 

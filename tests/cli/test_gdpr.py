@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.gdpr.intake import rejected_table
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.sandbox import Fault, Sandbox
 
@@ -64,11 +65,12 @@ def test_status_shows_deadlines_jobs_and_rejections_and_no_person(open_desk: Des
 def test_status_fits_into_80_columns(open_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["mixpanel_etl.cli.gdpr"].console, "_width", 80)
     open_desk.ask("C-2026-11-30-0000000001", "dora-4714", kind="retrieval", requested_at=open_desk.now())
+    rejected_table(open_desk.ledger.lake).remove(rejected_table(open_desk.ledger.lake).keys()[0])
     open_desk.work()
     lines = run("gdpr", "status")[1].splitlines()
     assert lines[0].split() == ["request", "kind", "state", "deadline", "days", "ids"]
     assert [line.split()[0] for line in lines[1:4]] == ["R-1", "R-2", "C-2026-11-30-0000000001"]
-    assert max(map(len, lines[:4])) <= 80
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.fixture

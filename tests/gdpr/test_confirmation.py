@@ -153,6 +153,24 @@ class TestRepetition:
         assert desk.state("R-1") == "completed"
         assert len(certificate(desk)["lake_erasures"]) == 2
 
+    def test_data_of_an_id_that_is_accepted_later_are_delivered_as_well(self, desk: Desk, mixpanel: Sandbox) -> None:
+        day = (NOW - timedelta(days=3)).date()
+        mixpanel.load([event(day, "Visit", f"v-{one}", distinct_id=one) for one in ("anna", "before")])
+        table(desk.ledger.lake, "events", "2026-01-01", [row("anna", user="anna")])
+        desk.ask("R-1", "anna", kind="retrieval")
+        desk.expand()
+        table(desk.ledger.lake, "events", "2026-01-02", [row("anna", user="anna", _anon_id="before")])
+        desk.work()
+        desk.pass_days(2)
+        desk.work()
+        assert (desk.state("R-1"), desk.confirm({"R-1": [1]})) == ("unconfirmed", [])
+        desk.work()
+        desk.pass_days(2)
+        assert desk.work() == []
+        assert desk.state("R-1") == "completed"
+        delivered = "".join(path.read_text() for path in desk.outbox.rglob("events.jsonl"))
+        assert ('"v-anna"' in delivered, '"v-before"' in delivered) == (True, True)
+
 
 class TestUnseen:
     def test_a_request_for_ids_that_nobody_ever_saw_waits_and_the_certificate_says_how_many(self, desk: Desk) -> None:
