@@ -45,6 +45,9 @@ _NAMED = _NAMES + r"(?s:\[.*|\x22(?:[^\x22\\]|\\.)*\x22|[^,{}\[\]]*)"
 _STRING = r"\x22(?s:[^\x22\\]|\\.)*\x22"
 _VALUE = _STRING + r"|[^\s,\[\]{}:\x22]+"
 _LONG = r"[0-9][0-9.eE+]{8,}"
+#: What is left of both to be looked at one by one: what can have the form of an id, see `lake.identity`.
+_FORM = r"^\x22[^\s/]{8,}\x22$"
+_TIME = r"^(?:1[3-9]|2[01])[0-9]{8}(?:[0-9]{3}){0,3}$"
 #: Strings that may be JSON, with escapes, or ids however short.
 _CLOSELY = r"^\x22\s*[\[{]|\\|^\x22\$device:"
 _AT_ONCE = 8_192
@@ -161,12 +164,13 @@ class Suppressed(Persons):
             return part.filter(pl.col("text").is_in([value for value in part["text"].unique() if holds(value)]))["row"]
 
         named = found(_NAMED).with_columns(pl.col("text").str.replace(f"^{_NAMES}", ""))
-        tells = pl.col("text").str.len_chars().ge(10) & pl.col("text").str.contains(r"[0-9@]|[A-Za-z]{20}")
+        tells = pl.col("text").str.contains(_FORM) & pl.col("text").str.contains(r"[0-9@]|[A-Za-z]{20}")
+        numbers = found(_LONG).filter(~pl.col("text").str.contains(_TIME))
         strings = found(_STRING).filter(tells | pl.col("text").str.contains(_CLOSELY))
         return pl.concat(
             [
                 holding(strings, self._is_in),
-                holding(found(_LONG), lambda value: number_looks_like_an_id(as_id(value)) and as_id(value) in self),
+                holding(numbers, lambda value: number_looks_like_an_id(as_id(value)) and as_id(value) in self),
                 holding(found(_VALUE, named), lambda value: _said(value) in self),
                 frame.filter(pl.col("text").str.contains(ESCAPED_PLAIN))["row"],
             ]
