@@ -25,6 +25,10 @@ def export(
     allow_shrink: Annotated[
         bool, typer.Option("--allow-shrink", help="Replace days even if Mixpanel now has fewer events for them.")
     ] = False,
+    set_aside_malformed: Annotated[
+        bool,
+        typer.Option("--set-aside-malformed", help="Publish days with lines that are no events; keep these lines."),
+    ] = False,
 ) -> None:
     """Export days into URI/events/date=... Exits with 1 when a day is missing."""
     with told_plainly():
@@ -51,7 +55,16 @@ def export(
                 progress.update(task, rows=rows, megabytes=pulled.wire_bytes / 1e6, rate=rows / seconds)
 
             only = EventFilter(tuple(event or ()), where)
-            for day in pull_events(mixpanel, table, days, only, allow_shrink=allow_shrink, on_progress=advance):
+            pulled_days = pull_events(
+                mixpanel,
+                table,
+                days,
+                only,
+                allow_shrink=allow_shrink,
+                set_aside_malformed=set_aside_malformed,
+                on_progress=advance,
+            )
+            for day in pulled_days:
                 published[day.day] = day
                 progress.advance(task)
     missing = [day for day in days if day not in published]
@@ -60,6 +73,10 @@ def export(
         raise typer.Exit(1)
     rows = sum(day.rows for day in published.values())
     copies = sum(day.duplicates for day in published.values())
+    if aside := sum(day.malformed for day in published.values()):
+        console.print(
+            f"{aside:,} line(s) that are no events were set aside beside their days, in {table.uri}/_malformed"
+        )
     console.print(f"{len(published)} days, {rows:,} events, {copies:,} duplicates removed, in {table.uri}")
 
 

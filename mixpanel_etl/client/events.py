@@ -14,6 +14,7 @@ import msgspec
 
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.quoting import described
+from mixpanel_etl.reserved_ids import RESERVED_IDS
 
 log = logging.getLogger("mixpanel_etl")
 
@@ -27,12 +28,7 @@ EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(hours=1)
 INSERT_ID = re.compile(r"[A-Za-z0-9-]{1,36}")
 # Ids that Mixpanel refuses. Whether in any case is not documented: nobody is called `NULL` either.
-NOBODY = frozenset(
-    (
-        *("00000000-0000-0000-0000-000000000000", "anon", "anonymous", "nil", "none", "null", "n/a", "na"),
-        *("undefined", "unknown", "<nil>", "0", "-1", "true", "false", "[]", "{}"),
-    )
-)
+NOBODY = RESERVED_IDS
 RESERVED = frozenset(("time", "distinct_id", "$insert_id", "ip", "token"))
 
 

@@ -10,7 +10,7 @@ import dagster as dg
 from mixpanel_etl.components.fields import Column, EnvPrefix, Lake, StartDate, first_day
 from mixpanel_etl.lake import PromotedColumn
 from mixpanel_etl.orchestration import Export, MixpanelResource, export_definitions
-from mixpanel_etl.pull import EventFilter
+from mixpanel_etl.pull import MAX_DAYS, EventFilter
 from mixpanel_etl.settings import DEFAULT_PREFIX
 
 
@@ -47,6 +47,26 @@ class MixpanelExport(dg.Component, dg.Resolvable):
         bool,
         dg.Resolver.default(description="Replace days even if Mixpanel now has fewer events for them than the lake."),
     ] = False
+    shrink_tolerance: Annotated[
+        float,
+        dg.Resolver.default(
+            description="Share of a day's events (0 to 1) that a new export may lack before the day is held back, "
+            "besides copies that Mixpanel's compaction removed."
+        ),
+    ] = 0.0
+    set_aside_malformed: Annotated[
+        bool,
+        dg.Resolver.default(
+            description="Publish days also when lines of the export are no events, and keep these lines beside the day."
+        ),
+    ] = False
+    days_per_request: Annotated[
+        int,
+        dg.Resolver.default(
+            description="Maximum days of a request (1 to 100). Days of millions of events are asked for in smaller "
+            "requests anyway."
+        ),
+    ] = MAX_DAYS
     refresh_days: Annotated[
         int, dg.Resolver.default(description="How many of the last days the schedule exports again: events come late.")
     ] = 5
@@ -75,6 +95,9 @@ class MixpanelExport(dg.Component, dg.Resolvable):
             lake=self.lake,
             start_date=first_day(self.start_date),
             allow_shrink=self.allow_shrink,
+            shrink_tolerance=self.shrink_tolerance,
+            set_aside_malformed=self.set_aside_malformed,
+            days_per_request=self.days_per_request,
             refresh_days=self.refresh_days,
             refresh_at=self.refresh_at,
             reconcile=self.reconcile,

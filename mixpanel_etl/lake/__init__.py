@@ -11,6 +11,9 @@ from mixpanel_etl.lake.dayfile import ExportProvenance as ExportProvenance
 from mixpanel_etl.lake.dayfile import PublishedDay as PublishedDay
 from mixpanel_etl.lake.errors import ConfigurationError as ConfigurationError
 from mixpanel_etl.lake.errors import DaysHeldBack as DaysHeldBack
+from mixpanel_etl.lake.errors import DaysMalformed as DaysMalformed
+from mixpanel_etl.lake.errors import DaysMissing as DaysMissing
+from mixpanel_etl.lake.errors import DaysMixed as DaysMixed
 from mixpanel_etl.lake.errors import ExportError as ExportError
 from mixpanel_etl.lake.errors import ForeignFile as ForeignFile
 from mixpanel_etl.lake.errors import LakeError as LakeError

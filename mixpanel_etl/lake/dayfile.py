@@ -47,6 +47,7 @@ class PublishedDay:
     Attributes:
         duplicates: copies left out when the day was written.
         request: the `ExportProvenance` in its plain form; empty for a file that this package did not write.
+        malformed: lines set aside when the day was published just now (see `EventsTable.malformed`).
     """
 
     day: date
@@ -58,6 +59,7 @@ class PublishedDay:
     last_time: datetime | None
     newest_processing_time: datetime | None
     request: dict[str, Any]
+    malformed: int = 0
 
 
 def write_day(
@@ -121,7 +123,6 @@ def read_day(handle: IO[bytes], day: date, uri: str) -> PublishedDay:
     size = handle.seek(0, 2)
     footer = pq.read_metadata(handle)
     record = read_record(footer)
-    times = {name: _moment(record.get(name)) for name in ("first_time", "last_time", "newest_processing_time")}
     return PublishedDay(
         day=day,
         uri=uri,
@@ -129,7 +130,9 @@ def read_day(handle: IO[bytes], day: date, uri: str) -> PublishedDay:
         bytes=size,
         duplicates=record.get("duplicates", 0),
         request=record.get("request", {}),
-        **times,
+        first_time=_moment(record.get("first_time")),
+        last_time=_moment(record.get("last_time")),
+        newest_processing_time=_moment(record.get("newest_processing_time")),
     )
 
 

@@ -17,12 +17,14 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mixpanel_etl.lake.columns import ID_PROPERTIES, PromotedColumn, whole_characters, without_half_pairs
 from mixpanel_etl.lake.errors import ExportError, MalformedLine, TerminatedEarly
-from mixpanel_etl.lake.window import MS_PER_DAY
+from mixpanel_etl.lake.malformed import MalformedLines
+from mixpanel_etl.lake.window import MS_PER_DAY, day_of
 from mixpanel_etl.quoting import redacted
 
 #: Bytes of decompressed lines that are decoded at once: some thousand events.
@@ -68,12 +70,15 @@ def stored_schema(promoted: Sequence[PromotedColumn]) -> pa.Schema:
     )
 
 
-def decode(blocks: Iterable[bytes], promoted: Sequence[PromotedColumn] = ()) -> Iterator[pa.RecordBatch]:
+def decode(
+    blocks: Iterable[bytes], promoted: Sequence[PromotedColumn] = (), malformed: MalformedLines | None = None
+) -> Iterator[pa.RecordBatch]:
     r"""Decode an export, in batches of some thousand events.
 
     Args:
         blocks: of whole lines, see `whole_lines`.
         promoted: properties that get a column of their own.
+        malformed: takes the lines that are no events of its window; without it, the first such line is an error.
 
     Yields:
         Batches in `stored_schema`; `properties` holds the bytes of the line, unchanged. Where these have half a
@@ -83,7 +88,7 @@ def decode(blocks: Iterable[bytes], promoted: Sequence[PromotedColumn] = ()) -> 
         TerminatedEarly: a line says so, or the last line is cut.
         MalformedLine: a line is not JSON, or has no time by which to place it.
     """
-    decoder = _Decoder(promoted)
+    decoder = _Decoder(promoted, malformed)
     for block in blocks:
         batch = decoder.block(block)
         if batch.num_rows:
@@ -109,8 +114,9 @@ def whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class _Decoder:
-    def __init__(self, promoted: Sequence[PromotedColumn]) -> None:
+    def __init__(self, promoted: Sequence[PromotedColumn], malformed: MalformedLines | None) -> None:
         self._promoted = promoted
+        self._malformed = malformed
         self._schema = stored_schema(promoted)
         self._extra = list(dict.fromkeys(column.source for column in promoted))
         self._properties = ["time", *ID_PROPERTIES.values(), "mp_processing_time_ms", *self._extra]
@@ -135,7 +141,7 @@ class _Decoder:
         try:
             batch = self._fast(block)
         except _NEEDS_CARE:
-            batch = self._line_by_line(block)
+            return self._line_by_line(block)
         self._lines_before += batch.num_rows
         return batch
 
@@ -146,7 +152,16 @@ class _Decoder:
                 raise msgspec.DecodeError("an event over several lines, or several in one")
             raws = [line.properties for line in lines]
             rows = map(msgspec.structs.astuple, map(self._decode_properties, raws))
-            return self._batch([line.event for line in lines], list(zip(*rows, strict=True)), raws)
+            batch = self._batch([line.event for line in lines], list(zip(*rows, strict=True)), raws)
+        if self._malformed is not None and batch.num_rows:
+            self._pass(self._malformed, batch.column("date").to_numpy())
+        return batch
+
+    @staticmethod
+    def _pass(malformed: MalformedLines, days: np.ndarray[tuple[int], np.dtype[np.int32]]) -> None:
+        if not (malformed.is_inside(days.min()) and malformed.is_inside(days.max())):
+            raise OverflowError("an event of a day that was not asked for: the careful reading names its line")
+        malformed.passed(int(days[0]), int(days[-1]), len(days), ordered=bool((days[1:] >= days[:-1]).all()))
 
     def _batch(self, events: list[str | None], values: list[tuple[Any, ...]], raws: Sequence[Any]) -> pa.RecordBatch:
         found = dict(zip(self._properties, values or [()] * len(self._properties), strict=True))
@@ -169,12 +184,31 @@ class _Decoder:
     def _line_by_line(self, block: bytes) -> pa.RecordBatch:
         lines = [line for line in block.split(b"\n") if line.strip()]
         last = 0 if block.endswith(b"\n") else self._lines_before + len(lines)
-        rows = [
-            self._fast_row(line) or self._careful_row(line, number, number == last)
-            for number, line in enumerate(lines, self._lines_before + 1)
-        ]
+        read = (self._row(line, number, number == last) for number, line in enumerate(lines, self._lines_before + 1))
+        rows = [row for row in read if row]
+        self._lines_before += len(lines)
         values = list(zip(*(row.values for row in rows), strict=True))
         return self._batch([row.event for row in rows], values, [row.properties for row in rows])
+
+    def _row(self, line: bytes, number: int, is_last: bool) -> _Row | None:
+        """The event of a line; None for a line that is set aside."""
+        try:
+            row = self._fast_row(line) or self._careful_row(line, number, is_last)
+        except MalformedLine as error:
+            if self._malformed is None:
+                raise
+            self._malformed.note(error, line)
+            return None
+        if self._malformed is None:
+            return row
+        time = row.values[0]
+        day = _milliseconds(time) // MS_PER_DAY
+        if self._malformed.is_inside(day):
+            self._malformed.passed(day, day)
+            return row
+        reason = f"is an event of {day_of(day)}, which was not asked for"
+        self._malformed.note(MalformedLine(number, reason, excerpt(line)), line, stray=day)
+        return None
 
     def _fast_row(self, line: bytes) -> _Row | None:
         try:
@@ -265,6 +299,10 @@ def _time(value: Any) -> int | None:
         value = round(value * 1000)
     number = _whole_number(value)
     return number if number is not None and 0 <= number <= _LAST_MS else None
+
+
+def _milliseconds(time: int) -> int:
+    return time * 1000 if time < _SECONDS_BELOW else time
 
 
 def _whole_number(value: Any) -> int | None:

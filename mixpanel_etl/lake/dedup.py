@@ -1,7 +1,8 @@
 """Which rows of a day are copies: Mixpanel's raw export returns every ingested one (api-facts 1.4).
 
 Copies agree in event, time, distinct_id and $insert_id. The one with the newest processing time stays, of equally new
-ones the last received. Rows without an $insert_id are never copies.
+ones the last received. Rows without an $insert_id are never copies, nor are those whose $insert_id says nothing (`""`,
+`"undefined"`, `"null"`...).
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mixpanel_etl.lake.columns import DEDUP_KEY
+from mixpanel_etl.reserved_ids import RESERVED_IDS, is_reserved
 
 #: Rows compared at once. Copies meet in one bucket, because the bucket is taken from their time.
 BUCKET_ROWS = 150_000
+
+_COMPACTION_KEY = ("event_name", "distinct_id", "insert_id")
 
 #: Gives rows from the first, with at least the columns asked for.
 Read = Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
@@ -41,10 +46,30 @@ def copies(read: Read, rows: int) -> array[int]:
     return found if buckets == 1 else array("q", sorted(found))
 
 
+def compactable(read: Read) -> int:
+    """How many rows Mixpanel's compaction may take out of a day.
+
+    It leaves one of the rows that agree in event, distinct_id and `$insert_id`, whatever their times (api-facts 1.4).
+
+    Args:
+        read: gives the rows of the day; called once.
+    """
+    import polars as pl
+
+    hashes, rows = [], 0
+    for batch in read(_COMPACTION_KEY):
+        key = pl.col("insert_id").str.strip_chars().str.to_lowercase()
+        telling = pl.DataFrame(batch.select(_COMPACTION_KEY)).filter(key != "", ~key.is_in(RESERVED_IDS))
+        hashes.append(telling.hash_rows().to_numpy())
+        rows += telling.height
+    return rows - len(np.unique(np.concatenate(hashes))) if hashes else 0
+
+
 def _repeated(batches: Iterator[pa.RecordBatch], bucket: int, buckets: int) -> pa.Array:
     ids = [batch.column("insert_id").filter(_in_bucket(batch, bucket, buckets)) for batch in batches]
     counts = pc.value_counts(pa.chunked_array(ids, pa.string()))
-    return counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1)).to_pylist()
+    return pa.array([one for one in repeated if not is_reserved(one)], pa.string())
 
 
 def _older(batches: Iterator[pa.RecordBatch], repeated: pa.Array, bucket: int, buckets: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 
@@ -34,8 +34,33 @@ class MalformedLine(ExportError):
         super().__init__(f"line {line} of the export {reason}: {excerpt}")
 
 
+class DaysMixed(ExportError):
+    """Lines are no events, and it cannot be told to which days they belong. Fewer days at once help."""
+
+
 class OutsideWindow(ExportError):
     """Events lie on days that were not asked for: the time-zone setting does not match the project."""
+
+
+class DaysMalformed(LakeError):
+    """Days that were not replaced, because lines of the export that may belong to them are no events.
+
+    Attributes:
+        days: by day, what is wrong with each of its lines.
+    """
+
+    def __init__(self, days: Mapping[date, Sequence[str]]) -> None:
+        self.days = days
+        listed = "; ".join(
+            f"{day}: {reasons[0]}" + (f" (and {len(reasons) - 1:,} more lines)" if len(reasons) > 1 else "")
+            for day, reasons in sorted(days.items())[:10]
+        )
+        more = f"; and {len(days) - 10} more days" if len(days) > 10 else ""
+        super().__init__(
+            f"{len(days)} day(s) were left as they are, because lines of the export are no events. {listed}{more}. "
+            "Report it to Mixpanel; to publish the other events of these days and keep such lines beside them, run "
+            "again with set_aside_malformed=true"
+        )
 
 
 class DaysHeldBack(LakeError):
@@ -43,23 +68,66 @@ class DaysHeldBack(LakeError):
 
     Attributes:
         days: the days with the rows (in the lake, in the export).
+        explained: rows of each day that Mixpanel may have dropped without a loss: copies, and suppressed persons.
+        allowed: further rows of each day that `shrink_tolerance` lets go.
     """
 
-    def __init__(self, days: dict[date, tuple[int, int]]) -> None:
-        self.days = days
-        listed = ", ".join(f"{day} ({old:,} rows -> {new:,})" for day, (old, new) in sorted(days.items())[:10])
+    def __init__(
+        self,
+        days: Mapping[date, tuple[int, int]],
+        explained: Mapping[date, int] | None = None,
+        allowed: Mapping[date, int] | None = None,
+    ) -> None:
+        self.days, self.explained, self.allowed = dict(days), dict(explained or {}), dict(allowed or {})
+        listed = ", ".join(map(self._described, sorted(days)[:10]))
         more = f" and {len(days) - 10} more" if len(days) > 10 else ""
         super().__init__(
             f"{len(days)} day(s) would shrink and were left as they are: {listed}{more}. Mixpanel's retention, a "
             "deletion or a changed filter explains it; to replace them all the same, run again with allow_shrink=true"
         )
 
+    @classmethod
+    def joined(cls, errors: Sequence[DaysHeldBack]) -> DaysHeldBack:
+        """The days of several."""
+        return cls(
+            {day: rows for error in errors for day, rows in error.days.items()},
+            {day: rows for error in errors for day, rows in error.explained.items()},
+            {day: rows for error in errors for day, rows in error.allowed.items()},
+        )
+
+    def _described(self, day: date) -> str:
+        old, new = self.days[day]
+        explained, allowed = self.explained.get(day, 0), self.allowed.get(day, 0)
+        return f"{day} ({old:,} rows -> {new:,}; {explained:,} explained by copies and erasures, {allowed:,} tolerated)"
+
+
+class DaysMissing(LakeError):
+    """Days of a pull were not published, for several reasons; all others were.
+
+    Attributes:
+        days: by day, why.
+    """
+
+    def __init__(
+        self, held: Sequence[DaysHeldBack], malformed: Sequence[DaysMalformed], failed: Mapping[date, Exception]
+    ) -> None:
+        reasons = {str(error): sorted(error.days) for error in held}
+        reasons |= {str(error): sorted(error.days) for error in malformed}
+        for day, error in sorted(failed.items()):
+            reasons.setdefault(f"{type(error).__name__}: {error}", []).append(day)
+        self.days = {day: reason for reason, days in reasons.items() for day in days}
+        listed = "\n".join(
+            f"- {', '.join(map(str, days[:10]))}{' ...' if len(days) > 10 else ''}: {reason}"
+            for reason, days in reasons.items()
+        )
+        super().__init__(f"{len(self.days)} day(s) were not published; the others were.\n{listed}")
+
 
 class DayShrinks(LakeError):
     """One day of `DaysHeldBack`."""
 
-    def __init__(self, day: date, rows: tuple[int, int]) -> None:
-        self.day, self.rows = day, rows
+    def __init__(self, day: date, rows: tuple[int, int], explained: int = 0, allowed: int = 0) -> None:
+        self.day, self.rows, self.explained, self.allowed = day, rows, explained, allowed
         super().__init__(day, rows)
 
 

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from datetime import date
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mixpanel_etl.lake.columns import TIMESTAMP
 from mixpanel_etl.lake.dayfile import ExportProvenance, PublishedDay
 from mixpanel_etl.lake.decode import decode, whole_lines
-from mixpanel_etl.lake.errors import DaysHeldBack, DayShrinks, OutsideWindow
+from mixpanel_etl.lake.errors import DaysHeldBack, DayShrinks, DaysMalformed
+from mixpanel_etl.lake.malformed import MalformedLines
 from mixpanel_etl.lake.shuffle import Shuffle
 from mixpanel_etl.lake.table import EventsTable
-from mixpanel_etl.lake.window import Window, day_number, day_of
+from mixpanel_etl.lake.window import Window, day_of
 
 #: Days finished at the same time; each may hold a row group in memory.
 _WRITERS = min(2, os.cpu_count() or 1)
@@ -29,7 +29,8 @@ def ingest(
     provenance: ExportProvenance,
     *,
     allow_shrink: bool = False,
-    on_rows: Callable[[int], None] | None = None,
+    set_aside_malformed: bool = False,
+    on_rows: Callable[[int, date], None] | None = None,
 ) -> Iterator[PublishedDay]:
     """Read an export to its end, then publish each of its days.
 
@@ -40,32 +41,42 @@ def ingest(
     Args:
         chunks: the decompressed JSON lines, cut anywhere; errors raised by it pass through.
         table: where the days go.
-        provenance: of the request; its window names the days that are written, and no other day may occur.
+        provenance: of the request; its window names the days that are written.
         allow_shrink: let a day with fewer events than the lake holds replace it.
-        on_rows: called with the number of rows decoded since the last call.
+        set_aside_malformed: publish also the days to which lines belong that are no events, and keep these lines beside
+            them (`EventsTable.malformed`). An event of another day belongs to the first or last day of the window.
+        on_rows: called with the number of rows decoded since the last call, and the day of the last of them. What it
+            raises ends the reading, before anything is published.
 
     Yields:
         Each day when it is published. When one fails, those that are under way are still finished and yielded.
 
     Raises:
-        TerminatedEarly, MalformedLine, OutsideWindow: the response is not whole or not the one asked for; nothing
-            changed.
+        TerminatedEarly, OutsideWindow: the response is not whole, or not the one asked for; nothing changed.
+        MalformedLine: no line is an event; nothing changed.
+        DaysMixed: a line is no event, and the response is not in the order of its days; nothing changed.
+        DaysMalformed: after all other days, for those that have lines which are no events.
         DaysHeldBack: after all other days, for those that would have shrunk.
         OSError: the disk is full or the upload failed.
     """
     window = provenance.window
+    malformed = MalformedLines(window)
     with _frugal_memory(), Shuffle(table.storage, table.schema, provenance) as shuffle:
-        for batch in _inside(decode(whole_lines(chunks), table.promoted), window):
+        for batch in decode(whole_lines(chunks), table.promoted, malformed):
             shuffle.add(_final(batch, table.schema, window))
             if on_rows:
-                on_rows(batch.num_rows)
+                on_rows(batch.num_rows, day_of(batch.column("date")[-1].as_py()))
         shuffle.finish()
+        lines = malformed.by_day()
 
         def publish(day: date) -> PublishedDay:
+            aside = [one.line for one in lines.get(day, []) if one.first == day]
             with shuffle.complete(day) as (draft, rows):
-                return table.publish(day, draft, rows, provenance, allow_shrink=allow_shrink)
+                return table.publish(day, draft, rows, provenance, allow_shrink=allow_shrink, malformed=aside)
 
-        yield from _publish_all(window, publish)
+        yield from _publish_all([day for day in window if set_aside_malformed or day not in lines], publish)
+    if lines and not set_aside_malformed:
+        raise DaysMalformed({day: [one.reason for one in found] for day, found in lines.items()})
 
 
 @contextmanager
@@ -81,7 +92,7 @@ def _frugal_memory() -> Iterator[None]:
 
 
 def _publish_all(days: Iterable[date], publish: Callable[[date], PublishedDay]) -> Iterator[PublishedDay]:
-    held: dict[date, tuple[int, int]] = {}
+    held: dict[date, DayShrinks] = {}
     failure: Exception | None = None
     pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="publish")
     try:
@@ -90,7 +101,7 @@ def _publish_all(days: Iterable[date], publish: Callable[[date], PublishedDay]) 
             try:
                 yield future.result()
             except DayShrinks as shrinks:
-                held[shrinks.day] = shrinks.rows
+                held[shrinks.day] = shrinks
             except CancelledError:
                 pass
             except Exception as error:  # noqa: BLE001 - raised below, after the days under way are told
@@ -102,7 +113,11 @@ def _publish_all(days: Iterable[date], publish: Callable[[date], PublishedDay]) 
     if failure:
         raise failure
     if held:
-        raise DaysHeldBack(held)
+        raise DaysHeldBack(
+            {day: shrinks.rows for day, shrinks in held.items()},
+            {day: shrinks.explained for day, shrinks in held.items()},
+            {day: shrinks.allowed for day, shrinks in held.items()},
+        )
 
 
 def _final(rows: pa.RecordBatch, schema: pa.Schema, window: Window) -> pa.RecordBatch:
@@ -114,23 +129,3 @@ def _final(rows: pa.RecordBatch, schema: pa.Schema, window: Window) -> pa.Record
     }
     names = [*schema.names, "date"]
     return pa.record_batch([columns[name] for name in names], schema=schema.append(pa.field("date", pa.int32())))
-
-
-def _inside(batches: Iterable[pa.RecordBatch], window: Window) -> Iterator[pa.RecordBatch]:
-    first, last = day_number(window.first), day_number(window.last)
-    strays, stray_days = 0, set[int]()
-    for batch in batches:
-        days = batch.column("date")
-        outside = pc.or_(pc.less(days, first), pc.greater(days, last))
-        if pc.any(outside).as_py():
-            stray_days.update(pc.unique(days.filter(outside)).to_pylist())
-            strays += pc.sum(outside).as_py()
-        elif not strays:
-            yield batch
-    if strays:
-        listed = ", ".join(str(day_of(day)) for day in sorted(stray_days)[:5])
-        raise OutsideWindow(
-            f"{strays:,} events lie outside the days asked for ({window}, cut in {window.zone}): {listed}. The project "
-            "cuts its days in another zone: check the project's time zone and whether it was created before 2023 "
-            "(MIXPANEL_TIMEZONE, MIXPANEL_CREATED_BEFORE_2023). Nothing was written"
-        )

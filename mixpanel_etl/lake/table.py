@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixpanel_etl.lake.columns import CORE_SCHEMA, PromotedColumn, event_schema, in_core_schema
 from mixpanel_etl.lake.dayfile import ExportProvenance, PublishedDay, read_day
-from mixpanel_etl.lake.errors import DayShrinks, UnreadableFile, WriteConflict
+from mixpanel_etl.lake.dedup import compactable
+from mixpanel_etl.lake.errors import ConfigurationError, DayShrinks, UnreadableFile, WriteConflict
 from mixpanel_etl.lake.names import check_folder
+from mixpanel_etl.lake.partitions import put
 from mixpanel_etl.lake.provenance import is_newer
 from mixpanel_etl.lake.publication import publish, versions
 from mixpanel_etl.lake.storage import Draft, Storage, storage
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _BATCH_ROWS = 8_192
+_MALFORMED, _LINES = "_malformed", ".jsonl.gz"  # engines skip folders that begin with an underscore
 
 
 @dataclass(frozen=True)
@@ -35,18 +41,24 @@ class EventsTable:
         lake: path, `file://` or `s3://` URI of the lake.
         name: folder of this table in the lake.
         promoted: properties with a typed column.
+        shrink_tolerance: share of a day's rows (0 to 1) that a new export may lack before the day is held back, beside
+            what deduplication explains.
 
     Raises:
-        ConfigurationError: an unknown kind of URI, a name that leads out of the lake, or columns that clash.
+        ConfigurationError: an unknown kind of URI, a name that leads out of the lake, columns that clash, or a share that
+            is none.
     """
 
     lake: str
     name: str = "events"
     promoted: Sequence[PromotedColumn] = ()
+    shrink_tolerance: float = 0.0
     schema: pa.Schema = field(init=False)
     storage: Storage = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.shrink_tolerance <= 1:
+            raise ConfigurationError(f"shrink_tolerance must be a share from 0 to 1, not {self.shrink_tolerance}")
         object.__setattr__(self, "schema", event_schema(self.promoted))
         check_folder(self.name)
         object.__setattr__(self, "storage", storage(self.lake))
@@ -108,7 +120,14 @@ class EventsTable:
         return pl.scan_pyarrow_dataset(self.storage.dataset(files, self.schema))
 
     def publish(
-        self, day: date, draft: Draft, rows: int, provenance: ExportProvenance, *, allow_shrink: bool = False
+        self,
+        day: date,
+        draft: Draft,
+        rows: int,
+        provenance: ExportProvenance,
+        *,
+        allow_shrink: bool = False,
+        malformed: Sequence[bytes] = (),
     ) -> PublishedDay:
         """Make a finished draft the file of its day, in one step.
 
@@ -119,6 +138,7 @@ class EventsTable:
                 count as a loss.
             provenance: of the request that they came from.
             allow_shrink: replace a file that has more rows.
+            malformed: lines of the day that are no events; they are kept beside it and count as rows.
 
         Returns:
             The day as published; the one that is there already when a later request wrote it.
@@ -133,20 +153,58 @@ class EventsTable:
             present = self.day(day)
             if present and is_newer(present.uri, present.request, provenance):
                 return present
-            if present and not allow_shrink and rows < present.rows - self._suppressed(day, rows < present.rows):
-                raise DayShrinks(day, (present.rows, rows))
+            received = rows + len(malformed)
+            if present and not allow_shrink and received < present.rows:
+                self._check_loss(day, received, present.rows)
+            self._keep_malformed(day, malformed)
             with suppress(WriteConflict):
                 publish(self.storage, draft, name, version)
                 if published := self.day(day):
-                    return published
+                    return replace(published, malformed=len(malformed))
                 break
         raise FileNotFoundError(f"{self.storage.uri(name)} vanished when it was published")
 
-    def _suppressed(self, day: date, matters: bool) -> int:
-        """How many rows of a published day are of suppressed persons, whom the export may have lost already."""
-        if not matters or not (suppressed := Suppressed(self.storage)):
-            return 0
-        return self.storage.read_with(self._file(day), lambda handle: suppressed.count(pq.ParquetFile(handle)))
+    def malformed(self, days: Iterable[date] | None = None) -> dict[date, list[bytes]]:
+        """Lines of exports that are no events, as they came, by the day beside which they were set aside.
+
+        Args:
+            days: only these (all by default). A day without such lines is not in the reply.
+        """
+        names = self.storage.names(f"{self.name}/{_MALFORMED}", _LINES)
+        start = f"{self.name}/{_MALFORMED}/date="
+        found = {date.fromisoformat(name.removeprefix(start).removesuffix(_LINES)): name for name in names}
+        wanted = set(found) if days is None else set(days)
+        lines = {}
+        for day in sorted(wanted & set(found)):
+            with self.storage.open(found[day]) as handle:
+                lines[day] = gzip.decompress(handle.read()).splitlines()
+        return lines
+
+    def _keep_malformed(self, day: date, lines: Sequence[bytes]) -> None:
+        name = f"{self.name}/{_MALFORMED}/date={day}{_LINES}"
+        if lines:
+            put(self.storage, name, gzip.compress(b"\n".join([*lines, b""]), mtime=0))
+        else:
+            self.storage.remove(name)
+
+    def _check_loss(self, day: date, rows: int, before: int) -> None:
+        """Hold a day back that has fewer rows than before, unless what is missing is nobody's loss.
+
+        The export may have lost suppressed persons already, and copies: Mixpanel's compaction leaves one row of those
+        that agree in event, distinct_id and `$insert_id`, whatever their times (api-facts 4.2), where this table keeps
+        one for each time.
+        """
+        explained = self.storage.read_with(self._file(day), partial(self._explained, before - rows))
+        allowed = math.floor(before * self.shrink_tolerance)
+        if rows < before - explained - allowed:
+            raise DayShrinks(day, (before, rows), explained, allowed)
+
+    def _explained(self, missing: int, handle: IO[bytes]) -> int:
+        with pq.ParquetFile(handle, pre_buffer=False) as file:
+            suppressed = Suppressed(self.storage).count(file)
+            if suppressed >= missing:
+                return suppressed
+            return suppressed + compactable(lambda names: file.iter_batches(_BATCH_ROWS, columns=list(names)))
 
     def _file(self, day: date) -> str:
         return f"{self.name}/date={day}/events.parquet"

@@ -16,6 +16,7 @@ from mixpanel_etl.pull import MAX_DAYS, DayCounts, Reconciliation, reconcile
 COUNTS = "counts_match_mixpanel"
 EMPTY = "no_empty_day_between_busy_ones"
 SCHEMA = "schema_as_declared"
+MALFORMED = "no_malformed_lines"
 
 
 def export_checks(export: Export) -> dg.AssetChecksDefinition:
@@ -25,6 +26,7 @@ def export_checks(export: Export) -> dg.AssetChecksDefinition:
         f"(tolerance: {export.tolerance:.1%} of a day).",
         EMPTY: "No published day is without events while the days before and after it have some.",
         SCHEMA: "Every file has the columns that the asset declares.",
+        MALFORMED: "No line of an export was set aside because it is no event.",
     }
     if not export.reconcile or export.only.where:
         # Mixpanel's /events takes no expression to filter by, so there is nothing to compare with.
@@ -40,6 +42,7 @@ def export_checks(export: Export) -> dg.AssetChecksDefinition:
         days = _days(context, table)
         run = {COUNTS: lambda: _counts(context, export, table, days), EMPTY: lambda: _empty(table, days)}
         run[SCHEMA] = lambda: _schema(table, days)
+        run[MALFORMED] = lambda: _malformed(table, days)
         for key in context.selected_asset_check_keys:
             with quoting_nobody():
                 result = run[key.name]()
@@ -108,6 +111,18 @@ def _empty(table: EventsTable, days: Sequence[date]) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         description=f"without events: {', '.join(empty[:20])}" if empty else f"{len(days)} days looked at",
         metadata={"empty_days": empty},
+    )
+
+
+def _malformed(table: EventsTable, days: Sequence[date]) -> dg.AssetCheckResult:
+    lines = {str(day): len(found) for day, found in table.malformed(days).items()}
+    return dg.AssetCheckResult(
+        passed=not lines,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{sum(lines.values()):,} lines of {len(lines)} days were set aside in {table.uri}/_malformed"
+        if lines
+        else f"{len(days)} days are without such lines",
+        metadata={"lines_by_day": dict(sorted(lines.items())[-MAX_DAYS:])},
     )
 
 

@@ -32,6 +32,9 @@ class Export:
         lake: path or URI of the lake; by default the project's setting.
         start_date: the first day; by default the project's setting.
         allow_shrink: let a day with fewer events than the lake holds replace it.
+        shrink_tolerance: share of a day's events (0 to 1) that may be missing before a day is held back.
+        set_aside_malformed: publish also days with lines that are no events, and keep these lines beside them.
+        days_per_request: most days of a request, 1 to 100.
         refresh_days: the schedule asks again for so many of the last days, because events arrive late.
         refresh_at: cron expression of the schedule, in the zone in which the export cuts its days.
         reconcile: compare the counts with Mixpanel's own after each run, for two queries.
@@ -46,13 +49,17 @@ class Export:
     lake: str | None = None
     start_date: date | None = None
     allow_shrink: bool = False
+    shrink_tolerance: float = 0.0
+    set_aside_malformed: bool = False
+    days_per_request: int = MAX_DAYS
     refresh_days: int = 5
     refresh_at: str = "0 3 * * *"
     reconcile: bool = True
     tolerance: float = 0.01
 
     def events_table(self) -> EventsTable:
-        return EventsTable(self.lake or self.mixpanel.settings().lake, self.table, tuple(self.promoted))
+        lake = self.lake or self.mixpanel.settings().lake
+        return EventsTable(lake, self.table, tuple(self.promoted), self.shrink_tolerance)
 
     def partitions(self) -> dg.DailyPartitionsDefinition:
         """The days that are over, in the zone in which the project's export cuts them."""
@@ -72,6 +79,10 @@ class ExportConfig(dg.Config):
         default=False,
         description="Replace days even if Mixpanel now has fewer events for them than the lake "
         "(retention, a deletion, a changed filter).",
+    )
+    set_aside_malformed: bool = Field(
+        default=False,
+        description="Publish also days of which lines are no events, and keep these lines beside the day.",
     )
 
 
@@ -93,13 +104,13 @@ def export_asset(export: Export) -> dg.AssetsDefinition:
     )
     def events(context: dg.AssetExecutionContext, config: ExportConfig) -> dg.MaterializeResult[Any]:
         with recorded(context, export.spec.key) as done:
-            _pull(context, export, export.allow_shrink or config.allow_shrink, done)
+            _pull(context, export, config, done)
         return dg.MaterializeResult()
 
     return events
 
 
-def _pull(context: dg.AssetExecutionContext, export: Export, allow_shrink: bool, done: dict[str, Metadata]) -> None:
+def _pull(context: dg.AssetExecutionContext, export: Export, config: ExportConfig, done: dict[str, Metadata]) -> None:
     table = export.events_table()
     days = [date.fromisoformat(key) for key in context.partition_keys]
     run_id = context.run.root_run_id or context.run.run_id
@@ -114,7 +125,9 @@ def _pull(context: dg.AssetExecutionContext, export: Export, allow_shrink: bool,
             missing,
             export.only,
             run_id=run_id,
-            allow_shrink=allow_shrink,
+            allow_shrink=export.allow_shrink or config.allow_shrink,
+            set_aside_malformed=export.set_aside_malformed or config.set_aside_malformed,
+            days_per_request=export.days_per_request,
             on_progress=_every(_SECONDS_BETWEEN_PROGRESS, lambda progress: context.log.info(_sentence(progress))),
         )
         for day in published:
@@ -137,6 +150,7 @@ def _metadata(day: PublishedDay) -> Metadata:
         "dagster/partition_row_count": day.rows,
         "dagster/uri": day.uri,
         "mixpanel_etl/duplicates_removed": day.duplicates,
+        "mixpanel_etl/malformed_lines": day.malformed,
         "mixpanel_etl/bytes": day.bytes,
         **{f"mixpanel_etl/{name}": dg.MetadataValue.timestamp(moment) for name, moment in times.items() if moment},
     }

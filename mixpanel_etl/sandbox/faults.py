@@ -61,6 +61,7 @@ class Fault:
         seconds: the delay of slow before the first byte, of trickle before each byte of the body, the wait that
             Retry-After asks for.
         longer_than_days: only requests whose from_date..to_date has more days than this.
+        day: only requests whose from_date..to_date has this day.
         project_id: only requests with this `project_id` in the query.
         skip: let so many matching requests pass first.
     """
@@ -77,6 +78,7 @@ class Fault:
     retry_after: RetryAfter | None = None
     seconds: float = 1.0
     longer_than_days: int | None = None
+    day: date | None = None
     project_id: int | None = None
     skip: int = 0
     seed: int = 0
@@ -153,7 +155,10 @@ class _Rule:
 def _concerns(fault: Fault, parameters: Mapping[str, str]) -> bool:
     if fault.project_id is not None and parameters.get("project_id") != str(fault.project_id):
         return False
-    return fault.longer_than_days is None or _days(parameters) > fault.longer_than_days
+    asked = _days(parameters)
+    if fault.longer_than_days is not None and len(asked) <= fault.longer_than_days:
+        return False
+    return fault.day is None or fault.day.toordinal() in asked
 
 
 def _limit_text(route: str, project_id: str) -> str:
@@ -165,12 +170,12 @@ def _limit_text(route: str, project_id: str) -> str:
     return query_limit_text(int(project_id or 0), 1, 61, LIMITS["query"])
 
 
-def _days(parameters: Mapping[str, str]) -> int:
+def _days(parameters: Mapping[str, str]) -> range:
     try:
         first, last = (date.fromisoformat(parameters[name]) for name in ("from_date", "to_date"))
     except (KeyError, ValueError):
-        return 0
-    return (last - first).days + 1
+        return range(0)
+    return range(first.toordinal(), last.toordinal() + 1)
 
 
 _ANSWERS: dict[Kind, tuple[int, str]] = {

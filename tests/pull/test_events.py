@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -24,8 +25,18 @@ from mixpanel_etl.client import (
     ReplyError,
     Timeouts,
 )
-from mixpanel_etl.lake import DaysHeldBack, EventsTable, MalformedLine, OutsideWindow, PublishedDay, TerminatedEarly
+from mixpanel_etl.lake import (
+    DaysHeldBack,
+    DaysMalformed,
+    DaysMissing,
+    EventsTable,
+    MalformedLine,
+    OutsideWindow,
+    PublishedDay,
+    TerminatedEarly,
+)
 from mixpanel_etl.pull import EventFilter, Progress, pull_events, windows
+from mixpanel_etl.pull import events as events_module
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
 from mixpanel_etl.settings import Settings
 
@@ -124,17 +135,6 @@ def test_rows_that_arrive_twice_are_held_once(client: Mixpanel, table: EventsTab
         pytest.param(Fault("/export", "cut", after=500), IncompleteResponse, id="always cut"),
         pytest.param(Fault("/export", "truncated", after=500), IncompleteResponse, id="always truncated"),
         pytest.param(Fault("/export", "terminated_early"), TerminatedEarly, id="always terminated early"),
-        pytest.param(Fault("/export", "extra_lines", lines=[b"<html>"], after=3), MalformedLine, id="a line of HTML"),
-        pytest.param(
-            Fault("/export", "extra_lines", lines=[b'{"event":"x","properties":{"distinct_id":"joe"}}']),
-            MalformedLine,
-            id="a line without time",
-        ),
-        pytest.param(
-            Fault("/export", "extra_lines", lines=[b'{"event":"x","properties":{"time":1000000000}}']),
-            OutsideWindow,
-            id="an event of another day",
-        ),
     ],
 )
 def test_a_lasting_fault_leaves_the_lake_as_it_was(
@@ -168,6 +168,74 @@ def test_the_days_before_a_day_that_does_not_arrive_stay(client: Mixpanel, table
     assert_equals_store(table, shop, DAYS[:50])
 
 
+def test_a_day_that_never_arrives_whole_keeps_no_other_back(
+    client: Mixpanel, table: EventsTable, shop: Sandbox
+) -> None:
+    shop.add_fault(Fault("/export", "terminated_early", day=DAYS[2], after=1))
+    with pytest.raises(TerminatedEarly):
+        list(pull_events(client, table, DAYS[:10]))
+    assert table.days() == [day for day in DAYS[:10] if day != DAYS[2]]
+    assert_equals_store(table, shop, table.days())
+
+
+def test_days_are_missing_for_several_reasons_and_all_are_told(
+    client: Mixpanel, table: EventsTable, shop: Sandbox
+) -> None:
+    shop.add_fault(Fault("/export", "terminated_early", day=DAYS[2], after=1))
+    shop.add_fault(Fault("/export", "extra_lines", day=DAYS[9], lines=[b"<html>"]))
+    with pytest.raises(DaysMissing) as raised:
+        list(pull_events(client, table, DAYS[:10]))
+    assert set(raised.value.days) == {DAYS[2], DAYS[9]}
+    assert set(table.days()) == set(DAYS[:10]) - set(raised.value.days)
+    assert "ended early" in str(raised.value)
+    assert "<html>" in str(raised.value)
+
+
+def test_when_no_day_arrives_the_budget_is_not_spent_on_the_others(
+    client: Mixpanel, table: EventsTable, shop: Sandbox
+) -> None:
+    shop.add_fault(Fault("/export", "terminated_early", after=1))
+    with pytest.raises(TerminatedEarly):
+        list(pull_events(client, table, DAYS))
+    assert exports(shop) < 20
+    assert table.days() == []
+
+
+def test_an_odd_line_is_set_aside_and_counted_where_that_is_wanted(
+    client: Mixpanel, table: EventsTable, shop: Sandbox
+) -> None:
+    odd = b'{"event":"signed up","properties":{"time":%d,"plan":"a\tb"}}' % (days_ms(DAYS[0]),)
+    shop.add_fault(Fault("/export", "extra_lines", lines=[odd], after=3))
+    published = list(pull_events(client, table, DAYS, set_aside_malformed=True))
+    assert [(day.day, day.malformed) for day in published if day.malformed] == [(DAYS[0], 1)]
+    assert table.malformed() == {DAYS[0]: [odd]}
+    assert_equals_store(table, shop, DAYS)
+
+
+def days_ms(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+
+
+def test_a_request_has_as_many_days_as_the_setting_allows(client: Mixpanel, table: EventsTable, shop: Sandbox) -> None:
+    list(pull_events(client, table, DAYS[:10], days_per_request=4))
+    assert exports(shop) == 3
+    with pytest.raises(ValueError, match="days_per_request must be from 1 to 100, not 0"):
+        list(pull_events(client, table, DAYS[:10], days_per_request=0))
+
+
+def test_the_size_of_a_request_follows_what_a_day_holds(client: Mixpanel, table: EventsTable, shop: Sandbox) -> None:
+    """Forty events a day, and a request that should bring four hundred."""
+    with patch.object(events_module, "MAX_ROWS", 400):
+        list(pull_events(client, table, DAYS))
+        first = exports(shop)
+        assert 8 <= first <= 20
+        assert_equals_store(table, shop, DAYS)
+        list(pull_events(client, table, DAYS))
+    # The days of the lake tell the size before anything is asked for.
+    assert exports(shop) - first <= first
+    assert_equals_store(table, shop, DAYS)
+
+
 def test_a_single_day_that_ends_early_once_is_asked_for_again(
     client: Mixpanel, table: EventsTable, shop: Sandbox
 ) -> None:
@@ -180,9 +248,8 @@ def test_a_single_day_that_ends_early_once_is_asked_for_again(
 def test_errors_name_the_line_and_show_no_value_of_it(client: Mixpanel, table: EventsTable, shop: Sandbox) -> None:
     secret = b'{"event":"signed up","properties":{"$email":"ann@example.com","age":44,"time":"never"}}'
     shop.add_fault(Fault("/export", "extra_lines", lines=[secret], after=7))
-    with pytest.raises(MalformedLine) as raised:
+    with pytest.raises(DaysMalformed, match="line 8 of the export") as raised:
         list(pull_events(client, table, DAYS))
-    assert raised.value.line == 8
     assert "$email" in str(raised.value)
     assert "ann@" not in str(raised.value)
     assert "44" not in str(raised.value)
@@ -282,11 +349,12 @@ class TestProjectCreatedBefore2023:
         monkeypatch.setenv("MIXPANEL_TIMEZONE", "UTC")
         # The sandbox cuts in project time whatever we think, so the answer to "UTC days" is not outside: the error
         # comes from a project whose days are cut elsewhere than its times say.
-        mixpanel.add_fault(Fault("/export", "extra_lines", lines=[_event(datetime(2025, 12, 31, 20, tzinfo=UTC))]))
+        strays = [_event(datetime(2025, 12, 31, 20, tzinfo=UTC))] * 50
+        mixpanel.add_fault(Fault("/export", "extra_lines", lines=strays))
         with Mixpanel(Settings.load()) as client, pytest.raises(OutsideWindow) as raised:
             list(pull_events(client, table, DAYS[:5]))
         assert "MIXPANEL_CREATED_BEFORE_2023" in str(raised.value)
-        assert "1 events lie outside" in str(raised.value)
+        assert "50 events lie outside" in str(raised.value)
         assert table.days() == []
 
 
