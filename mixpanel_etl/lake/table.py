@@ -45,8 +45,8 @@ class EventsTable:
             what deduplication explains.
 
     Raises:
-        ConfigurationError: an unknown kind of URI, a name that leads out of the lake, columns that clash, or a share that
-            is none.
+        ConfigurationError: an unknown kind of URI, a name that leads out of the lake, columns that clash, or a
+            share that is none.
     """
 
     lake: str
