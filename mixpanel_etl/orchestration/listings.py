@@ -1,13 +1,14 @@
 """Listings as assets: what Mixpanel lists of one kind, one partition for each day on which it was asked."""
 
 # Dagster reads the annotations of assets, so they must be types, not strings.
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
 from mixpanel_etl.lake import Table
 from mixpanel_etl.orchestration.metadata import preview, published, queries
+from mixpanel_etl.orchestration.report_checks import NOT_CUT
 from mixpanel_etl.orchestration.resource import MixpanelResource
 from mixpanel_etl.orchestration.snapshots import Taking, run_id_of, snapshot_asset
 from mixpanel_etl.pull.listings import Listed, Listing, pull_listing
@@ -44,7 +45,7 @@ def listing_asset(
         metadata = {**published(listed.partition), **preview(listed.rows, listing.impersonal)}
         if listing.budget == "query":
             metadata |= queries(client)
-        return dg.MaterializeResult(metadata=metadata, check_results=list(judge(listed)))
+        return dg.MaterializeResult(metadata=metadata, check_results=[*_not_cut(listing, listed), *judge(listed)])
 
     return snapshot_asset(
         spec,
@@ -54,5 +55,20 @@ def listing_asset(
         take,
         partitions=partitions,
         budget=listing.budget,
-        checks=checks,
+        checks=[*_not_cut_spec(listing, spec.key), *checks],
+    )
+
+
+def _not_cut_spec(listing: Listing, key: dg.AssetKey) -> Iterator[dg.AssetCheckSpec]:
+    if listing.limit is not None:
+        yield dg.AssetCheckSpec(NOT_CUT, asset=key, description="No reply is as long as Mixpanel's limit.")
+
+
+def _not_cut(listing: Listing, listed: Listed) -> Iterator[dg.AssetCheckResult]:
+    if listing.limit is None:
+        return
+    cut = listing.cut(listed.rows)
+    told = f"{cut} replies have {listing.limit:,} rows, as many as Mixpanel gives: there may be more."
+    yield dg.AssetCheckResult(
+        check_name=NOT_CUT, passed=not cut, description=told if cut else "Nothing is cut.", metadata={"cut": cut}
     )

@@ -75,6 +75,12 @@ def chosen(cohorts: Sequence[Cohort], wanted: Sequence[int | str]) -> list[Cohor
                 endpoint="POST /cohorts/list",
                 advice=f"Give the id or the exact name of one; there are {known or 'none'}.",
             )
+        if not matching[0].id.isdecimal():  # as the specification writes them, and no request takes them
+            raise InvalidRequest(
+                f"cohort {each!r} has the id {matching[0].id!r}, which is not a number",
+                endpoint="POST /cohorts/list",
+                advice="Mixpanel filters by numbers only; choose another cohort.",
+            )
         found[matching[0].id] = matching[0]
     return list(found.values())
 
@@ -146,7 +152,7 @@ def _rows(cohort: Cohort, members: Sequence[Profile]) -> pa.RecordBatch:
 def _cohorts(mixpanel: Mixpanel) -> Iterator[dict[str, Any]]:
     for cohort in mixpanel.query.list_cohorts():
         yield {
-            "cohort_id": int(cohort.id),
+            "cohort_id": int(cohort.id) if cohort.id.isdecimal() else None,
             "name": cohort.name,
             "description": cohort.description,
             "members": cohort.count,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import Partition, Provenance, Table
@@ -48,6 +49,8 @@ class Listing:
         budget: of `client.limits` that it draws on most; empty for none.
         impersonal: columns whose values never tell anything of a person, so that Dagster may show them. What people
             wrote freely, who they are, and what anybody can send to Mixpanel are never among them.
+        limit: number of rows that Mixpanel gives at most; None where it gives all.
+        limited_by: column for each of whose values that many rows come; all rows together without one.
     """
 
     name: str
@@ -56,6 +59,16 @@ class Listing:
     ask: Callable[[Mixpanel], Iterable[Mapping[str, Any]]]
     budget: str = ""
     impersonal: Collection[str] = ()
+    limit: int | None = None
+    limited_by: str | None = None
+
+    def cut(self, rows: pa.Table) -> int:
+        """How many of the replies behind the rows are as long as Mixpanel's limit, so that more may be there."""
+        if self.limit is None:
+            return 0
+        if self.limited_by is None:
+            return int(rows.num_rows >= self.limit)
+        return sum(each["counts"] >= self.limit for each in pc.value_counts(rows[self.limited_by]).to_pylist())
 
     @property
     def schema(self) -> pa.Schema:

@@ -120,7 +120,7 @@ class Cohort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Insight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A saved Insights report: counts of events over time.
+    """A saved report: counts of events over time, a funnel, or a retention (api-facts-2 2.4 to 2.7).
 
     Args:
         bookmark_id: its id.
@@ -133,6 +133,11 @@ class Insight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         from_date: first day ...
         to_date: ... and last, in project time; without both, the `last_days` up to today.
         last_days: see from_date.
+        report: `insights`; `funnel`, whose steps are the events; `retention`, of those who did the first of two events
+            and came back with the second.
+        length: days that users have for a funnel.
+        interval_count: intervals of a retention, each a `unit`, after the one in which users began.
+        dates_outside: whether a retention has its dates above its segments; both orders are on record.
     """
 
     bookmark_id: int
@@ -145,10 +150,16 @@ class Insight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     from_date: date | None = None
     to_date: date | None = None
     last_days: int = 30
+    report: Literal["insights", "funnel", "retention"] = "insights"
+    length: int = 14
+    interval_count: int = 1
+    dates_outside: bool = False
 
     def __post_init__(self) -> None:
         _check_expression("where", self.where)
         _check_expression("on", self.on)
+        if self.report == "retention" and len(self.events) != 2:
+            raise ValueError(f"insight {self.bookmark_id}: a retention has exactly two events, not {len(self.events)}")
         if (self.from_date is None) != (self.to_date is None):
             raise ValueError(f"insight {self.bookmark_id}: give from_date and to_date, or neither")
 

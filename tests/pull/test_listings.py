@@ -64,3 +64,11 @@ def test_a_column_that_a_row_does_not_have_is_null() -> None:
 
 def test_json_is_kept_as_it_came() -> None:
     assert json.loads(cell({"ä": [1, None]}, JSON, TOKYO)) == {"ä": [1, None]}
+
+
+@pytest.mark.parametrize(("limited_by", "cut"), [(None, 1), ("event", 2)])
+def test_a_list_as_long_as_its_limit_is_marked_as_possibly_cut(limited_by: str | None, cut: int) -> None:
+    rows = pa.table({"event": ["a", "a", "b", "b", "b", "c"]})
+    listing = Listing("events", "", (), lambda _: (), limit=2, limited_by=limited_by)
+    assert listing.cut(rows) == cut
+    assert listing.cut(rows.slice(5)) == 0

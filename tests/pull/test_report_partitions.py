@@ -19,7 +19,7 @@ from mixpanel_etl.client.query_replies import Insights, StreamEvent
 from mixpanel_etl.client.replies import typed
 from mixpanel_etl.lake import PartitionsHeldBack, Provenance, Table
 from mixpanel_etl.pull.reports import KINDS, RangeReport, Taken, pull_range, pull_snapshot, report_of, report_table
-from mixpanel_etl.sandbox import Funnel, Project, Sandbox
+from mixpanel_etl.sandbox import Funnel, Insight, Project, Sandbox
 
 MONDAY = date(2026, 3, 2)
 DAYS = [str(MONDAY + timedelta(days=n)) for n in range(14)]
@@ -371,3 +371,57 @@ def test_a_whole_number_of_a_script_that_no_column_can_hold_is_an_error_that_nam
     assert cells == (2**63 - 1,)
     with pytest.raises(ReplyError, match="'id'"):
         list(report.facts([2**63], UTC))
+
+
+@pytest.mark.parametrize("shape", ["openapi", "specification"])
+@pytest.mark.parametrize("dates_outside", [False, True])
+def test_a_saved_retention_has_the_numbers_of_a_retention(
+    shop: Sandbox, client: Mixpanel, tmp_path: Path, shape: Any, dates_outside: bool
+) -> None:
+    shop.reset([Project(enforce_budgets=False, query_replies=shape)])
+    shop.load(_lines())
+    days = {"from_date": MONDAY, "to_date": date(2026, 3, 15)}
+    how: dict[str, Any] = {
+        "report": "retention",
+        "interval_count": 2,
+        "on": PAGE,
+        "dates_outside": dates_outside,
+        **days,
+    }
+    shop.save(Insight(1, "Coming back", ["view", "buy"], **how))
+    saved = snapshot(client, tmp_path / "saved", "insights", bookmark_id=1)
+    parameters = {"born_event": "view", "event": "buy", "interval_count": 2, "on": PAGE}
+    table, _ = pull(client, tmp_path / "asked", ranged("retention", parameters))
+    asked = table.scan().collect()
+    counts = saved.filter(pl.col("measure") == "counts", pl.col("time").is_not_null(), pl.col("value") > 0)
+    wanted = {(row["date"], row["segment"], row["interval"], row["count"]) for row in asked.to_dicts() if row["count"]}
+    found = {(str(row["time"].date()), *row["segments"], row["position"], row["value"]) for row in counts.to_dicts()}
+    assert found == wanted
+    whole = saved.filter(pl.col("measure") == "first", pl.col("segments").list.first().is_null())
+    assert (
+        whole.filter(pl.col("time").is_not_null())["value"].sum()
+        == asked.filter(pl.col("segment").is_null(), pl.col("interval") == 0)["first"].sum()
+    )
+
+
+@pytest.mark.parametrize("on", [None, PAGE])
+def test_a_saved_funnel_has_its_steps(shop: Sandbox, client: Mixpanel, tmp_path: Path, on: str | None) -> None:
+    days: dict[str, Any] = {"from_date": MONDAY, "to_date": MONDAY}
+    shop.save(Insight(1, "Purchases", ["view", "buy"], report="funnel", length=2, on=on, **days))
+    saved = snapshot(client, tmp_path / "saved", "insights", bookmark_id=1)
+    table, _ = pull(client, tmp_path / "asked", ranged("funnel", {"funnel_id": 7, "on": on}), DAYS[:1])
+    asked = table.scan().filter(pl.col("segment").is_null() if on is None else pl.col("segment").is_not_null())
+    counts = saved.filter(pl.col("measure") == "count").to_dicts()
+    assert {(*row["segments"], row["position"], row["label"], row["value"]) for row in counts} == {
+        (*(() if on is None else (row["segment"],)), row["step"], row["event"], row["count"])
+        for row in asked.collect().to_dicts()
+    }
+    assert saved.filter(pl.col("measure") == "p_value")["detail"].null_count() == 0
+
+
+def snapshot(client: Mixpanel, lake: Path, kind: str, **parameters: Any) -> pl.DataFrame:
+    report = report_of(kind, parameters)
+    assert not isinstance(report, RangeReport)
+    table = report_table(str(lake), "reports/one", report)
+    pull_snapshot(client, report, table, str(client.transport.today()))
+    return table.scan().collect()

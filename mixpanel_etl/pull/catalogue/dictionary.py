@@ -9,11 +9,13 @@ from msgspec import UNSET, UnsetType
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.lexicon import AllMetadata
+from mixpanel_etl.client.query import MOST_NAMES
+from mixpanel_etl.client.query_parameters import MOST_VALUES
 from mixpanel_etl.lake.columns import JSON
 from mixpanel_etl.pull.listings import FLAG, NUMBER, TEXT, TEXTS, WHOLE, Column, Listing
 
 #: Of an event: more than ten, which is what Mixpanel shows when nothing is said.
-_MOST_PROPERTIES = 255
+_MOST_PROPERTIES = MOST_VALUES
 
 _METADATA = (
     Column("display_name", TEXT, "What it is called in Mixpanel's reports."),
@@ -37,6 +39,7 @@ EVENT_NAMES = Listing(
     (Column("event", TEXT, "Name of an event."),),
     _event_names,
     budget="query",
+    limit=MOST_NAMES,
 )
 
 
@@ -50,7 +53,7 @@ def top_properties(events: int) -> Listing:
 
     return Listing(
         "top_properties",
-        f"The {_MOST_PROPERTIES} most common properties of each of the {events} most common events.",
+        f"The {_MOST_PROPERTIES:,} most common properties of each of the {events} most common events.",
         (
             Column("event", TEXT, "Name of an event."),
             Column("property", TEXT, "A property that it has."),
@@ -59,6 +62,8 @@ def top_properties(events: int) -> Listing:
         ask,
         budget="query",
         impersonal=("count",),
+        limit=_MOST_PROPERTIES,
+        limited_by="event",
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -48,6 +49,18 @@ def funnels(question: Question) -> object:
         kept = [OVERALL, *results.largest(limit)]
         data = {date: {name: results.steps(date, name, stages) for name in kept} for date in dates}
     return {"meta": {"dates": dates}, "data": data}
+
+
+def steps_by_segment(
+    question: Question, funnel: Funnel, first: date, last: date, on: Expression | None
+) -> dict[str, list[dict[str, object]]]:
+    """A funnel of all who entered in some days: its steps by segment, `$overall` first."""
+    buckets = question.buckets(first, last, "all")
+    results = _Results(len(funnel.steps))
+    for attempt in _attempts(question, funnel, buckets, on):
+        results.add(attempt)
+    names = [OVERALL, *(results.largest(DEFAULT_LIMIT) if on else ())]
+    return {name: results.steps(buckets.labels[0], name, funnel.stages) for name in names}
 
 
 class _Attempt(NamedTuple):

@@ -29,6 +29,12 @@ _Moment = tuple[int, bool, bool, str]  # time, whether it can be the first event
 
 def retention(question: Question) -> object:
     """`GET /retention`: for each date how many users began, and how many of them returned in each interval."""
+    found = cohorts_by_date(question)
+    return found if "on" in question.parameters else {date: cohort[OVERALL] for date, cohort in found.items()}
+
+
+def cohorts_by_date(question: Question) -> dict[str, dict[str, dict[str, object]]]:
+    """The cohorts of each date by segment, `$overall` first."""
     kind = question.choice("retention_type", ("birth", "compounded"), "birth")
     unit = question.choice("unit", UNITS, "day")
     size = question.count("interval", 1)
@@ -42,9 +48,8 @@ def retention(question: Question) -> object:
     cohorts = _Cohorts(buckets, interval_ms, intervals, unbounded=read_flag(question.parameters, "unbounded_retention"))
     for history in _histories(question, buckets, kind, interval_ms * intervals):
         cohorts.add(history, again=kind == "compounded")
-    if "on" not in question.parameters:
-        return {date: cohorts.row(date, OVERALL) for date in cohorts.dates}
-    names = [OVERALL, *cohorts.largest(question.count("limit", DEFAULT_LIMIT))]
+    is_segmented = "on" in question.parameters
+    names = [OVERALL, *(cohorts.largest(question.count("limit", DEFAULT_LIMIT)) if is_segmented else ())]
     return {date: {name: cohorts.row(date, name) for name in names} for date in cohorts.dates}
 
 
