@@ -61,7 +61,9 @@ def _of_the_person(days: int) -> Iterator[bytes]:
     for number, day in enumerate(_days_of_the_person(days)):
         at = int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp())
         device = DEVICES[number % len(DEVICES)]
-        anonymous = {"time": at, "distinct_id": f"$device:{device}", "$device_id": device}
+        # Before the log-in, as Mixpanel exports it afterwards.
+        anonymous = {"time": at, "distinct_id": PERSON, "$device_id": device}
+        anonymous["$distinct_id_before_identity"] = f"$device:{device}"
         known = {"time": at + 60, "distinct_id": PERSON, "$device_id": device, "$user_id": PERSON}
         for properties in (anonymous, known):
             yield json.dumps({"event": "Visit", "properties": {**properties, "page": "/basket"}}).encode() + b"\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mixpanel_etl.gdpr.expansion import expand_requests
+from mixpanel_etl.gdpr.intake import take_in
+from mixpanel_etl.gdpr.jobs import submittable
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.lookups import Found
 from mixpanel_etl.gdpr.people import expand, expand_together
+from mixpanel_etl.gdpr.progress import open_requests
 from mixpanel_etl.lake.identity import ID_PROPERTY_NAMES
 
-from ..gdpr.desk import Desk, desk
+from ..gdpr.desk import NOW, Desk, desk
 from ..gdpr.lakes import table
 
 __all__ = ["desk"]
@@ -58,7 +65,17 @@ def streams(draw: st.DrawFn) -> list[Row]:
     return rows
 
 
-@settings(deadline=None, max_examples=40)
+class AllSeen:
+    """The worst case of a `Directory`: Mixpanel has seen every id."""
+
+    def look_up(self, values: Collection[str]) -> Found:
+        raise AssertionError(values)
+
+    def seen(self, ids: Collection[str]) -> Found:
+        return Found({one: (one,) for one in ids})
+
+
+@settings(deadline=None, max_examples=30)
 @given(streams(), st.sets(st.sampled_from(ATTACKER), min_size=1))
 def test_whatever_an_attacker_sends_no_id_of_a_victim_is_ever_certain(stream: list[Row], asked: set[str]) -> None:
     profiles = [{"distinct_id": one, "properties": json.dumps({"$distinct_ids": VICTIM})} for one in asked]
@@ -66,13 +83,20 @@ def test_whatever_an_attacker_sends_no_id_of_a_victim_is_ever_certain(stream: li
         table(lake, "events", "2026-03-01", [*VICTIMS_ROWS, *stream])
         table(lake, "profiles", "2026-03-01", profiles, json_columns=["properties"])
         person = expand_together(lake, {"R-1": sorted(asked)})["R-1"]
+        ledger = Ledger(lake)
+        request = {"request_id": "R-1", "kind": "access", "distinct_ids": sorted(asked), "requested_at": NOW}
+        take_in(ledger, [request], "test", NOW)
+        expand_requests(ledger, ["R-1"], AllSeen(), NOW)
+        (one,) = open_requests(ledger)
+        assert (one.state(NOW), submittable(ledger, [one], NOW)) == ("unconfirmed", [])
+        assert not set(VICTIM) & set(one.entry.ids)
     assert not set(VICTIM) & set(person.ids)
     claimed = {one.id for one in person.claims}
     assert claimed >= {"victim", "tablet"}, "what the profile claims is listed"
-    for one in person.claims:
-        assert one.file
-        assert one.rows >= 1
-        assert {one.tied_to, f"$device:{one.tied_to}"} & set(person.ids)
+    for claim in person.claims:
+        assert claim.file
+        assert claim.rows >= 1
+        assert {claim.tied_to, f"$device:{claim.tied_to}"} & set(person.ids)
 
 
 @pytest.mark.parametrize("name", NAMES)
