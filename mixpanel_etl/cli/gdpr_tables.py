@@ -100,4 +100,5 @@ def _why(one: Evidence) -> Iterator[str]:
     if one.file:
         event = f" of an event {one.event}" if one.event else ""
         yield f"      {one.place} beside {one.tied_to}{event}: row {one.row} of {one.file}"
-    yield f"      {one.rows} rows say so; it joins {one.users} known {'user' if one.users == 1 else 'users'}"
+    rows = "1 row says so" if one.rows == 1 else f"{one.rows} rows say so"
+    yield f"      {rows}; it joins {one.users} known {'user' if one.users == 1 else 'users'}"

@@ -96,7 +96,7 @@ def test_confirm_shows_the_evidence_and_decides_nothing_without_a_choice(claimed
     assert "claim    1 before-anna-4711" in lines
     place = "properties.$anon_id beside anna-4711: row 0 of events/date=2026-01-01/data.parquet"
     assert place in lines
-    assert "1 rows say so; it joins 2 known users" in lines
+    assert "1 row says so; it joins 2 known users" in lines
     assert "bert-4712" not in said
     told = [json.loads(line) for line in run("gdpr", "confirm", "--json")[1].splitlines()]
     assert [(one["request_id"], [claim["id"] for claim in one["claims"]]) for one in told] == [
