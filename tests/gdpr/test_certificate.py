@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mixpanel_etl.gdpr import certificate, fulfilment
@@ -85,3 +87,37 @@ class TestAtOnce:
         told = json.loads(read(desk, "R-1.json"))
         assert len(told["lake_erasures"]) == 2
         assert certificate.as_markdown(told).count("## The lake") == 2
+
+    def test_a_request_of_which_an_id_remains_waits_alone_and_the_others_are_certified(self, desk: Desk) -> None:
+        misnamed = Path(desk.ledger.lake) / "by/date=bert-4712/data.parquet"
+        misnamed.parent.mkdir(parents=True)
+        pq.write_table(pa.table({"n": [1]}), misnamed)
+        desk.ask("R-1", "anna-4711")
+        desk.ask("R-2", "bert-4712")
+        desk.expand()
+        desk.submit()
+        with pytest.raises(fulfilment.NotErased, match=r"1 of 2 requests .* files in by are called after") as held:
+            fulfilment.erase_from_lake(desk.ledger, desk.open(), desk.now())
+        assert "bert-4712" not in str(held.value)
+        assert {one.entry.request_id: len(one.entry.erasures) for one in desk.open()} == {"R-1": 1, "R-2": 0}
+        misnamed.rename(misnamed.parents[1] / "data.parquet")
+        misnamed.parent.rmdir()
+        desk.pass_days(2)
+        desk.work()
+        assert {name: desk.state(name) for name in ("R-1", "R-2")} == {"R-1": "completed", "R-2": "completed"}
+        told = json.loads(read(desk, "R-2.json"))
+        assert (told["final_scan"], any("base64" in limit for limit in told["scope"]["limits"])) == (
+            "found nothing",
+            True,
+        )
+        assert "## What this does not prove" in read(desk, "R-2.md")
+
+    def test_a_file_that_cannot_be_read_keeps_every_request_open_and_is_named(self, desk: Desk) -> None:
+        Path(desk.ledger.lake).mkdir(exist_ok=True)
+        (Path(desk.ledger.lake) / "copy.zip").write_bytes(b"PK\x03\x04\xff\xff")
+        desk.ask("R-1", "anna-4711")
+        desk.expand()
+        desk.submit()
+        with pytest.raises(fulfilment.NotErased, match=r"copy\.zip"):
+            fulfilment.erase_from_lake(desk.ledger, desk.open(), desk.now())
+        assert desk.open()[0].entry.erasures == ()
