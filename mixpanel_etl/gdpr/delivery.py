@@ -78,16 +78,27 @@ def deliver(
 
 
 def remove_expired(ledger: Ledger, to: Destination, now: datetime) -> list[Entry]:
-    """Remove what was delivered and has expired: the requests whose data are gone now."""
-    removed = []
+    """Remove what was delivered and has expired: the requests whose data are gone now.
+
+    Raises:
+        OSError: something could not be removed; all the rest is.
+    """
+    removed: list[Entry] = []
+    failures: list[OSError] = []
     for entry in ledger.closed():
         delivery = entry.delivery
         if delivery is None or delivery.removed_at or now < delivery.expires_at:
             continue
-        for name in delivery.files:
-            to.storage.remove(f"{_folder(entry)}/{name}")
+        try:
+            for name in delivery.files:
+                to.storage.remove(f"{_folder(entry)}/{name}")
+        except OSError as error:
+            failures.append(error)
+            continue
         gone = msgspec.structs.replace(delivery, removed_at=now)
         removed.append(ledger.change_closed(entry, partial(Entry.but, delivery=gone)))
+    if failures:
+        raise failures[0]
     return removed
 
 

@@ -125,3 +125,10 @@ def test_a_value_of_the_query_in_a_wrong_type_is_rejected_and_the_next_row_taken
     intake.gdpr = replace(intake.gdpr, query=good)
     assert intake.tick() == "requests: 1 taken in"
     assert intake.gdpr.ledger().entry("R-2").request.ids == ("4711",)
+
+
+def test_a_tick_that_starts_nothing_says_how_many_requests_are_open(intake: Intake) -> None:
+    definitions = gdpr_definitions(intake.gdpr)
+    sensor = definitions.resolve_sensor_def("mixpanel_gdpr_progress")
+    context = dg.build_sensor_context(instance=intake.instance, repository_def=definitions.get_repository_def())
+    assert sensor.evaluate_tick(context).skip_message == "0 requests are open; no step is due"

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from mixpanel_etl.client.gdpr import Gdpr
 from mixpanel_etl.gdpr import archives
 from mixpanel_etl.gdpr.archives import BadArchive, Bounds
-from mixpanel_etl.gdpr.delivery import Destination, deliver
+from mixpanel_etl.gdpr.delivery import Destination, deliver, remove_expired
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
 from mixpanel_etl.gdpr.progress import progress_of
 from mixpanel_etl.gdpr.requests import Request
@@ -250,6 +250,21 @@ def test_a_folder_that_cannot_be_written_is_not_there_and_the_next_person_gets_t
     done, errors = outbox.deliver()
     assert (sorted(done), errors) == (["R-anna", "R-ben"], [])
     assert sorted(outbox.files()) == ["R-anna/a", "R-anna/b", "R-ben/a", "R-ben/b"]
+
+
+def test_data_that_cannot_be_removed_keeps_no_others(outbox: Outbox) -> None:
+    for one in ("anna", "ben"):
+        outbox.retrieval(packed([("a", record(one))]), one)
+    outbox.deliver()
+    for entry in outbox.ledger.entries():
+        outbox.ledger.change(entry, lambda entry: entry.but(completed_at=NOW))
+    (outbox.path / "R-anna/a").unlink()
+    (outbox.path / "R-anna/a").mkdir()  # which can't be removed as a file
+    with pytest.raises(OSError, match="R-anna"):
+        remove_expired(outbox.ledger, outbox.to, NOW + timedelta(days=15))
+    assert outbox.files() == {}
+    removed = {entry.request_id for entry in outbox.ledger.closed() if entry.delivery and entry.delivery.removed_at}
+    assert removed == {"R-ben"}
 
 
 def test_what_a_killed_delivery_left_is_removed_by_the_next(outbox: Outbox) -> None:
