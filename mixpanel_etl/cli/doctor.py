@@ -51,6 +51,7 @@ def _checks(settings: Settings, mixpanel: Mixpanel) -> Iterator[tuple[str, Calla
     yield "identities", lambda: _identities(mixpanel)
     yield "clock", lambda: _clock(settings)
     yield "lake", lambda: _lake(settings)
+    yield "lake conditions", lambda: _conditions(settings)
     for budget in ("export", "query"):
         yield f"{budget} budget", lambda budget=budget: _budget(mixpanel, budget)  # type: ignore[misc]
 
@@ -96,6 +97,11 @@ def _lake(settings: Settings) -> str:
     table = EventsTable(settings.lake)
     table.storage.probe()
     return f"{table.uri} can be written, {len(table.days())} days are there"
+
+
+def _conditions(settings: Settings) -> str:
+    EventsTable(settings.lake).storage.probe_conditions()
+    return "a file is written only as it was read: several processes can work on the lake"
 
 
 def _budget(mixpanel: Mixpanel, name: str) -> str:

@@ -165,6 +165,10 @@ class S3(Storage):
         size = os.fstat(descriptor).st_size
         if size < 2 * _PART_BYTES:
             return self.write(name, os.pread(descriptor, size, 0), expected)
+        return self._upload_parts(descriptor, name, expected)
+
+    def _upload_parts(self, descriptor: int, name: str, expected: str | None) -> str:
+        size = os.fstat(descriptor).st_size
         with self._mine(name, expected) as (mark, version), self._condition(name, expected) as condition:
             started = self.fs.call_s3("create_multipart_upload", **self._object(name), **mark)
             upload = {**self._object(name), "UploadId": started["UploadId"]}
@@ -201,6 +205,14 @@ class S3(Storage):
                 version += [there["ETag"]] if there["Metadata"].get(_MARK) == mark else []
             if not version:
                 raise
+
+    def _conditional_writes(self) -> list[Callable[[str, bytes, str], str]]:
+        return [self.write, self._write_as_part]
+
+    def _write_as_part(self, name: str, content: bytes, expected: str) -> str:
+        with self.scratch() as file:
+            file.write(content)
+            return self._upload_parts(file.fileno(), name, expected)
 
     def _object(self, name: str) -> dict[str, str]:
         bucket, _, key = f"{self._prefix}/{name}".partition("/")

@@ -6,6 +6,7 @@ is all that several processes need in order not to undo each other's work; there
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import IO, Protocol, TypeVar
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from mixpanel_etl.lake.errors import WriteConflict
+from mixpanel_etl.lake.errors import ConditionsIgnored, WriteConflict
 from mixpanel_etl.lake.waiting import tries
 
 T = TypeVar("T")
@@ -172,6 +173,31 @@ class Storage(Protocol):
         Raises:
             OSError: this is not allowed or not possible; the text says why.
         """
+
+    def probe_conditions(self) -> None:
+        """Write a file on conditions that are not met.
+
+        Raises:
+            ConditionsIgnored: it is written all the same, so that nothing can be promised to several processes.
+            OSError: this is not allowed or not possible; the text says why.
+        """
+        name = f".probe-{secrets.token_hex(4)}"
+        try:
+            outdated = self.write(name, b"one")
+            self.write(name, b"two")
+            for write in self._conditional_writes():
+                for expected in (ABSENT, outdated):
+                    try:
+                        write(name, b"three", expected)
+                    except WriteConflict:
+                        continue
+                    raise ConditionsIgnored(self.uri(""))
+        finally:
+            self.remove(name)
+
+    def _conditional_writes(self) -> list[Callable[[str, bytes, str], str]]:
+        """All ways in which files are written."""
+        return [self.write]
 
     def dataset(self, names: list[str], schema: pa.Schema) -> ds.Dataset:
         """The Parquet files of these names, to be read lazily."""

@@ -185,6 +185,17 @@ class WriteConflict(LakeError):
         super().__init__(f"{uri} was changed by another process meanwhile. Run again")
 
 
+class ConditionsIgnored(LakeError):
+    """A bucket takes writes whose condition is not met."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(
+            f"{uri} ignores the conditions of writes (If-None-Match and If-Match, also of uploads in parts). Two "
+            "processes can undo each other's days and data subject requests there, and send a push twice. Use a bucket "
+            "that honours them, as Amazon S3 does, or let one process at a time work on this lake"
+        )
+
+
 class LockTimeout(LakeError, OSError):
     """A lock of the lake is held for longer than any work with it takes."""
 

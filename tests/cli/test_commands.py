@@ -105,7 +105,7 @@ class TestDoctor:
     def test_everything_is_well(self, mixpanel: Sandbox) -> None:
         code, told = run("doctor")
         assert code == 0, told
-        assert told.count("ok ") == 7
+        assert told.count("ok ") == 8
         assert "identities: Simplified ID Merge" in told
         assert "60 of 60 requests left" in told
 

@@ -32,14 +32,14 @@ class S3Server:
         requests: method, path and the names of the query parameters of everything that arrived.
         refused: which requests are answered with AccessDenied, by method, path and query parameters.
         lost: which requests are carried out, but answered with InternalError.
-        ignores_conditions: be a bucket that takes every write, as some that speak S3 do.
+        ignores_conditions: which requests are taken whatever their condition is, as by some that speak S3.
     """
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, set[str]]] = []
         self.refused: Callable[[str, str, dict[str, list[str]]], bool] = lambda *_: False
         self.lost: Callable[[str, str, dict[str, list[str]]], bool] = lambda *_: False
-        self.ignores_conditions = False
+        self.ignores_conditions: Callable[[dict[str, list[str]]], bool] = lambda _: False
         self._one_write = RLock()
         self._s3 = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
@@ -66,7 +66,7 @@ class S3Server:
             return [DENIED]
         if method in {"GET", "HEAD"}:
             return self._from_moto(environ, start_response)
-        if self.ignores_conditions:
+        if self.ignores_conditions(query):
             environ = {
                 key: value for key, value in environ.items() if key not in {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"}
             }

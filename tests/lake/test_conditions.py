@@ -12,7 +12,7 @@ import pytest
 from mixpanel_etl.lake import waiting
 from mixpanel_etl.lake.contract import ABSENT
 from mixpanel_etl.lake.disk import locked
-from mixpanel_etl.lake.errors import LockTimeout, WriteConflict
+from mixpanel_etl.lake.errors import ConditionsIgnored, LockTimeout, WriteConflict
 from mixpanel_etl.lake.storage import S3, Disk, Storage, storage
 
 from .rivals import run_rivals
@@ -122,6 +122,19 @@ def test_a_write_whose_answer_was_lost_is_neither_made_twice_nor_taken_for_anoth
     assert answers
     content, version = store.read("t/f")
     assert (content[:3], version) == (b"two", second)
+
+
+def test_a_probe_of_conditions_leaves_nothing(store: Storage) -> None:
+    store.probe_conditions()
+    assert store.names("", "") == []
+
+
+@pytest.mark.parametrize("ignored", ["all", "of parts"])
+def test_a_bucket_that_ignores_conditions_is_found_out(s3_server: S3Server, s3_lake: str, ignored: str) -> None:
+    s3_server.ignores_conditions = lambda query: ignored == "all" or "uploadId" in query
+    with pytest.raises(ConditionsIgnored, match=r"s3://events/.* ignores the conditions of writes"):
+        storage(s3_lake).probe_conditions()
+    assert storage(s3_lake).names("", "") == []
 
 
 def append(rank: int, uri: str, times: int) -> None:
