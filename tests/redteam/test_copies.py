@@ -16,18 +16,22 @@ from typing import Any, Literal
 
 import dagster as dg
 import duckdb
+import pyarrow as pa
 import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
 from mixpanel_etl.gdpr.erasure import erase
+from mixpanel_etl.gdpr.suppression import Suppression
+from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.sql import connect
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.orchestration import Export, NamedReport, Reports, report_definitions
 from mixpanel_etl.orchestration.catalogue import Catalogue, catalogue_definitions
 from mixpanel_etl.orchestration.cohorts import Cohorts, cohort_definitions
 from mixpanel_etl.orchestration.definitions import export_definitions
+from mixpanel_etl.orchestration.metadata import preview
 from mixpanel_etl.orchestration.profiles import Profiles, profile_definitions
 from mixpanel_etl.orchestration.pushes import PushAsset, Pushes, push_definitions
 from mixpanel_etl.pull.reports import RangeReport, report_of
@@ -272,6 +276,8 @@ import os, sys
 import pyarrow as pa
 from mixpanel_etl.push.changes import Previous, compared
 from mixpanel_etl.gdpr.erasure import erase
+from mixpanel_etl.gdpr.suppression import Suppression
+from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.sql import connect
 from mixpanel_etl.lake.storage import storage
 
@@ -317,3 +323,14 @@ def test_what_duckdb_spills_is_neither_in_the_working_directory_nor_beside_the_d
     connection.close()
     del connection
     assert not Path(place).exists()
+
+
+def test_a_preview_shows_the_rows_that_were_published(tmp_path: Path) -> None:
+    lake = str(tmp_path / "lake")
+    Suppression(lake).add([PERSONS[0]], NOW + timedelta(days=9))
+    schema = pa.schema([("distinct_id", pa.string()), ("value", pa.float64())])
+    table, rows = Table(lake, "people", schema), pa.table({"distinct_id": PERSONS, "value": [1.0, 2.0, 3.0]}, schema)
+    published = table.as_published(table.write(str(TODAY), rows, Provenance(requested_at=NOW)), rows)
+    assert published.column("value").to_pylist() == [2.0, 3.0]
+    shown = preview(published, ["value"])["mixpanel_etl/preview"].records
+    assert [record.data for record in shown] == [{"distinct_id": "withheld", "value": value} for value in (2.0, 3.0)]

@@ -168,9 +168,17 @@ def _without_metadata(part: Any) -> Any:
         return {name: _without_metadata(value) for name, value in part.items()}
     if not isinstance(part, list):
         return part
-    labels = {_label(one) for one in part}
-    gone = {*_TEXTS, *(() if WITHHELD_COLUMNS in labels else _ROWS)}
-    return [_without_metadata(one) for one in part if _label(one) not in gone]
+    gone = () if WITHHELD_COLUMNS in {_label(one) for one in part} else _ROWS
+    return [_without_metadata(one) for one in part if _label(one) not in gone and not _is_text(one)]
+
+
+def _is_text(part: Any) -> bool:
+    """Whether it is one of the texts that quoted values; numbers of the same name quote none."""
+    if _label(part) not in _TEXTS:
+        return False
+    kind = str(part["entry_data"].get("__class__"))
+    value = part["entry_data"].get("data")
+    return kind.startswith(("Markdown", "Text")) or isinstance(value, list)
 
 
 def _mapped(part: Any, change: Callable[[str], str]) -> Any:
