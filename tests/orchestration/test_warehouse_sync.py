@@ -180,7 +180,8 @@ def test_a_failed_sync_is_a_failed_check_and_no_materialization(
 def test_the_sensor_triggers_what_could_not_be_triggered_at_once(
     mixpanel: Sandbox, by_sensor: WarehouseSync, instance: dg.DagsterInstance
 ) -> None:
-    mixpanel.add_fault(Fault("*/manual-sync", "rate_limited", count=1))
+    # Longer than the run's deadline: a shorter one is waited for.
+    mixpanel.add_fault(Fault("*/manual-sync", "rate_limited", count=1, retry_after="seconds", seconds=600))
     assert materialize(by_sensor, instance).success
     _, cursor = tick(by_sensor, instance, None)
     assert triggers(mixpanel) == 1
