@@ -15,8 +15,8 @@ from mixpanel_etl.client.replies import typed
 class Arrived:
     """What has arrived of one query so far, and how much Mixpanel says there is.
 
-    A page may be short because a profile on it was deleted meanwhile, so a short page does not end the answer. An
-    empty page does, and so does the profile that makes the `total` full.
+    A page may be short because a profile on it was deleted meanwhile, so a short page alone does not end the answer. An
+    empty page does, and so does a short one with which all of `total` has come.
 
     Attributes:
         profiles: number of profiles on all pages so far.
@@ -43,7 +43,8 @@ class Arrived:
             self.total = page.total
         self.profiles += found
         nothing_to_ask_with = not page.session_id and not is_full and self.total is None
-        all_there = self.total is not None and self.profiles >= self.total
+        # A total is no proof that nothing follows a full page; asking once more costs nothing with a session.
+        all_there = not is_full and self.total is not None and self.profiles >= self.total
         self.complete = not found or all_there or nothing_to_ask_with
 
 
