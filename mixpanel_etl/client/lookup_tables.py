@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -75,8 +76,8 @@ def _cell(value: Any, number: int, column: str, endpoint: str) -> str:
         if value.tzinfo is None:
             raise _refused(number, f"has a time without a zone in {column!r}", endpoint)
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, int | float | date):
-        return str(value)
+    if isinstance(value, int | float | date | Decimal):
+        return format(value, "f") if isinstance(value, Decimal) else str(value)
     if isinstance(value, list | tuple):
         return msgspec.json.encode(value).decode()
     raise _refused(number, f"has a {type(value).__name__} in {column!r}, which no lookup table can hold", endpoint)

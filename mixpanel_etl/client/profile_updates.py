@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -104,7 +105,7 @@ def encoded(updates: Sequence[UserUpdate | GroupUpdate], *, token: str, endpoint
         try:
             _check(update)
             sent.append(_encode(update, token))
-        except (_Fault, TypeError, UnicodeEncodeError, RecursionError) as error:
+        except (_Fault, TypeError, UnicodeEncodeError, OverflowError, RecursionError) as error:
             reason = str(error)
         else:
             continue
@@ -155,19 +156,25 @@ def _check_value(operator: Operator, value: Value) -> None:
 
 def _check_members(operator: Operator, value: Mapping[str, Any]) -> None:
     for name, member in value.items():
-        if operator == "$add" and (isinstance(member, bool) or not isinstance(member, int | float)):
+        if operator == "$add" and (isinstance(member, bool) or not isinstance(member, int | float | Decimal)):
             raise _Fault(f"value[{name!r}] is {described(member)}: $add takes numbers")
         if operator == "$union" and not (
             isinstance(member, list | tuple)
             and member
-            and all(isinstance(element, str | int | float) and not isinstance(element, bool) for element in member)
+            and all(
+                isinstance(element, str | int | float | Decimal) and not isinstance(element, bool) for element in member
+            )
         ):
             raise _Fault(f"value[{name!r}] is {described(member)}: $union takes a list of texts or numbers")
 
 
+# A decimal with all its digits; a float would lose some.
+_json = msgspec.json.Encoder(decimal_format="number")
+
+
 def _encode(update: UserUpdate | GroupUpdate, token: str) -> bytes:
     value = "" if update.operator == "$delete" else update.value
-    content = msgspec.json.encode({"$token": str(token), **update._wire(), update.operator: value})
+    content = _json.encode({"$token": str(token), **update._wire(), update.operator: value})
     if len(content) > MOST_BYTES:
         raise _Fault(f"{len(content):,} bytes, an update must be smaller than 1 MB")
     return content

@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from mixpanel_etl.client.events import MOST_TEXT_BYTES
 from mixpanel_etl.lake.storage import Storage
 from mixpanel_etl.push.dead_letters import DeadLetter
+from mixpanel_etl.push.event_values import CUT, NOT_FINITE, TRIMMED, WHITESPACE
+from mixpanel_etl.push.screening import BEYOND, screened
+from mixpanel_etl.warehouse import NumberType
 
 if TYPE_CHECKING:
     import duckdb
@@ -52,8 +57,8 @@ class Changes:
         before: ids of the snapshot.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+    def __init__(self, connection: duckdb.DuckDBPyConnection, numbers: Sequence[str] = ()) -> None:
+        self._connection, self._numbers = connection, numbers
         self.rows = self._number("rows")
         self.usable = self._number("usable")
         self.changed = self._number("changed")
@@ -64,8 +69,36 @@ class Changes:
         """Rows that can't be told apart, with the reason; they are not among the changed ones."""
         for reason, where in _UNUSABLE.items():
             for batch in self._batches(f"SELECT * FROM rows WHERE {where}"):  # noqa: S608
-                for row in batch.to_pylist():
+                for row in self.plain_rows(batch):
                     yield DeadLetter(row["$id"], row, reason)
+        for batch in self._batches('SELECT * FROM rows WHERE "$beyond" IS NOT NULL'):
+            for row in self.plain_rows(batch):
+                yield DeadLetter(row["$id"], row, row[BEYOND])
+
+    def altered(self, id_column: str, columns: Sequence[str]) -> dict[str, int]:
+        """What we or Mixpanel change of the changed rows, as `column: how`, and in how many."""
+        kinds = {name: kind for name, kind, *_ in self._connection.execute("DESCRIBE rows").fetchall()}
+        tests = {f"{id_column}: {TRIMMED}": f'{_quoted(id_column)}::VARCHAR <> "$id"'}
+        for name in columns:
+            quoted = _quoted(name)
+            if name in self._numbers:
+                tests[f"{name}: {NOT_FINITE}"] = f"regexp_matches({quoted}, '[a-zA-Z]')"
+            elif kinds[name] == "VARCHAR" and name != id_column:
+                tests[f"{name}: {CUT}"] = f"strlen({quoted}) > {MOST_TEXT_BYTES}"
+            elif kinds[name] in ("FLOAT", "DOUBLE"):
+                tests[f"{name}: {NOT_FINITE}"] = f"NOT isfinite({quoted})"
+        counts = ", ".join(f"count(*) FILTER ({test})" for test in tests.values())
+        sql = f'SELECT {counts} FROM usable WHERE "$id" IN (SELECT id FROM changed)'  # noqa: S608
+        found = self._connection.execute(sql).fetchall()[0]
+        return {how: count for how, count in zip(tests, found, strict=True) if count}
+
+    def plain_rows(self, batch: pa.RecordBatch) -> list[dict[str, Any]]:
+        """Rows of a batch as Python has them; numbers that DuckDB holds as texts are decimals."""
+        rows: list[dict[str, Any]] = batch.to_pylist()
+        for row in rows if self._numbers else ():
+            for name in self._numbers:
+                row[name] = None if row[name] is None else Decimal(row[name])
+        return rows
 
     def usable_rows(self) -> Iterator[pa.RecordBatch]:
         """All other rows, changed or not, by `$id`."""
@@ -144,7 +177,8 @@ def compared(
                 connection.execute(f"CREATE TABLE {name} AS SELECT id, hash FROM source").fetchall()  # noqa: S608
             for statement in _COMPARISON:
                 connection.execute(statement).fetchall()
-            yield Changes(connection)
+            numbers = [field.name for field in rows.schema if isinstance(field.type, NumberType)]
+            yield Changes(connection, numbers)
 
 
 def _load(
@@ -155,15 +189,17 @@ def _load(
     sent_as: str,
 ) -> None:
     sent = ", ".join(f"{_quoted(name)} := {_quoted(name)}" for name in columns)
-    connection.register("source", rows)
+    source = screened(rows)
+    connection.register("source", source)
+    beyond = "" if BEYOND in source.schema.names else f'NULL::VARCHAR AS "{BEYOND}",'
     connection.execute(
         f"""
         CREATE TABLE rows AS
-        SELECT *, nullif(trim({_quoted(id_column)}::VARCHAR), '') AS "$id",
+        SELECT *, {beyond} nullif(trim({_quoted(id_column)}::VARCHAR, $whitespace), '') AS "$id",
             md5(concat($sent_as, to_json(struct_pack({sent}))::VARCHAR)) AS "$hash"
         FROM source
         """,  # noqa: S608
-        {"sent_as": sent_as},
+        {"sent_as": sent_as, "whitespace": WHITESPACE},
     ).fetchall()
 
 
@@ -174,7 +210,10 @@ _COMPARISON = (
     SELECT * FROM known WHERE id NOT IN (SELECT id FROM forgotten)
     """,
     'CREATE TABLE twice AS SELECT "$id" AS id FROM rows WHERE "$id" IS NOT NULL GROUP BY 1 HAVING count(*) > 1',
-    'CREATE VIEW usable AS SELECT * FROM rows WHERE "$id" IS NOT NULL AND "$id" NOT IN (SELECT id FROM twice)',
+    """
+    CREATE VIEW usable AS
+    SELECT * FROM rows WHERE "$id" IS NOT NULL AND "$beyond" IS NULL AND "$id" NOT IN (SELECT id FROM twice)
+    """,
     """
     CREATE TABLE changed AS
     SELECT u."$id" AS id, u."$hash" AS hash FROM usable u LEFT JOIN previous p ON u."$id" = p.id
@@ -187,8 +226,10 @@ _COMPARISON = (
     "CREATE TABLE pushed (id VARCHAR)",
 )
 _UNUSABLE = {
-    "has no id": '"$id" IS NULL',
-    "has an id that another row has, too: make the query return one row for each": '"$id" IN (SELECT id FROM twice)',
+    "has no id": '"$id" IS NULL AND "$beyond" IS NULL',
+    "has an id that another row has, too: make the query return one row for each": (
+        '"$id" IN (SELECT id FROM twice) AND "$beyond" IS NULL'
+    ),
 }
 
 

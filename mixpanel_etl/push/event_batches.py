@@ -137,6 +137,10 @@ def event_batches(
                 refuse(_letter(part, encoded, position, FOREIGN.format(name), field="event"))
             good[position] = False
         again = repeats.among(encoded["identity"], good)
+        for how, places in events.alterations(part).items():
+            count = int((places & good & ~again).sum())
+            if count:
+                seen.altered[how] += count
         for position in again.arg_true():
             refuse(_letter(part, encoded, position, REPEATED, field="key"))
         kept, chosen = _filtered(part, encoded, good & ~again)

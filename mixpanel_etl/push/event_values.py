@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pyarrow as pa
 
-from mixpanel_etl.client.events import INSERT_ID, NOBODY, check_nested
+from mixpanel_etl.client.events import INSERT_ID, MOST_TEXT_BYTES, NOBODY, check_nested
+from mixpanel_etl.lake.columns import without_half_pairs
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 #: What is taken off both ends of every id that comes from a query, whatever it becomes.
 WHITESPACE = "".join(char for char in map(chr, range(0x3001)) if char.isspace())
 TRIMMED = "spaces around the id are removed"
+CUT = "longer than 255 bytes, Mixpanel cuts it"
+NOT_FINITE = "NaN or infinity, sent as null"
+HALVED = "half of a surrogate pair, sent as U+FFFD"
 _PER_MILLISECOND = {"s": 0.001, "ms": 1, "us": 1_000, "ns": 1_000_000}
 
 
@@ -101,6 +105,59 @@ def as_json(column: str, kind: pl.DataType) -> pl.Expr:
     return value
 
 
+def json_text(column: str, kind: pl.DataType, *, is_number: bool) -> pl.Expr:
+    """A column whose values go into JSON as they are: texts that are JSON, and exact numbers.
+
+    Args:
+        column: its name.
+        kind: its type: strings or decimals.
+        is_number: NaN and infinity are null; a fraction ends with its last digit that counts.
+    """
+    import polars as pl
+
+    value = pl.col(column).cast(pl.String)
+    if not is_number:
+        # An event is one line; half of a surrogate pair is no character, and Mixpanel takes no such text.
+        return value.str.replace_all(r"[\r\n]", " ").map_elements(without_half_pairs, pl.String)
+    value = pl.when(value.str.contains("[a-zA-Z]")).then(None).otherwise(value)
+    if isinstance(kind, pl.Decimal) and kind.scale == 0:
+        return value
+    short = value.str.strip_chars_end("0").str.strip_chars_end(".")
+    return pl.when(value.str.contains(".", literal=True)).then(short).otherwise(value)
+
+
+def untrimmed(values: pl.Series) -> pl.Series:
+    """Which ids have spaces around them."""
+    import polars as pl
+
+    texts = values.cast(pl.String)
+    return (texts != texts.str.strip_chars(WHITESPACE)).fill_null(False)
+
+
+def altered(values: pl.Series, *, is_json: bool = False) -> dict[str, pl.Series]:
+    """How values of properties change on their way, and which ones.
+
+    Args:
+        values: a column.
+        is_json: they are JSON.
+    """
+    import polars as pl
+
+    if values.dtype.is_float():
+        return {NOT_FINITE: (~values.is_finite()).fill_null(False)}
+    if values.dtype != pl.String:
+        return {}
+    if is_json:
+        halved = [value is not None and without_half_pairs(value) != value for value in values]
+        return {HALVED: pl.Series(halved, dtype=pl.Boolean)}
+    return {CUT: (values.str.len_bytes() > MOST_TEXT_BYTES).fill_null(False)}
+
+
+def altered_number(values: pl.Series) -> dict[str, pl.Series]:
+    """The same for exact numbers, which are texts."""
+    return {NOT_FINITE: values.str.contains("[a-zA-Z]").fill_null(False)}
+
+
 def without_nulls(text: pl.Expr, names: set[str]) -> pl.Expr:
     """Without the nulls of an event that has objects, in which they stay."""
     import polars as pl
@@ -119,7 +176,7 @@ def nested_faults(values: pl.Series) -> Iterator[str | None]:
 
     for value in values:
         try:
-            parsed = msgspec.json.decode(value) if isinstance(value, str) else value
+            parsed = msgspec.json.decode(without_half_pairs(value)) if isinstance(value, str) else value
             check_nested(values.name, parsed.to_list() if isinstance(parsed, pl.Series) else parsed)
         except msgspec.DecodeError as error:
             yield f"no JSON: {error}"

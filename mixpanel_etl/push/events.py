@@ -17,20 +17,29 @@ from mixpanel_etl.client.events import (
     EARLIEST,
     MOST_BYTES,
     MOST_MEMBERS,
+    MOST_TEXT_BYTES,
     NOBODY,
     RESERVED,
 )
 from mixpanel_etl.push.errors import PushError, check_columns
 from mixpanel_etl.push.event_values import (
+    TRIMMED,
+    WHITESPACE,
+    altered,
+    altered_number,
     as_json,
     first_fault,
     frame_of,
     insert_ids,
     is_id,
+    json_text,
     milliseconds,
     nested_faults,
+    untrimmed,
     without_nulls,
 )
+from mixpanel_etl.push.screening import BEYOND
+from mixpanel_etl.warehouse import NumberType
 
 if TYPE_CHECKING:
     import polars as pl
@@ -178,8 +187,13 @@ class ResolvedEvents:
 
         rows = frame_of(batch)
         mapping = self.mapping
+        if isinstance(self.schema.field(mapping.time).type, NumberType):
+            rows = rows.with_columns(pl.col(mapping.time).cast(pl.Float64, strict=False))
         rows = rows.with_columns(
-            **{f"$id:{name}": pl.col(column).cast(pl.String) for name, column in mapping.ids.items()},
+            **{
+                f"$id:{name}": pl.col(column).cast(pl.String).str.strip_chars(WHITESPACE)
+                for name, column in mapping.ids.items()
+            },
             **{
                 "$event": pl.col(mapping.event_column).cast(pl.String)
                 if mapping.event_column
@@ -198,7 +212,7 @@ class ResolvedEvents:
             "line",
             pl.col("$insert_id").alias("insert_id"),
             pl.col("$event").alias("event"),
-            *first_fault(self._faults(nested, now)),
+            *first_fault(self._faults(nested, now, rows.columns)),
             pl.struct(
                 "$event",
                 *(f"$id:{name}" for name in mapping.ids),
@@ -214,7 +228,8 @@ class ResolvedEvents:
         import polars as pl
 
         mapping = self.mapping
-        raw = [name for name in self._nested if _is_json(self.schema.field(name).type)]
+        kinds = {name: self.schema.field(name).type for name in self.properties}
+        raw = [name for name, kind in kinds.items() if _is_json(kind) or _is_exact(kind)]
         # The first two are never null, so that every null has a comma before it.
         fields = [
             pl.col("$ms").fill_null(0).alias("time"),
@@ -241,21 +256,38 @@ class ResolvedEvents:
         for column in raw:
             key = msgspec.json.encode(self.properties[column]).decode()
             absent = pl.lit(f",{key}:null" if mapping.nulls == "send" else "")
-            value = pl.col(column).str.replace_all(r"[\r\n]", " ")  # an event is one line
+            value = json_text(column, rows.schema[column], is_number=_is_exact(kinds[column]))
             found = pl.when(value.is_null()).then(absent).otherwise(pl.lit(f",{key}:") + value)
             text = text + found
         event = pl.struct(pl.col("$event").fill_null("").alias("event")).struct.json_encode().str.strip_suffix("}")
         return event + pl.lit(',"properties":') + text + pl.lit("}}")
 
+    def alterations(self, batch: pa.RecordBatch) -> dict[str, pl.Series]:
+        """What we or Mixpanel change of rows, as `column: how`, and which rows."""
+        rows = frame_of(batch)
+        found = {f"{column}: {TRIMMED}": untrimmed(rows[column]) for column in self.mapping.ids.values()}
+        for name in dict.fromkeys([*self.properties, *filter(None, [self.mapping.event_column])]):
+            kind = self.schema.field(name).type
+            if isinstance(kind, NumberType):
+                changes = altered_number(rows[name])
+            else:
+                changes = altered(rows[name], is_json=_is_json(kind))
+            found |= {f"{name}: {how}": places for how, places in changes.items()}
+        return {how: places for how, places in found.items() if places.any()}
+
     def _has_no_objects(self, raw: Sequence[str]) -> bool:
         return all(name in raw for name in self._nested)
 
-    def _faults(self, nested: Mapping[str, list[str | None]], now: datetime) -> Iterator[tuple[str, pl.Expr, pl.Expr]]:
+    def _faults(
+        self, nested: Mapping[str, list[str | None]], now: datetime, columns: Sequence[str]
+    ) -> Iterator[tuple[str, pl.Expr, pl.Expr]]:
         """What can be at fault: the field, whether it is, and why."""
         import polars as pl
 
         mapping, nobody = self.mapping, list(NOBODY)
         event, moment = pl.col("$event"), pl.col("$ms")
+        if BEYOND in columns:
+            yield "", pl.col(BEYOND).is_not_null(), pl.col(BEYOND)
         yield "event", event.is_null() | (event == ""), pl.lit("the event has no name")
         yield mapping.time, moment.is_null(), pl.lit("the event has no time")
         early, late = int(EARLIEST.timestamp() * 1000), int((now + AHEAD).timestamp() * 1000)
@@ -267,17 +299,27 @@ class ResolvedEvents:
         ids = [pl.col(f"$id:{name}") for name in mapping.ids]
         yield (
             ", ".join(mapping.ids.values()),
-            pl.all_horizontal(one.is_null() for one in ids),
+            pl.all_horizontal(one.is_null() | (one == "") for one in ids),
             pl.lit("nobody's: no id"),
         )
+        for column, one in zip(mapping.ids.values(), ids, strict=True):
+            size = one.str.len_bytes()
+            yield (
+                column,
+                size > MOST_TEXT_BYTES,
+                pl.format("an id of {} bytes, of which Mixpanel keeps " + str(MOST_TEXT_BYTES), size),
+            )
         for (_, column), one in zip(mapping.ids.items(), ids, strict=True):
             yield column, one.str.to_lowercase().is_in(nobody), pl.format("{} is what Mixpanel takes for nobody", one)
         for column, reasons in nested.items():
             why = pl.lit(pl.Series(reasons, dtype=pl.String))
             yield column, why.is_not_null(), why
         for column in self.properties:
-            if _is_whole(self.schema.field(column).type):
-                beyond = pl.col(column).is_not_null() & pl.col(column).cast(pl.Int64, strict=False).is_null()
+            kind = self.schema.field(column).type
+            if _is_whole(kind) or isinstance(kind, NumberType):
+                number = pl.col(column).cast(pl.String)
+                whole = number.str.contains(r"^-?\d{19,}$")
+                beyond = whole & number.cast(pl.Int64, strict=False).is_null()
                 yield column, beyond, pl.format("{} has more than 64 bits: cast it to a text", pl.col(column))
         if len(self.properties) + len(ids) + _ADDED > MOST_MEMBERS:
             skip = mapping.nulls == "skip"
@@ -293,7 +335,7 @@ class ResolvedEvents:
 
 
 def _check_time(mapping: EventMapping, kind: pa.DataType) -> None:
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or isinstance(kind, NumberType):
         if mapping.time_unit is None:
             raise PushError(f"time: column {mapping.time!r} has numbers; give time_unit: s, ms, us or ns")
         return
@@ -330,6 +372,11 @@ def _zone(name: str) -> ZoneInfo:
 def _is_whole(kind: pa.DataType) -> bool:
     """Whether it is a decimal of whole numbers, as the sum of whole numbers is in DuckDB."""
     return bool(pa.types.is_decimal(kind) and kind.scale == 0)
+
+
+def _is_exact(kind: pa.DataType) -> bool:
+    """Whether numbers of this type are sent digit by digit: a float would lose some."""
+    return isinstance(kind, NumberType) or bool(pa.types.is_decimal(kind))
 
 
 def _is_json(kind: pa.DataType) -> bool:

@@ -15,6 +15,7 @@ from mixpanel_etl.push.dead_letters import DeadLetter
 from mixpanel_etl.push.errors import PushError, check_columns
 from mixpanel_etl.push.event_batches import Seen
 from mixpanel_etl.push.event_values import TRIMMED, WHITESPACE, is_id
+from mixpanel_etl.push.screening import BEYOND
 
 if TYPE_CHECKING:
     import polars as pl
@@ -154,6 +155,9 @@ def _links(
     """The ids and the row of each link."""
     for row in part.to_pylist():
         seen.rows += 1
+        if row.get(BEYOND):
+            refuse(DeadLetter(None, row, row[BEYOND]))
+            continue
         first, second = (_id(row[column], column, seen) for column in mapping.named)
         if not first or not second:
             refuse(DeadLetter(None, row, "there is no id", field=mapping.other_id if first else mapping.distinct_id))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from mixpanel_etl.push.dead_letters import LATEST, DeadLetter, DeadLetters, dead
 from mixpanel_etl.push.errors import PushError, check_columns
 from mixpanel_etl.push.profile_push import MOST_VANISHED, Pushed
 from mixpanel_etl.push.profiles import plain
+from mixpanel_etl.warehouse import NumberType
 
 _SHOWN = 5
 
@@ -148,7 +150,8 @@ def push_lookup(
         DeadLetters(push.dead_letters) as letters,
     ):
         provenance = Provenance(requested_at=push.clock.now(), run_id=run_id, project_id=project_id)
-        told = Pushed(changes.rows, changes.changed, changes.vanished, changes.vanished)
+        altered = changes.altered(mapping.key, mapping.named)
+        told = Pushed(changes.rows, changes.changed, changes.vanished, changes.vanished, altered=altered)
         _check_vanished(changes, allow_shrink=allow_shrink)
         letters.add(changes.unusable_letters())
         try:
@@ -176,7 +179,8 @@ def preview_lookup(rows: pa.RecordBatchReader, push: LookupPush) -> Pushed:
     """
     mapping = push.mapping.of(rows.schema)
     with _compared(rows, push, mapping) as changes, DeadLetters(push.dead_letters) as letters:
-        told = Pushed(changes.rows, changes.changed, changes.vanished, changes.vanished)
+        altered = changes.altered(mapping.key, mapping.named)
+        told = Pushed(changes.rows, changes.changed, changes.vanished, changes.vanished, altered=altered)
         letters.add(changes.unusable_letters())
         told.refused, told.messages = letters.count, dict(letters.messages.most_common())
         told.updates = int(bool(changes.changed or changes.vanished))
@@ -194,7 +198,7 @@ def _compared(rows: pa.RecordBatchReader, push: LookupPush, mapping: LookupMappi
 
 def _rows(changes: Changes) -> Iterator[Mapping[str, Any]]:
     for batch in changes.usable_rows():
-        yield from batch.to_pylist()
+        yield from changes.plain_rows(batch)
 
 
 def _values(row: Mapping[str, Any], mapping: LookupMapping) -> Sequence[Any]:
@@ -202,6 +206,8 @@ def _values(row: Mapping[str, Any], mapping: LookupMapping) -> Sequence[Any]:
 
 
 def _shown(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
     return value if value is None or isinstance(value, str | int | float | list) else str(value)
 
 
@@ -237,7 +243,7 @@ def _fits(kind: pa.DataType) -> bool:
 
 
 def _is_scalar(kind: pa.DataType) -> bool:
-    return bool(
+    return isinstance(kind, NumberType) or bool(
         pa.types.is_string(kind)
         or pa.types.is_large_string(kind)
         or pa.types.is_boolean(kind)

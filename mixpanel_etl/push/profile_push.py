@@ -294,7 +294,7 @@ def _sendable(update: Update) -> bool:
 
 def _items(changes: Changes, mapping: ProfileMapping) -> Iterator[Item]:
     for batch in changes.changed_rows():
-        for row in batch.to_pylist():
+        for row in changes.plain_rows(batch):
             yield Item(row["$id"], row, mapping.updates(row["$id"], row))
 
 
@@ -306,7 +306,8 @@ def _vanished(changes: Changes, mapping: ProfileMapping) -> Iterator[Item]:
 
 def _counted(changes: Changes, mapping: ProfileMapping) -> Pushed:
     cleared = 0 if mapping.vanished == "keep" else changes.vanished
-    return Pushed(changes.rows, changes.changed, changes.vanished, cleared)
+    altered = changes.altered(mapping.id, mapping.named)
+    return Pushed(changes.rows, changes.changed, changes.vanished, cleared, altered=altered)
 
 
 def _check_vanished(changes: Changes, mapping: ProfileMapping, *, allow_shrink: bool) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from mixpanel_etl.client import GroupUpdate, UserUpdate
 from mixpanel_etl.client.profile_updates import NOT_FOR_GROUPS, REPEATABLE, Operator
 from mixpanel_etl.push.errors import PushError, check_columns
+from mixpanel_etl.warehouse import NumberType
 
 Row = Mapping[str, Any]
 Update = UserUpdate | GroupUpdate
@@ -137,7 +138,9 @@ class ProfileMapping:
 def plain(value: Any) -> Any:
     """A value of a row as JSON has it: decimals are numbers, what is not finite is null."""
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
+        if not value.is_finite():
+            return None
+        return int(value) if value == value.to_integral_value() else value.normalize()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
@@ -166,7 +169,8 @@ def _check_types(mapping: ProfileMapping, schema: pa.Schema) -> None:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+    known = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    return isinstance(kind, NumberType) or bool(known)
 
 
 def _is_id(kind: pa.DataType) -> bool:

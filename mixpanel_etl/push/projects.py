@@ -18,8 +18,9 @@ import pyarrow as pa
 
 from mixpanel_etl.client.events import AHEAD, EARLIEST, INSERT_ID, MOST_BYTES, MOST_MEMBERS, NOBODY, check_nested
 from mixpanel_etl.lake import EventsTable
-from mixpanel_etl.lake.columns import CORE_SCHEMA
+from mixpanel_etl.lake.columns import CORE_SCHEMA, without_half_pairs
 from mixpanel_etl.push.errors import PushError
+from mixpanel_etl.push.event_values import HALVED, altered
 
 if TYPE_CHECKING:
     import polars as pl
@@ -104,6 +105,16 @@ class CopiedEvents:
 
     overwritten: Counter[str] = field(default_factory=Counter)
 
+    def alterations(self, batch: pa.RecordBatch) -> dict[str, pl.Series]:
+        """What is changed of events: see `ResolvedEvents.alterations`."""
+        import polars as pl
+
+        texts = pl.Series(_plain(batch.column("properties")), dtype=pl.String)
+        halved = altered(texts, is_json=True)[HALVED]
+        if "properties_as_sent" in batch.schema.names:
+            halved |= pl.Series(batch.column("properties_as_sent").is_valid().to_pylist(), dtype=pl.Boolean)
+        return {f"properties: {HALVED}": halved} if halved.any() else {}
+
     def encode(self, batch: pa.RecordBatch, now: datetime) -> pl.DataFrame:
         """The events of some rows of a lake: see `ResolvedEvents.encode`."""
         import polars as pl
@@ -124,7 +135,10 @@ class CopiedEvents:
 
     def _event(self, row: _Row, latest: int) -> tuple[str, str, str | None, str | None]:
         """Line, insert_id, and what is at fault."""
-        members: _Members = msgspec.json.decode(row.properties or "{}", type=_Members)
+        try:
+            members: _Members = msgspec.json.decode(without_half_pairs(row.properties or "{}"), type=_Members)
+        except (msgspec.DecodeError, RecursionError) as error:
+            return "{}", _hash(msgspec.json.encode([row.event, row.time, row.insert_id])), "properties", str(error)
         for known in OVERWRITTEN:
             if members.pop(known, None) is not None:
                 self.overwritten[known] += 1

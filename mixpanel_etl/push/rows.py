@@ -34,6 +34,7 @@ from mixpanel_etl.push.identities import (
 )
 from mixpanel_etl.push.import_sender import ImportSender
 from mixpanel_etl.push.projects import CopiedEvents, ProjectMapping
+from mixpanel_etl.push.screening import screened
 
 if TYPE_CHECKING:
     import polars as pl
@@ -154,6 +155,7 @@ def push_rows(
         ExitStack() as stack,
     ):
         if isinstance(push.mapping, IdentityMapping):
+            held.check()
             check_id_merge(mixpanel, push.mapping.link)
         provenance = Provenance(requested_at=push.clock.now(), run_id=run_id, project_id=mixpanel.settings.project_id)
         known = push.known(part)
@@ -245,12 +247,12 @@ def _batches(
         letters.add([letter])
 
     if isinstance(push.mapping, IdentityMapping):
-        return identity_batches(rows, push.mapping.of(rows.schema), refuse, seen=seen, leave_out=leave_out)
+        return identity_batches(screened(rows), push.mapping.of(rows.schema), refuse, seen=seen, leave_out=leave_out)
     events = push.mapping.of(rows.schema)
     if isinstance(events, CopiedEvents):
         seen.overwritten = events.overwritten
     return event_batches(
-        rows, events, push.clock.now(), refuse, seen=seen, leave_out=leave_out, only=only, foreign=foreign
+        screened(rows), events, push.clock.now(), refuse, seen=seen, leave_out=leave_out, only=only, foreign=foreign
     )
 
 

@@ -11,5 +11,6 @@ In all warehouses a parameter is written `$name`, and its value is bound, never 
 from mixpanel_etl.warehouse.errors import WarehouseError as WarehouseError
 from mixpanel_etl.warehouse.parameters import columns_of as columns_of
 from mixpanel_etl.warehouse.parameters import parameters_of as parameters_of
+from mixpanel_etl.warehouse.values import NumberType as NumberType
 from mixpanel_etl.warehouse.warehouse import Parameters as Parameters
 from mixpanel_etl.warehouse.warehouse import Warehouse as Warehouse

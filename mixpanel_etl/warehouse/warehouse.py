@@ -12,7 +12,7 @@ from mixpanel_etl.settings import Hidden
 from mixpanel_etl.warehouse.drivers import driver_of
 from mixpanel_etl.warehouse.errors import Scrubber, WarehouseError, without_values
 from mixpanel_etl.warehouse.parameters import Bound, bind, one_statement
-from mixpanel_etl.warehouse.values import Plain
+from mixpanel_etl.warehouse.values import Plain, check_declared
 
 Parameters = Mapping[str, Any]
 
@@ -59,7 +59,7 @@ class Warehouse:
 
         Yields:
             The batches, of any number of rows, with plain types: UUIDs are texts, JSON has Arrow's JSON type,
-            PostgreSQL's `numeric(p, s)` is a decimal, and without a precision a float.
+            PostgreSQL's `numeric(p, s)` is a decimal, and without a precision a `NumberType`.
 
         Raises:
             WarehouseError: it can't be reached or refuses the query; also while the batches are read.
@@ -67,6 +67,9 @@ class Warehouse:
         bound = self._bound(sql, parameters)
         with self._session() as connection:
             batches = (self._through_a_cursor if self._driver.cursors else _directly)(connection, bound)
+            if self._driver.dialect == "duckdb":
+                for name, declared in self._told(_declared, connection, bound, sql=sql):
+                    check_declared(name, declared)
             schema = self._told(next, batches, sql=sql)
             plain = self._told(Plain, schema)
             yield pa.RecordBatchReader.from_batches(plain.schema, self._watched(plain(batches), sql))
@@ -153,6 +156,13 @@ def _directly(connection: Any, bound: Bound) -> Iterator[Any]:
         with cursor.fetch_record_batch() as reader:
             yield reader.schema
             yield from reader
+
+
+def _declared(connection: Any, bound: Bound) -> list[tuple[str, str]]:
+    """Name and type of each column, as DuckDB calls them."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DESCRIBE {bound.sql}", bound.values or None)
+        return [(name, declared) for name, declared, *_ in cursor.fetchall()]
 
 
 def _execute(connection: Any, bound: Bound) -> None:

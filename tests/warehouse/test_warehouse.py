@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from mixpanel_etl.warehouse import Warehouse, WarehouseError
+from mixpanel_etl.warehouse import NumberType, Warehouse, WarehouseError
 
 TABLE = """
 CREATE TABLE orders AS
@@ -120,7 +120,7 @@ def test_postgresqls_own_types_arrive_as_plain_ones(postgresql_url: str) -> None
     with Warehouse(postgresql_url).query(sql) as found:
         assert found.schema.types == [
             pa.decimal128(10, 2),
-            pa.float64(),
+            NumberType(),
             pa.json_(),
             pa.string(),
             pa.list_(pa.field("item", pa.string())),
@@ -133,6 +133,45 @@ def test_postgresqls_own_types_arrive_as_plain_ones(postgresql_url: str) -> None
         "f4e5d3c2-0000-4000-8000-000000000001",
         "['a', 'b']",
     ]
+
+
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        ("SELECT sum(x) AS v FROM (VALUES (9007199254740993::bigint)) AS q(x)", "9007199254740993"),
+        ("SELECT 12345678901234567890123456789012345678901234567890.50::numeric AS v", f"{'1234567890' * 5}.5"),
+        ("SELECT 100::numeric AS v", "100"),
+        ("SELECT 1.10::numeric AS v", "1.1"),
+        ("SELECT 'NaN'::numeric AS v", "nan"),
+        ("SELECT 1.1::real AS v", "1.1"),
+        ("SELECT 4294967295::oid AS v", "4294967295"),
+        ("SELECT ARRAY[12.50, 9007199254740993]::numeric[] AS v", "['12.50', '9007199254740993']"),
+    ],
+)
+def test_a_number_of_postgresql_is_exactly_what_it_is_there(postgresql_url: str, sql: str, text: str) -> None:
+    (row,) = rows(Warehouse(postgresql_url), sql)
+    assert str(row["v"]) == text
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT '12.34'::money AS v",
+        "SELECT ARRAY['12.34'::money] AS v",
+        "SELECT '12:00:00+02'::timetz AS v",
+        "SELECT '10.0.0.1'::inet AS v",
+        "SELECT '[1,5)'::int4range AS v",
+    ],
+)
+def test_what_the_driver_would_change_is_refused_with_what_to_cast(postgresql_url: str, sql: str) -> None:
+    with pytest.raises(WarehouseError, match=r"column 'v' is .*: cast it to"), Warehouse(postgresql_url).query(sql):
+        pass
+
+
+@pytest.mark.parametrize("value", [f"{2**128 - 1}::uhugeint", "[1::uhugeint]", "'12:00:00+02'::timetz"])
+def test_what_duckdbs_driver_would_change_is_refused_with_what_to_cast(value: str) -> None:
+    with pytest.raises(WarehouseError, match=r"column 'v' is .*: cast it to"):
+        rows(Warehouse("duckdb://"), f"SELECT {value} AS v WHERE $a = 1", a=1)
 
 
 def test_parquet_files_are_a_warehouse(tmp_path: Path) -> None:
