@@ -14,9 +14,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from pyrate_limiter import Rate, RateItem
 
 from mixpanel_etl.client.stores import Bucket, Store, open_store
+from mixpanel_etl.client.stores import file as file_store
 from mixpanel_etl.client.stores.file import FileStore
 
 from .scripted import FakeClock
@@ -166,6 +168,62 @@ def test_a_file_damaged_while_in_use_is_put_aside_too(tmp_path: Path, key: str) 
     assert not put(one.bucket(key, RATES))
     for store in (one, other):
         store.close()
+
+
+@pytest.mark.parametrize("act", ["put", "peek", "count", "leak"])
+@pytest.mark.parametrize("damaged", ["table", "index"])
+def test_a_page_damaged_after_the_file_was_opened_is_repaired_and_no_request_forgotten(
+    tmp_path: Path, key: str, act: str, damaged: str
+) -> None:
+    path = tmp_path / "budget.sqlite"
+    rates = [Rate(2_000, 3_600_000)]
+    store = FileStore(path, lambda: datetime.now(UTC))
+    bucket = store.bucket(key, rates)
+    assert bucket.put(RateItem("x", bucket.now(), 1_990))
+    another = FileStore(path, lambda: datetime.now(UTC))
+    buckets = [bucket, another.bucket(key, rates)]
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE type = ?", [damaged]).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)
+    for one in (another, store):
+        one._buckets[key].conn.execute("PRAGMA shrink_memory")  # its pages have to be read again
+    for found in (buckets[1], buckets[0]):
+        calls: dict[str, Callable[[], object]] = {
+            "put": lambda found=found: found.put(RateItem("x", found.now(), 1)),  # type: ignore[misc]
+            "peek": lambda found=found: found.peek(3),  # type: ignore[misc]
+            "count": found.count,
+            "leak": lambda found=found: found.leak(found.now() - 3_600_000),  # type: ignore[misc]
+        }
+        calls[act]()
+    assert 1_990 <= another.bucket(key, rates).count() <= 1_992
+    assert not put_many(another.bucket(key, rates), 11)
+    for one in (another, store):
+        one.close()
+
+
+def put_many(bucket: Bucket, weight: int) -> bool:
+    return bucket.put(RateItem("x", bucket.now(), weight))
+
+
+def test_a_file_that_a_stopped_process_locks_is_announced_and_given_up(
+    tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(file_store, "NOTICEABLE", 0.0)
+    monkeypatch.setattr(file_store, "LOCK_SECONDS", 0.0)
+    store = FileStore(tmp_path / "budget.sqlite", lambda: datetime.now(UTC))
+    with (
+        FileLock(tmp_path / "budget.sqlite.lock"),
+        pytest.raises(TimeoutError, match=r"budget\.sqlite has been locked by another process"),
+    ):
+        store.bucket(key, RATES)
+    assert "is locked" in caplog.text
+    assert put(store.bucket(key, RATES))
+    store.close()
 
 
 def test_a_deleted_file_is_made_anew_for_all_processes(tmp_path: Path, key: str) -> None:
