@@ -20,6 +20,7 @@ from mixpanel_etl.lake.columns import CORE_SCHEMA
 from mixpanel_etl.orchestration.pushes import window_of
 from mixpanel_etl.pull import pull_events
 from mixpanel_etl.push.errors import PushError
+from mixpanel_etl.push.event_batches import Seen, event_batches
 from mixpanel_etl.push.projects import OVERWRITTEN, CopiedEvents, ProjectMapping
 from mixpanel_etl.push.query import QueryPush
 from mixpanel_etl.push.rows import PushedRows
@@ -214,3 +215,17 @@ def test_what_mixpanel_would_refuse_is_not_sent(columns: dict[str, Any], name: s
     _, field, message = encoded(**columns)
     assert field == name
     assert said in str(message)
+
+
+def test_a_copy_leaves_out_identity_events_that_the_project_does_not_take_and_counts_them() -> None:
+    names = ["Order", "$identify", "$merge", "$identify"]
+    rows = [
+        {"event_name": name, "time": DAY, "distinct_id": "u1", "insert_id": f"i{n}", "properties": "{}"}
+        for n, name in enumerate(names)
+    ]
+    table = pa.Table.from_pylist(rows, pa.schema([f for f in CORE_SCHEMA if f.name in rows[0]]))
+    seen, refused = Seen(), list[Any]()
+    (batch,) = event_batches(
+        table.to_reader(), CopiedEvents(), NOW, refused.append, seen=seen, foreign=lambda: {"$identify", "$merge"}
+    )
+    assert (batch.count, refused, dict(seen.left_out)) == (1, [], {"$identify": 2, "$merge": 1})
