@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mixpanel_etl.lake.errors import WriteConflict
+from mixpanel_etl.lake.schemas import columns_of, remember_columns
 from mixpanel_etl.lake.storage import Draft, Storage
 from mixpanel_etl.lake.suppression import entries, without_suppressed
 from mixpanel_etl.lake.waiting import tries
@@ -42,6 +43,7 @@ def publish(store: Storage, draft: Draft, name: str, expected: str) -> None:
         WriteConflict: another process was faster; nothing changed.
         OSError: the disk is full or the upload failed; what was there remains.
     """
+    remember_columns(store, name, columns_of(draft.path))
     listed = set(entries(store))
     with without_suppressed(store, draft) as kept:
         kept.publish(name, expected)

@@ -9,6 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from mixpanel_etl.lake.listed import ListedBucket
+from mixpanel_etl.lake.schemas import Columns, remembered_columns
 from mixpanel_etl.lake.storage import S3, Storage, storage
 from mixpanel_etl.scratch import spill_of
 
@@ -51,7 +53,7 @@ def connect(lake: str, *, timezone: str = "UTC", created_before_2023: bool = Fal
     connection = spill_of(lambda temp_directory: duckdb.connect(config={"temp_directory": temp_directory}))
     if isinstance(store, S3):
         # DuckDB's own extension would have to be downloaded, and would take its credentials from elsewhere.
-        connection.register_filesystem(store.fs)
+        connection.register_filesystem(ListedBucket(store.fs))
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET VARIABLE timezone = $1", [timezone])
     connection.execute("SET VARIABLE created_before_2023 = $1", [created_before_2023])
@@ -111,11 +113,23 @@ def _create_views(connection: duckdb.DuckDBPyConnection, store: Storage, tables:
             quoted=_quoted(table.column),
             start=len(table.column) + 2,
             type=table.type,
+            columns=_columns(remembered_columns(store, table.folder)),
         )
         connection.execute(statement)
         connection.execute("INSERT INTO lake.folders VALUES ($1, $2, $3)", [view, table.folder, table.column])
     files = _text(f"{_escaped(root)}/**/*.parquet")
     connection.execute(_file("partitions.sql").format(files=files, root=_text(root)))
+
+
+def _columns(columns: Columns | None) -> str:
+    """How `read_parquet` knows the columns: by the table's record, or for want of one from all files."""
+    if columns is None:
+        return "union_by_name = true"
+    entries = (
+        f"{_text(name)}: {{name: {_text(name)}, type: {_text(column.type)}, default_value: NULL}}"
+        for name, column in columns.items()
+    )
+    return f"schema = MAP {{{', '.join(entries)}}}"
 
 
 def _name(folder: str, taken: set[str], reserved: Collection[str]) -> str:

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake.columns import CORE_SCHEMA, PromotedColumn, event_schema, in_core_schema
+from mixpanel_etl.lake.columns import CORE_SCHEMA, DEDUP_KEY, PromotedColumn, event_schema, in_core_schema
 from mixpanel_etl.lake.dayfile import ExportProvenance, PublishedDay, read_day
 from mixpanel_etl.lake.dedup import compactable
 from mixpanel_etl.lake.errors import ConfigurationError, DayShrinks, UnreadableFile, WriteConflict
@@ -202,7 +202,7 @@ class EventsTable:
     def _explained(self, missing: int, handle: IO[bytes]) -> int:
         with pq.ParquetFile(handle, pre_buffer=False) as file:
             suppressed = Suppressed(self.storage).count(file)
-            if suppressed >= missing:
+            if suppressed >= missing or not set(DEDUP_KEY) <= set(file.schema_arrow.names):
                 return suppressed
             return suppressed + compactable(lambda names: file.iter_batches(_BATCH_ROWS, columns=list(names)))
 

@@ -12,9 +12,11 @@ import pytest
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import EventsTable, Provenance, Table, connect
+from mixpanel_etl.lake.columns import JSON, stored_field
 from mixpanel_etl.pull import pull_events
 from mixpanel_etl.sandbox import Sandbox
 
+from ..lake.s3_server import S3Server
 from ..lakehouse import days_from
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -159,3 +161,70 @@ def test_events_and_reports_work_on_s3(s3_lake: str, mixpanel: Sandbox, client: 
 def test_a_lake_that_is_empty_has_a_connection_without_views(lake: str) -> None:
     assert rows(lake, "FROM lake.tables") == []
     assert rows(lake, "FROM lake.partitions") == []
+
+
+def test_over_a_bucket_no_file_is_opened_that_a_condition_on_the_partition_excludes(
+    s3_lake: str, s3_server: S3Server
+) -> None:
+    for number in range(30):
+        write(s3_lake, "reports/signups", f"2026-01-{number + 1:02}", [number])
+    s3_server.requests.clear()
+    with connect(s3_lake) as connection:
+        # Listings, and the record of the columns.
+        assert len(s3_server.requests) <= 6
+        s3_server.requests.clear()
+        query = "SELECT sum(value) FROM reports.signups WHERE date BETWEEN '2026-01-03' AND '2026-01-05'"
+        assert connection.sql(query).fetchall() == [(2 + 3 + 4,)]
+        asked = [path for method, path, _ in s3_server.requests if path.endswith(".parquet")]
+        assert {path.split("date=")[1][:10] for path in asked} == {"2026-01-03", "2026-01-04", "2026-01-05"}
+        assert len(s3_server.requests) <= 3 + 5
+        s3_server.requests.clear()
+        assert connection.sql("SELECT count(*) FROM reports.signups").fetchall() == [(30,)]
+        assert len(s3_server.requests) <= 30 + 5
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        pytest.param(
+            pa.array([9007199254740993]), pa.array([0.5]), ["0.5", "9007199254740993"], id="large integers, fractions"
+        ),
+        pytest.param(pa.array([7]), pa.array([0.5]), [0.5, 7.0], id="small integers, fractions"),
+        pytest.param(pa.array([7]), pa.array(["seven"]), ["7", "seven"], id="integers, strings"),
+        pytest.param(pa.array([True]), pa.array(["x"]), ["true", "x"], id="booleans, strings"),
+        pytest.param(pa.array([1], pa.int32()), pa.array([2**40]), [1, 2**40], id="short and long integers"),
+    ],
+)
+def test_a_column_whose_type_changes_is_read_as_a_whole_without_loss(
+    tmp_path: Path, first: pa.Array, second: pa.Array, expected: list[Any]
+) -> None:
+    for day, values in (("2026-01-01", first), ("2026-01-02", second)):
+        table = Table(str(tmp_path), "t", pa.schema([("value", values.type)]))
+        table.write(day, pa.table({"value": values}), Provenance(requested_at=datetime.now(UTC)))
+    assert sorted(value for (value,) in rows(str(tmp_path), "SELECT value FROM t")) == expected
+
+
+def test_a_list_becomes_a_string_and_stays_readable(tmp_path: Path) -> None:
+    kinds = {"2026-01-01": (JSON, '["a"]'), "2026-01-02": (pa.string(), "a")}
+    for day, (kind, value) in kinds.items():
+        table = Table(str(tmp_path), "t", pa.schema([stored_field("value", kind)]))
+        table.write(day, pa.table([[value]], schema=table.schema), Provenance(requested_at=datetime.now(UTC)))
+    assert sorted(rows(str(tmp_path), "SELECT value, typeof(value) FROM t")) == [('["a"]', "VARCHAR"), ("a", "VARCHAR")]
+
+
+def test_columns_that_come_and_go_are_all_there(tmp_path: Path) -> None:
+    for day, names in (("2026-01-01", ["a", "b"]), ("2026-01-02", ["b", "c"])):
+        schema = pa.schema([(name, pa.int64()) for name in names])
+        content = pa.table([[1]] * len(names), schema=schema)
+        Table(str(tmp_path), "t", schema).write(day, content, Provenance(requested_at=datetime.now(UTC)))
+    assert rows(str(tmp_path), "SELECT a, b, c FROM t ORDER BY date") == [(1, 1, None), (None, 1, 1)]
+
+
+def test_a_table_of_an_older_version_has_no_record_and_is_read_all_the_same(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write(str(tmp_path), "t", f"2026-01-0{number}", [number])
+    (tmp_path / "t" / "_columns.json").unlink()
+    assert rows(str(tmp_path), "SELECT value FROM t ORDER BY 1") == [(1,), (2,)]
+    write(str(tmp_path), "t", "2026-01-03", [3])
+    assert (tmp_path / "t" / "_columns.json").exists()
+    assert rows(str(tmp_path), "SELECT value FROM t ORDER BY 1") == [(1,), (2,), (3,)]
