@@ -30,7 +30,7 @@ def assert_equals_store(table: EventsTable, sandbox: Sandbox, days: Iterable[dat
 def assert_only_whole_files(lake: Path) -> None:
     """No draft, no partial file: nothing but `date=.../events.parquet` and the record of the columns."""
     files = [path for path in lake.rglob("*") if path.is_file()]
-    assert {path.name for path in files} <= {"events.parquet", "_columns.json"}, files
+    assert {path.name for path in files} <= {"events.parquet", "events.json"}, files
 
 
 def _day(milliseconds: int) -> date:

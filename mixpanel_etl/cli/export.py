@@ -74,9 +74,7 @@ def export(
     rows = sum(day.rows for day in published.values())
     copies = sum(day.duplicates for day in published.values())
     if aside := sum(day.malformed for day in published.values()):
-        console.print(
-            f"{aside:,} line(s) that are no events were set aside beside their days, in {table.uri}/_malformed"
-        )
+        console.print(f"{aside:,} line(s) that are no events were set aside in {table.malformed_uri}")
     console.print(f"{len(published)} days, {rows:,} events, {copies:,} duplicates removed, in {table.uri}")
 
 

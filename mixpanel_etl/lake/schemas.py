@@ -1,4 +1,4 @@
-"""The columns of a table over all its files, so that none of them has to be opened to know: `<table>/_columns.json`.
+"""The columns of a table over all its files, so that none of them has to be opened to know: `_columns/<table>.json`.
 
 A column that had two types is remembered with one that holds the values of both without a loss.
 """
@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from mixpanel_etl.lake.columns import TIMESTAMP, is_json
 from mixpanel_etl.lake.contract import Storage
 
-_RECORD = "_columns.json"
+# Not in the table's own folder: Polars takes every file below it for Parquet.
+_FOLDER = "_columns"
 _FORMAT = 1
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 #: The integers up to here are different doubles.
@@ -53,7 +54,7 @@ Columns = Mapping[str, ColumnType]
 
 
 def remember_columns(store: Storage, file: str, columns: Columns) -> None:
-    """Note the columns of a file that is about to be published.
+    """Note the columns of a file that is about to be published; of files that are in no partition nothing.
 
     Args:
         store: of the lake.
@@ -61,22 +62,28 @@ def remember_columns(store: Storage, file: str, columns: Columns) -> None:
         columns: see `columns_of`.
     """
     folder, _, _ = file.rpartition("/")
-    table, _, _ = folder.rpartition("/")
+    table, _, partition = folder.rpartition("/")
+    if "=" not in partition:
+        return
 
     def merged(content: bytes | None) -> bytes:
         known = _of_files(store, table) if content is None else _read(content)
         plain = {name: asdict(kind) for name, kind in _merged(known, columns).items()}
         return json.dumps({"format": _FORMAT, "columns": plain}, ensure_ascii=False).encode()
 
-    store.update(f"{table}/{_RECORD}", merged)
+    store.update(_record(table), merged)
 
 
 def remembered_columns(store: Storage, table: str) -> Columns | None:
     """The columns of a table; None for one that an older version wrote."""
     try:
-        return _read(store.read(f"{table}/{_RECORD}")[0])
+        return _read(store.read(_record(table))[0])
     except FileNotFoundError:
         return None
+
+
+def _record(table: str) -> str:
+    return f"{_FOLDER}/{table}.json"
 
 
 def columns_of(file: IO[bytes] | str) -> Columns:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _BATCH_ROWS = 8_192
-_MALFORMED, _LINES = "_malformed", ".jsonl.gz"  # engines skip folders that begin with an underscore
+_MALFORMED, _LINES = "_malformed", ".jsonl.gz"  # not in the table's own folder, where some readers want Parquet only
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,11 @@ class EventsTable:
     @property
     def uri(self) -> str:
         return self.storage.uri(self.name)
+
+    @property
+    def malformed_uri(self) -> str:
+        """The folder of the lines that were set aside."""
+        return self.storage.uri(f"{_MALFORMED}/{self.name}")
 
     def days(self) -> list[date]:
         """The days that have a file, those without events included; sorted."""
@@ -170,8 +175,8 @@ class EventsTable:
         Args:
             days: only these (all by default). A day without such lines is not in the reply.
         """
-        names = self.storage.names(f"{self.name}/{_MALFORMED}", _LINES)
-        start = f"{self.name}/{_MALFORMED}/date="
+        start = f"{_MALFORMED}/{self.name}/date="
+        names = (name for name in self.storage.names(f"{_MALFORMED}/{self.name}", _LINES) if name.startswith(start))
         found = {date.fromisoformat(name.removeprefix(start).removesuffix(_LINES)): name for name in names}
         wanted = set(found) if days is None else set(days)
         lines = {}
@@ -181,7 +186,7 @@ class EventsTable:
         return lines
 
     def _keep_malformed(self, day: date, lines: Sequence[bytes]) -> None:
-        name = f"{self.name}/{_MALFORMED}/date={day}{_LINES}"
+        name = f"{_MALFORMED}/{self.name}/date={day}{_LINES}"
         if lines:
             put(self.storage, name, gzip.compress(b"\n".join([*lines, b""]), mtime=0))
         else:

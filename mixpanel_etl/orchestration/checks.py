@@ -119,7 +119,7 @@ def _malformed(table: EventsTable, days: Sequence[date]) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=not lines,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{sum(lines.values()):,} lines of {len(lines)} days were set aside in {table.uri}/_malformed"
+        description=f"{sum(lines.values()):,} lines of {len(lines)} days were set aside in {table.malformed_uri}"
         if lines
         else f"{len(days)} days are without such lines",
         metadata={"lines_by_day": dict(sorted(lines.items())[-MAX_DAYS:])},

@@ -55,7 +55,7 @@ def test_pages_go_on_with_the_newest_session_and_the_same_query(mixpanel: Mixpan
 
 def test_a_full_page_without_a_session_is_an_error_and_no_end(mixpanel: Mixpanel, server: ScriptedServer) -> None:
     server.answers(page_of(3))
-    with pytest.raises(ReplyError, match="page 0 is full but has no session_id"):
+    with pytest.raises(ReplyError, match=r"after page 0 \(a full page\) there is no session_id"):
         all_profiles(mixpanel)
 
 

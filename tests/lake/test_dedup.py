@@ -25,7 +25,7 @@ def without_copies(sent: list[Sent]) -> list[int]:
     """The numbers of the events that stay, by the plainest reading of the rule."""
     newest: dict[Any, int] = {}
     for number, event in enumerate(sent):
-        if event.get("insert_id") is None:
+        if event.get("insert_id") in (None, "", "undefined"):
             newest["no copy", number] = number
             continue
         key = (event["event"], event["time"], event.get("distinct_id"), event["insert_id"])
@@ -57,7 +57,7 @@ EVENTS = st.fixed_dictionaries(
         "event": st.sampled_from(["a", "b", ""]),
         "time": st.sampled_from([ms(DAY, 1), ms(DAY, 1.001), ms(DAY, 2)]),
         "distinct_id": st.sampled_from([None, "", "x", "a"]),
-        "insert_id": st.sampled_from([None, "", "x", "a", "b", "\x00"]),
+        "insert_id": st.sampled_from([None, "", "undefined", "x", "a", "b", "\x00"]),
         "processing": st.sampled_from([None, 0, 1, 2]),
     }
 )
@@ -107,8 +107,8 @@ class TestCopies:
     def test_events_without_insert_id_are_never_copies(self, table: EventsTable) -> None:
         assert kept(table, [{**EVENT, "insert_id": None}] * 3) == [0, 1, 2]
 
-    def test_an_empty_insert_id_is_one(self, table: EventsTable) -> None:
-        assert kept(table, [{**EVENT, "insert_id": ""}] * 2) == [1]
+    def test_an_empty_insert_id_is_none(self, table: EventsTable) -> None:
+        assert kept(table, [{**EVENT, "insert_id": ""}] * 2) == [0, 1]
 
     @pytest.mark.parametrize(
         "other",
@@ -134,7 +134,7 @@ class TestCopies:
         assert kept(table, sent, days=7) == list(range(14, 21))
 
     def test_rows_stay_in_the_order_of_their_arrival(self, table: EventsTable) -> None:
-        sent = [{**EVENT, "insert_id": str(n * 7919 % 100), "time": ms(DAY, n % 100)} for n in range(300)]
+        sent = [{**EVENT, "insert_id": f"i{n * 7919 % 100}", "time": ms(DAY, n % 100)} for n in range(300)]
         assert kept(table, sent) == list(range(200, 300))
 
 
@@ -143,7 +143,7 @@ def test_a_day_of_many_rows_is_compared_in_parts(table: EventsTable, monkeypatch
     arrow = Mock(wraps=pc)
     monkeypatch.setattr(dedup, "pc", arrow)
     # Whole seconds, as many projects send them; twenty parts, whose number divides a thousand milliseconds.
-    sent = [{"event": "e", "time": ms(DAY, n % 950), "insert_id": str(n % 950)} for n in range(1900)]
+    sent = [{"event": "e", "time": ms(DAY, n % 950), "insert_id": f"i{n % 950}"} for n in range(1900)]
     assert kept(table, sent) == list(range(950, 1900))
     compared = [len(call.args[0]) for call in arrow.value_counts.call_args_list]
     assert sum(compared) == 1900

@@ -29,6 +29,7 @@ def test_a_complete_range_passes_all_of_them_for_two_queries(mixpanel: Sandbox, 
         "counts_match_mixpanel": True,
         "no_empty_day_between_busy_ones": True,
         "schema_as_declared": True,
+        "no_malformed_lines": True,
     }
     assert checks["counts_match_mixpanel"].metadata["days_compared"].value == 10
     assert sum("/query/" in request.path for request in mixpanel.requests) == 2
@@ -88,9 +89,9 @@ def test_days_written_with_other_columns_are_named(mixpanel: Sandbox, run: Run, 
 @pytest.mark.parametrize(
     ("export", "names"),
     [
-        (Export(dg.AssetSpec(KEY), only=EventFilter(where='properties["plan"] == "pro"')), 2),
-        (Export(dg.AssetSpec(KEY), reconcile=False), 2),
-        (Export(dg.AssetSpec(KEY), only=EventFilter(events=("page view",))), 3),
+        (Export(dg.AssetSpec(KEY), only=EventFilter(where='properties["plan"] == "pro"')), 3),
+        (Export(dg.AssetSpec(KEY), reconcile=False), 3),
+        (Export(dg.AssetSpec(KEY), only=EventFilter(events=("page view",))), 4),
     ],
     ids=["expression", "turned off", "names only"],
 )

@@ -15,7 +15,7 @@ from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.sandbox import Sandbox
 
 from ..conftest import FIRST
-from ..lakehouse import assert_equals_store, days_from
+from ..lakehouse import assert_equals_store, assert_only_whole_files, days_from
 from .conftest import KEY
 
 DAYS = days_from(FIRST, 100)
@@ -25,7 +25,7 @@ PROGRAM = """
 import os, signal, sys
 from mixpanel_etl.cli import app
 from mixpanel_etl.lake import shuffle, table
-import mixpanel_etl.lake.storage as storage
+import mixpanel_etl.lake.disk as disk
 
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -46,7 +46,7 @@ POINTS = {
     "when all is read": "at_call(shuffle.Shuffle, 'finish', 1)",
     "at the first publication": "at_call(table.EventsTable, 'publish', 1)",
     "between publications": "at_call(table.EventsTable, 'publish', 40)",
-    "with the file written but not published": "at_call(storage._DiskDraft, 'publish', 60)",
+    "with the file written but not published": "at_call(disk._DiskDraft, 'publish', 60)",
 }
 
 
@@ -63,7 +63,7 @@ def test_kill_9_and_a_rerun(
     again = _run(PROGRAM.format(where=""), command)
     assert again.returncode == 0, again.stderr
     assert_equals_store(table, mixpanel, DAYS)
-    assert not [path for path in (tmp_path / "lake").rglob("*") if path.is_file() and path.name != "events.parquet"]
+    assert_only_whole_files(tmp_path / "lake")
     with dg.DagsterInstance.get() as instance:
         assert instance.get_materialized_partitions(KEY) == {str(day) for day in DAYS}
 

@@ -59,7 +59,7 @@ def send(mixpanel: Sandbox, day: date, *events: tuple[str, dict[str, Any]]) -> N
     """Events of a day into Mixpanel, and the day into the lake."""
     noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()
     for n, (name, properties) in enumerate(events):
-        known = {"time": noon, "distinct_id": f"person-{n}", "$insert_id": f"{day}-{n}"}
+        known = {"time": noon, "distinct_id": f"person-4711{n}", "$insert_id": f"{day}-{n}"}
         mixpanel.load([json.dumps({"event": name, "properties": {**known, **properties}}).encode()])
     export(day)
 
@@ -105,7 +105,12 @@ def test_an_event_is_a_table_with_the_columns_that_the_lexicon_declares(
     result = run(definitions(events=["Check Out"]), instance, DAYS[0])
     assert result.success
     first, second = rows("check_out", DAYS[0])
-    assert (first["distinct_id"], first["amount"], first["is_member"], first["coupon"]) == ("person-0", 3.0, True, None)
+    assert (first["distinct_id"], first["amount"], first["is_member"], first["coupon"]) == (
+        "person-47110",
+        3.0,
+        True,
+        None,
+    )
     assert (second["amount"], second["is_member"]) == (None, None)
     assert '"extra":[1]' in first["other_properties"]
     assert '"amount":"4"' in second["other_properties"]
@@ -209,20 +214,20 @@ def test_a_person_is_erased_from_typed_events_too(mixpanel: Sandbox, instance: d
         mixpanel,
         DAYS[0],
         ("buy", {"n": 0}),
-        ("buy", {"invited_by": "person-0"}),
-        ("buy", {"$identified_id": "person-0"}),
-        ("buy", {"friend": "person-0"}),
+        ("buy", {"invited_by": "person-47110"}),
+        ("buy", {"$identified_id": "person-47110"}),
+        ("buy", {"friend": "person-47110"}),
     )
     assert run(definitions(events=["buy"], check_drift=False), instance, DAYS[0]).success
-    done = erase(Settings.load().lake, ["person-0"])
+    done = erase(Settings.load().lake, ["person-47110"])
     assert done.remaining == 0
     assert done.tables["events_typed/buy"].rows_removed == 2
     kept = rows("buy", DAYS[0])
-    assert [row["distinct_id"] for row in kept] == ["person-1", "person-3"]
-    assert "person-0" not in str(kept)
+    assert [row["distinct_id"] for row in kept] == ["person-47111", "person-47113"]
+    assert "person-47110" not in str(kept)
     # Made again from days without the person, it stays without.
     assert run(definitions(events=["buy"], check_drift=False), instance, DAYS[0]).success
-    assert "person-0" not in str(rows("buy", DAYS[0]))
+    assert "person-47110" not in str(rows("buy", DAYS[0]))
 
 
 def test_a_day_that_was_exported_again_is_typed_again(mixpanel: Sandbox, instance: dg.DagsterInstance) -> None:

@@ -223,8 +223,8 @@ def test_columns_that_come_and_go_are_all_there(tmp_path: Path) -> None:
 def test_a_table_of_an_older_version_has_no_record_and_is_read_all_the_same(tmp_path: Path) -> None:
     for number in (1, 2):
         write(str(tmp_path), "t", f"2026-01-0{number}", [number])
-    (tmp_path / "t" / "_columns.json").unlink()
+    (tmp_path / "_columns" / "t.json").unlink()
     assert rows(str(tmp_path), "SELECT value FROM t ORDER BY 1") == [(1,), (2,)]
     write(str(tmp_path), "t", "2026-01-03", [3])
-    assert (tmp_path / "t" / "_columns.json").exists()
+    assert (tmp_path / "_columns" / "t.json").exists()
     assert rows(str(tmp_path), "SELECT value FROM t ORDER BY 1") == [(1,), (2,), (3,)]

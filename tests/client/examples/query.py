@@ -190,7 +190,7 @@ QUERY = {
             behaviors=[{"window": "30d", "name": "b"}],
             as_of_timestamp=datetime(2026, 1, 31, tzinfo=UTC),
         ),
-        {"results": [PROFILE], "page": 0, "page_size": 1000, "session_id": "s", "status": "ok", "total": 9},
+        {"results": [PROFILE], "page": 0, "page_size": 1000, "session_id": "s", "status": "ok", "total": 1},
         lambda profiles: [(p.distinct_id, p.properties) for p in profiles] == [("7", {"plan": "pro"})],
         body={
             "where": 'user["plan"] == "pro"',
