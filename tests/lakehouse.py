@@ -28,7 +28,7 @@ def assert_equals_store(table: EventsTable, sandbox: Sandbox, days: Iterable[dat
 
 
 def assert_only_whole_files(lake: Path) -> None:
-    """No draft, no partial file: nothing but `date=.../events.parquet` and the record of the columns."""
+    """No draft, no partial file: only `date=.../events.parquet` and `_columns/events.json`."""
     files = [path for path in lake.rglob("*") if path.is_file()]
     assert {path.name for path in files} <= {"events.parquet", "events.json"}, files
 

@@ -9,6 +9,7 @@ from mixpanel_etl.lake.columns import PromotedColumn as PromotedColumn
 from mixpanel_etl.lake.columns import event_schema as event_schema
 from mixpanel_etl.lake.dayfile import ExportProvenance as ExportProvenance
 from mixpanel_etl.lake.dayfile import PublishedDay as PublishedDay
+from mixpanel_etl.lake.errors import ColumnTaken as ColumnTaken
 from mixpanel_etl.lake.errors import ConfigurationError as ConfigurationError
 from mixpanel_etl.lake.errors import DaysHeldBack as DaysHeldBack
 from mixpanel_etl.lake.errors import DaysMalformed as DaysMalformed

@@ -18,6 +18,8 @@ TIMESTAMP = pa.timestamp("ms", tz="UTC")
 #: Declares a column that holds JSON. Files have it as a plain string (see `stored_field`).
 JSON = pa.json_(pa.string())
 _KIND = "mixpanel_etl.kind"
+#: Up to here different integers are different doubles.
+MAX_EXACT = 2**53
 
 #: Column -> property of the export that fills it. Names are those of Mixpanel's own JSON pipelines (design 4).
 ID_PROPERTIES = {
@@ -202,8 +204,11 @@ def without_half_pairs(json_text: str) -> str:
 
 
 def whole_number(value: Any) -> int | None:
-    """A whole number that fits 64 bits; None for everything else."""
-    if isinstance(value, float) and value.is_integer():
+    """A whole number that fits 64 bits; None for everything else.
+
+    One with a decimal point is whole up to 2**53: beyond, decoding may have changed it (`9007199254740993.0`).
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) < MAX_EXACT:
         value = int(value)
     fits = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
     return value if fits else None

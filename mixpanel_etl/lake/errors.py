@@ -14,6 +14,16 @@ class ConfigurationError(LakeError, ValueError):
     """A setting of the lake is wrong; raised before anything is read or written."""
 
 
+class ColumnTaken(ConfigurationError):
+    """A column would hold another property than in the files that the table has."""
+
+    def __init__(self, table: str, column: str, before: str, now: str) -> None:
+        super().__init__(
+            f"column {column!r} of {table} holds property {before!r} and cannot hold {now!r} from now on; give "
+            f"the column of {now!r} another `name`"
+        )
+
+
 class ExportError(LakeError):
     """The response as a whole cannot be trusted: nothing of it was published."""
 

@@ -21,6 +21,7 @@ from mixpanel_etl.lake.names import check_folder
 from mixpanel_etl.lake.provenance import Provenance, is_newer, read_record, write_record
 from mixpanel_etl.lake.publication import publish, versions
 from mixpanel_etl.lake.rows import ROW_GROUP_ROWS, bloom_filters, row_groups
+from mixpanel_etl.lake.scanning import Scan
 from mixpanel_etl.lake.storage import Storage, storage
 from mixpanel_etl.lake.suppression import reply_without_suppressed
 
@@ -154,23 +155,20 @@ class Table:
     def scan(self, keys: Iterable[str] | None = None) -> pl.LazyFrame:
         """The rows of some partitions (all by default), lazily, with the partition's key as a column of strings.
 
-        A partition that is not published contributes nothing.
+        Columns that only some partitions have are null in the others; one that has several types in them has a type
+        that holds the values of all, if need be a string. A partition that is not published contributes nothing.
         """
         import polars as pl
 
         present = self.keys()
         wanted = set(present if keys is None else keys)
+        scan = Scan(self.storage, self.name, self.schema, others=True)
         frames = [
-            pl.scan_pyarrow_dataset(self.storage.dataset([self._file(key)], self.schema)).with_columns(
-                pl.lit(key).alias(self.column)
-            )
+            scan.files([self._file(key)]).with_columns(pl.lit(key).alias(self.column))
             for key in present
             if key in wanted
         ]
-        if not frames:
-            empty = pl.DataFrame(self.schema.empty_table())
-            return empty.with_columns(pl.lit("").alias(self.column)).lazy()
-        return pl.concat(frames)
+        return pl.concat(frames) if frames else scan.empty().with_columns(pl.lit("").alias(self.column))
 
     def batches(self, key: str) -> Iterator[pa.RecordBatch]:
         """The rows of a partition in the table's schema, a batch at a time; none if it is not published."""

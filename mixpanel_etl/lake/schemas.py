@@ -1,12 +1,15 @@
-"""The columns of a table over all its files, so that none of them has to be opened to know: `_columns/<table>.json`.
+"""The columns of a table over all its files, so that none of them has to be opened: `_columns/<table>.json`.
 
-A column that had two types is remembered with one that holds the values of both without a loss.
+The record is not in the folder of the table, which Polars reads as Parquet, every file of it.
+
+A column that had two types is remembered with one that holds the values of both without a loss, and the property that
+fills a column is decided by the file that has it first.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import reduce
 from typing import IO
@@ -14,15 +17,14 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake.columns import TIMESTAMP, is_json
+from mixpanel_etl.lake.columns import JSON, MAX_EXACT, TIMESTAMP, is_json, stored_field
 from mixpanel_etl.lake.contract import Storage
+from mixpanel_etl.lake.errors import ColumnTaken
 
-# Not in the table's own folder: Polars takes every file below it for Parquet.
 _FOLDER = "_columns"
-_FORMAT = 1
+_FORMAT = 2
+_PROPERTY = b"mixpanel.property"
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
-#: The integers up to here are different doubles.
-_EXACT = 2**53
 
 
 @dataclass(frozen=True)
@@ -32,22 +34,25 @@ class ColumnType:
     Attributes:
         type: as DuckDB writes it.
         wide: whether some of its integers are no different doubles.
+        property: name in Mixpanel of the property that fills it; None for a column that no single property fills.
     """
 
     type: str
     wide: bool = False
+    property: str | None = None
 
     def widened(self, other: ColumnType) -> ColumnType:
         """The type that holds the values of both."""
         types = {self.type, other.type}
         wide = self.wide or other.wide
+        source = other.property if self.property is None else self.property
         if len(types) == 1:
-            return ColumnType(self.type, wide)
+            return ColumnType(self.type, wide, source)
         if types <= {*_INTEGERS}:
-            return ColumnType(max(types, key=_INTEGERS.index), wide)
+            return ColumnType(max(types, key=_INTEGERS.index), wide, source)
         if types <= {*_INTEGERS, "DOUBLE"} and not wide:
-            return ColumnType("DOUBLE")
-        return ColumnType("VARCHAR", wide)
+            return ColumnType("DOUBLE", property=source)
+        return ColumnType("VARCHAR", wide, source)
 
 
 Columns = Mapping[str, ColumnType]
@@ -60,18 +65,60 @@ def remember_columns(store: Storage, file: str, columns: Columns) -> None:
         store: of the lake.
         file: its name, `<table>/<column>=<key>/<file>`.
         columns: see `columns_of`.
+
+    Raises:
+        ColumnTaken: another property fills one of the columns in the table's other files.
     """
     folder, _, _ = file.rpartition("/")
     table, _, partition = folder.rpartition("/")
-    if "=" not in partition:
-        return
+    if "=" in partition:
+        settle_columns(store, table, lambda _: columns)
+
+
+def settle_columns(store: Storage, table: str, choose: Callable[[Columns], Columns]) -> None:
+    """Decide on columns of a table, knowing those that it has; of several processes one decides after the other.
+
+    Args:
+        store: of the lake.
+        table: its folder.
+        choose: gets the columns that are known and returns those that files are going to have. May be called again.
+
+    Raises:
+        ColumnTaken: a column was chosen for a property that another property fills already.
+    """
 
     def merged(content: bytes | None) -> bytes:
-        known = _of_files(store, table) if content is None else _read(content)
-        plain = {name: asdict(kind) for name, kind in _merged(known, columns).items()}
+        known = _read(content) if content else None
+        if known is None:
+            known = _of_files(store, table)
+        chosen = choose(known)
+        _check_properties(store.uri(table), known, chosen)
+        plain = {name: asdict(kind) for name, kind in _merged(known, chosen).items()}
         return json.dumps({"format": _FORMAT, "columns": plain}, ensure_ascii=False).encode()
 
     store.update(_record(table), merged)
+
+
+def check_columns(store: Storage, table: str, schema: pa.Schema) -> None:
+    """Make sure that files of a schema may be published in a table, before it is known what they hold.
+
+    Raises:
+        ColumnTaken: another property fills one of the columns in the table's files.
+    """
+    _check_properties(store.uri(table), known_columns(store, table), columns_of_schema(schema))
+
+
+def _check_properties(uri: str, known: Columns, chosen: Columns) -> None:
+    for name, kind in chosen.items():
+        before = known[name].property if name in known else None
+        if before is not None and kind.property is not None and before != kind.property:
+            raise ColumnTaken(uri, name, before, kind.property)
+
+
+def known_columns(store: Storage, table: str) -> Columns:
+    """The columns of a table, whoever wrote it: of its record, or for want of one of all its files."""
+    known = remembered_columns(store, table)
+    return _of_files(store, table) if known is None else known
 
 
 def remembered_columns(store: Storage, table: str) -> Columns | None:
@@ -82,16 +129,20 @@ def remembered_columns(store: Storage, table: str) -> Columns | None:
         return None
 
 
-def _record(table: str) -> str:
-    return f"{_FOLDER}/{table}.json"
+def columns_of_schema(schema: pa.Schema, wide: Collection[str] = ()) -> Columns:
+    """The columns of files of a schema.
+
+    Args:
+        schema: of the files.
+        wide: names of columns with integers that are no different doubles.
+    """
+    return {field.name: ColumnType(_duckdb_type(field), field.name in wide, _property(field)) for field in schema}
 
 
 def columns_of(file: IO[bytes] | str) -> Columns:
     """The columns of a Parquet file; only its footer is read."""
     with pq.ParquetFile(file, pre_buffer=False) as parquet:
-        schema = parquet.schema_arrow
-        wide = _wide(parquet.metadata)
-        return {field.name: ColumnType(_duckdb_type(field), field.name in wide) for field in schema}
+        return columns_of_schema(parquet.schema_arrow, _wide(parquet.metadata))
 
 
 def _wide(footer: pq.FileMetaData) -> set[str]:
@@ -103,8 +154,13 @@ def _wide(footer: pq.FileMetaData) -> set[str]:
         for column in integers
         if column.statistics.has_min_max
         and isinstance(column.statistics.max, int)
-        and max(-column.statistics.min, column.statistics.max) > _EXACT
+        and max(-column.statistics.min, column.statistics.max) > MAX_EXACT
     }
+
+
+def _property(field: pa.Field) -> str | None:
+    name = (field.metadata or {}).get(_PROPERTY)
+    return None if name is None else name.decode()
 
 
 def _duckdb_type(field: pa.Field) -> str:
@@ -120,6 +176,9 @@ def _duckdb_type(field: pa.Field) -> str:
 
 _TYPES = {
     pa.string(): "VARCHAR",
+    pa.int8(): "TINYINT",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
     pa.int64(): "BIGINT",
     pa.float64(): "DOUBLE",
     pa.bool_(): "BOOLEAN",
@@ -127,10 +186,19 @@ _TYPES = {
 }
 
 
+def arrow_field(name: str, kind: ColumnType) -> pa.Field | None:
+    """A column of such a type; None for types that only files of others have, and which are never made wider."""
+    if kind.type == "JSON":
+        return stored_field(name, JSON)
+    arrow = {duckdb_type: arrow for arrow, duckdb_type in _TYPES.items()}.get(kind.type)
+    return None if arrow is None else pa.field(name, arrow)
+
+
 def _of_files(store: Storage, table: str) -> Columns:
-    """The columns of all files of a table that an older version wrote."""
+    """The columns of all files of a table that an older version wrote; the newest file decides on properties."""
     names = (name for name in store.names(table, ".parquet") if name.count("/") == table.count("/") + 2)
-    found: Iterable[Columns] = (store.read_with(name, columns_of) for name in names if "=" in name)
+    newest_first = sorted((name for name in names if "=" in name), reverse=True)
+    found: Iterable[Columns] = (store.read_with(name, columns_of) for name in newest_first)
     return reduce(_merged, found, {})
 
 
@@ -138,6 +206,13 @@ def _merged(one: Columns, other: Columns) -> Columns:
     return {**one, **{name: one[name].widened(kind) if name in one else kind for name, kind in other.items()}}
 
 
-def _read(content: bytes) -> Columns:
+def _record(table: str) -> str:
+    return f"{_FOLDER}/{table}.json"
+
+
+def _read(content: bytes) -> Columns | None:
+    """The columns of a record; None for one of an older version, which had no properties."""
     record = json.loads(content)
+    if record["format"] < _FORMAT:
+        return None
     return {name: ColumnType(**kind) for name, kind in record["columns"].items()}

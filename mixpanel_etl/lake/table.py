@@ -23,6 +23,8 @@ from mixpanel_etl.lake.names import check_folder
 from mixpanel_etl.lake.partitions import put
 from mixpanel_etl.lake.provenance import is_newer
 from mixpanel_etl.lake.publication import publish, versions
+from mixpanel_etl.lake.scanning import Scan
+from mixpanel_etl.lake.schemas import check_columns
 from mixpanel_etl.lake.storage import Draft, Storage, storage
 from mixpanel_etl.lake.suppression import Suppressed
 
@@ -115,14 +117,21 @@ class EventsTable:
     def scan(self, days: Iterable[date] | None = None) -> pl.LazyFrame:
         """The published events of some days (all by default), lazily.
 
-        A day that is not published contributes nothing.
+        A promoted column that had other types on some days has a type that holds the values of all, if need be a
+        string. A day that is not published contributes nothing.
         """
-        import polars as pl
-
         present = self.days()
         wanted = set(present if days is None else days)
         files = [self._file(day) for day in present if day in wanted]
-        return pl.scan_pyarrow_dataset(self.storage.dataset(files, self.schema))
+        return Scan(self.storage, self.name, self.schema, others=False).files(files)
+
+    def check_columns(self) -> None:
+        """Make sure that the promoted columns hold the same properties as on the days that are published.
+
+        Raises:
+            ColumnTaken: another property fills one of them.
+        """
+        check_columns(self.storage, self.name, self.schema)
 
     def publish(
         self,

@@ -22,10 +22,10 @@ from mixpanel_etl.orchestration.snapshots import run_id_of
 from mixpanel_etl.pull import MAX_DAYS
 from mixpanel_etl.pull.typed import (
     TypedDay,
-    columns_of,
     declared_descriptions,
     declared_types,
     descriptions,
+    settled_columns,
     survey,
     type_day,
     typed_schema,
@@ -196,15 +196,16 @@ def _columns(
     exported: EventsTable,
     days: Sequence[date],
 ) -> list[TypedColumn]:
+    table = typed.typed_table(one)
     if typed.types_from == "lexicon":
         schema = schemas[one.event]
-        return columns_of(declared_types(schema), declared_descriptions(schema))
+        return settled_columns(table, declared_types(schema), declared_descriptions(schema))
     types = survey(exported, days, one.event).property_types()
     # With the types of the newest day that is there, so that columns neither vanish nor become narrower.
-    table = typed.typed_table(one)
     newest = table.keys()[-1:]
     known = types_of(partition) if newest and (partition := table.partition(newest[0])) else {}
-    return columns_of({name: types.get(name, frozenset()) | known.get(name, frozenset()) for name in {*types, *known}})
+    both = {name: types.get(name, frozenset()) | known.get(name, frozenset()) for name in {*types, *known}}
+    return settled_columns(table, both)
 
 
 def _metadata(made: TypedDay, columns: Sequence[TypedColumn]) -> Metadata:

@@ -97,10 +97,12 @@ def pull_events(
         DaysMalformed: after all other days, for those with lines that are no events.
         DaysMissing: after all other days, when days are missing for several reasons, or some did not arrive.
         OSError: the disk is full or the upload failed.
+        ColumnTaken: a promoted column holds another property in the days that are published.
         ValueError: `days_per_request` is not from 1 to 100.
     """
     if not 1 <= days_per_request <= MAX_DAYS:
         raise ValueError(f"days_per_request must be from 1 to {MAX_DAYS}, not {days_per_request}")
+    table.check_columns()  # before anything is asked for
     pull = _Pull(mixpanel, table, only, run_id, allow_shrink, set_aside_malformed, on_progress)
     for window in windows(days, mixpanel.settings.export_zone, days_per_request):
         yield from pull.window(window)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import polars as pl
@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from mixpanel_etl.lake import ConfigurationError, EventsTable, PromotedColumn, event_schema
+from mixpanel_etl.lake import ColumnTaken, ConfigurationError, EventsTable, PromotedColumn, event_schema
 from mixpanel_etl.lake.columns import column_name
 from mixpanel_etl.lake.sql import connect
 
@@ -40,6 +40,7 @@ NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)
         ("integer", 10**40, None),
         ("integer", 5.0, 5),
         ("integer", 2**53 + 1, 2**53 + 1),
+        ("integer", 2.0**53, None),
         ("integer", 5.5, None),
         ("integer", "5", None),
         ("integer", True, None),
@@ -246,3 +247,31 @@ def test_a_column_promoted_later_is_null_in_days_published_before(table: EventsT
     wider = EventsTable(table.lake, promoted=[PromotedColumn("x", "integer")])
     pull(wider, [line(ms(DAY + timedelta(days=1)), x=2)], request(DAY + timedelta(days=1)))
     assert wider.scan().collect()["x"].to_list() == [None, 2]
+
+
+@pytest.mark.parametrize("newcomer", ["user_name", "User Name", "$user_name"])
+def test_a_promoted_column_keeps_its_property_and_another_is_rejected_before_the_request(
+    table: EventsTable, newcomer: str
+) -> None:
+    pull(EventsTable(table.lake, promoted=[PromotedColumn("user name", "string")]), [line(**{"user name": "x"})])
+    changed = EventsTable(table.lake, promoted=[PromotedColumn(newcomer, "string", name="user_name")])
+    with pytest.raises(ColumnTaken, match="holds property 'user name'"):
+        changed.check_columns()
+    with pytest.raises(ColumnTaken, match="another `name`"):
+        pull(changed, [line(**{newcomer: "y"})])
+    assert [row["user_name"] for row in stored(table)] == ["x"]
+    beside = EventsTable(table.lake, promoted=[PromotedColumn(newcomer, "string", name="other")])
+    beside.check_columns()
+
+
+def test_a_promoted_column_whose_type_changes_is_read_as_a_whole(table: EventsTable) -> None:
+    days = days_from(DAY, 3)
+    for day, kind, value in zip(days, ("integer", "number", "string"), (2**53 + 1, 2.5, "x"), strict=True):
+        table = EventsTable(table.lake, promoted=[PromotedColumn("n", cast("Any", kind))])
+        pull(table, [line(ms(day), n=value)], request(day))
+        expected = ["9007199254740993", "2.5", "x"][: days.index(day) + 1]
+        if day != DAY:
+            assert table.scan().collect()["n"].to_list() == expected
+            assert table.scan().filter(pl.col("n") == "2.5").collect().height == 1
+    with connect(table.lake) as connection:
+        assert connection.sql("SELECT n FROM events ORDER BY date").fetchall() == [(value,) for value in expected]

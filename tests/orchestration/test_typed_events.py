@@ -24,6 +24,7 @@ from mixpanel_etl.sandbox import Fault, Sandbox
 from mixpanel_etl.settings import Settings
 
 DAYS = [date(2026, 1, 1) + timedelta(days=n) for n in range(3)]
+LEXICON_TYPES = {list: "array", dict: "object", str: "string", bool: "boolean", int: "integer", float: "number"}
 CHECKOUT = {"amount": "number", "is_member": "boolean", "coupon": "string"}
 
 
@@ -288,3 +289,96 @@ def test_a_lake_on_s3_is_typed_like_one_on_disk(
     assert run(definitions(events=["buy"], types_from="data", check_drift=False), instance, DAYS[0]).success
     (row,) = rows("buy", DAYS[0])
     assert (row["a"], row["b"], row["other_properties"]) == (1, "x", None)
+
+
+def typed_values(name: str) -> dict[str, list[Any]]:
+    """The properties' columns of all days, by SQL and by Polars, which agree."""
+    lake = Settings.load().lake
+    table = Table(lake, f"events_typed/{name}", typed_schema([]))
+    frame = table.scan().sort("date", "insert_id").collect()
+    own = [column for column in frame.columns if column not in {*typed_schema([]).names, "date"}]
+    by_polars = {column: frame[column].to_list() for column in own}
+    with connect(lake) as connection:
+        order = f'FROM events_typed."{name}" ORDER BY date, insert_id'
+        by_sql = {
+            column: [value for (value,) in connection.sql(f'SELECT "{column}" {order}').fetchall()] for column in own
+        }
+    assert by_polars == by_sql
+    return by_polars
+
+
+@pytest.mark.parametrize("types_from", ["data", "lexicon"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("username", "userName", "username"),
+        ("user name", "user-name", "user_name"),
+        ("mp_city", "$city", "mp_city"),
+        ("größe", "GRÖSSE", "gr_e"),
+        ("名a", "a", "a"),
+        ("plan!", "plan", "plan"),
+    ],
+)
+def test_a_column_keeps_the_property_that_it_had_first(
+    mixpanel: Sandbox, instance: dg.DagsterInstance, types_from: str, names: tuple[str, str, str]
+) -> None:
+    first, newcomer, column = names
+    found = definitions(events=["buy"], types_from=types_from, check_drift=False)
+    describe("buy", {first: "string"})
+    send(mixpanel, DAYS[1], ("buy", {first: "old"}))
+    assert run(found, instance, DAYS[1]).success
+    describe("buy", {first: "string", newcomer: "string"})
+    # The newcomer is on a day before, alone on one after, and the first run's process is over.
+    send(mixpanel, DAYS[0], ("buy", {first: "old", newcomer: "new"}))
+    send(mixpanel, DAYS[2], ("buy", {newcomer: "new"}))
+    for day in (DAYS[2], DAYS[0]):
+        result = run(definitions(events=["buy"], types_from=types_from, check_drift=False), instance, day)
+        assert result.success
+    values = typed_values("buy")
+    assert values[column] == ["old", "old", None]
+    (other,) = set(values) - {column}
+    assert values[other] == ["new", None, "new"]
+
+
+def test_a_name_that_is_decided_outlives_the_files(mixpanel: Sandbox, instance: dg.DagsterInstance) -> None:
+    found = definitions(events=["buy"], types_from="data", check_drift=False)
+    send(mixpanel, DAYS[0], ("buy", {"username": "old"}))
+    assert run(found, instance, DAYS[0]).success
+    Table(Settings.load().lake, "events_typed/buy", typed_schema([])).remove(str(DAYS[0]))
+    send(mixpanel, DAYS[1], ("buy", {"userName": "new"}))
+    assert run(found, instance, DAYS[1]).success
+    assert typed_values("buy")["username"] == [None]
+
+
+def test_the_files_of_an_older_version_say_what_their_columns_hold(
+    mixpanel: Sandbox, instance: dg.DagsterInstance
+) -> None:
+    found = definitions(events=["buy"], types_from="data", check_drift=False)
+    send(mixpanel, DAYS[0], ("buy", {"username": "old"}))
+    assert run(found, instance, DAYS[0]).success
+    Table(Settings.load().lake, "events_typed/buy", typed_schema([])).storage.remove("_columns/events_typed/buy.json")
+    send(mixpanel, DAYS[1], ("buy", {"userName": "new", "username": "old"}))
+    assert run(found, instance, DAYS[1]).success
+    assert typed_values("buy")["username"] == ["old", "old"]
+
+
+@pytest.mark.parametrize(
+    ("days", "read"),
+    [
+        (([1], "x"), ["[1]", "x"]),
+        (("x", {"a": 1}), ["x", '{"a": 1}']),
+        ((True, "x"), ["true", "x"]),
+        ((2**53 + 1, 2.5), ["9007199254740993", "2.5"]),
+        ((2.5, 2**53 + 1), ["2.5", "9007199254740993"]),
+        ((7, 2.5), [7.0, 2.5]),
+        ((7, "x", 2**53 + 1), ["7", "x", "9007199254740993"]),
+    ],
+)
+def test_a_property_of_several_types_is_read_as_a_whole_and_without_a_loss(
+    mixpanel: Sandbox, instance: dg.DagsterInstance, days: tuple[Any, ...], read: list[Any]
+) -> None:
+    for number, value in enumerate(days):
+        describe("buy", {"p": LEXICON_TYPES[type(value)]})
+        send(mixpanel, DAYS[number], ("buy", {"p": value}))
+        assert run(definitions(events=["buy"], check_drift=False), instance, DAYS[number]).success
+    assert typed_values("buy") == {"p": read}

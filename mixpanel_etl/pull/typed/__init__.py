@@ -4,6 +4,7 @@ from mixpanel_etl.pull.typed.columns import OTHER as OTHER
 from mixpanel_etl.pull.typed.columns import Types as Types
 from mixpanel_etl.pull.typed.columns import columns_of as columns_of
 from mixpanel_etl.pull.typed.columns import descriptions as descriptions
+from mixpanel_etl.pull.typed.columns import settled_columns as settled_columns
 from mixpanel_etl.pull.typed.columns import typed_schema as typed_schema
 from mixpanel_etl.pull.typed.drift import Drift as Drift
 from mixpanel_etl.pull.typed.drift import drift as drift

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from mixpanel_etl.lake import DESCRIPTIONS, ConfigurationError
+from mixpanel_etl.lake import DESCRIPTIONS, ConfigurationError, Table
 from mixpanel_etl.lake.columns import CORE_SCHEMA, ID_PROPERTIES, JSON, column_name, stored_field
+from mixpanel_etl.lake.schemas import Columns, columns_of_schema, settle_columns
 
 #: JSON's types of a property, as the Lexicon calls them; `integer` is a `number` without a fraction.
 Types = frozenset[str]
@@ -54,8 +55,12 @@ class TypedColumn:
         return stored_field(self.name, self.arrow, metadata={"mixpanel.property": self.source})
 
 
-def columns_of(types: Mapping[str, Types], described: Mapping[str, str] | None = None) -> list[TypedColumn]:
-    """The columns of some properties, in the order of their names.
+def columns_of(
+    types: Mapping[str, Types],
+    described: Mapping[str, str] | None = None,
+    known: Mapping[str, str] | None = None,
+) -> list[TypedColumn]:
+    """The columns of some properties, in the order of the properties' names.
 
     They have the names that Mixpanel's schematized pipelines give (`$city` -> `mp_city`); of two that would have the
     same one the second gets a mark of its own. A property that is only ever null has none, and those that fill the
@@ -64,15 +69,40 @@ def columns_of(types: Mapping[str, Types], described: Mapping[str, str] | None =
     Args:
         types: of each property.
         described: what is said of them.
+        known: property by column, of columns that the table has already: they keep their properties.
     """
-    taken = {"date", OTHER, *(field.name for field in _CORE)}
+    names = {source: name for name, source in (known or {}).items()}
+    taken = {"date", OTHER, *(field.name for field in _CORE), *(known or {})}
     found = []
     for source in sorted(types):
         if source in CORE_PROPERTIES or not types[source] - {"null"}:
             continue
-        name = _name(source, taken)
+        name = names.get(source) or _name(source, taken)
         taken.add(name)
         found.append(TypedColumn(source, types[source], name, (described or {}).get(source, "")))
+    return found
+
+
+def settled_columns(
+    table: Table, types: Mapping[str, Types], described: Mapping[str, str] | None = None
+) -> list[TypedColumn]:
+    """The columns of some properties in a table that may have files: a column never changes its property.
+
+    What is decided is remembered with the table before anything is published, for all processes and for good.
+
+    Args:
+        table: the typed table.
+        types: see `columns_of`.
+        described: see `columns_of`.
+    """
+    found: list[TypedColumn] = []
+
+    def choose(known: Columns) -> Columns:
+        sources = {name: column.property for name, column in known.items() if column.property is not None}
+        found[:] = columns_of(types, described, sources)
+        return columns_of_schema(typed_schema(found))
+
+    settle_columns(table.storage, table.name, choose)
     return found
 
 

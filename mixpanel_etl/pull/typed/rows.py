@@ -15,6 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mixpanel_etl.lake.columns import MAX_EXACT, whole_number
 from mixpanel_etl.pull.typed.columns import CORE_PROPERTIES, TypedColumn, typed_schema
 from mixpanel_etl.pull.typed.seen import Seen, type_of
 
@@ -23,7 +24,6 @@ _decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 #: What they raise for JSON that Python reads and msgspec does not: halves of surrogate pairs, numbers without end.
 _NEEDS_CARE = (msgspec.DecodeError, UnicodeError, RecursionError)
 _UNFIT = object()
-_WHOLE = 2.0**53  # up to here a double holds every whole number
 
 
 #: Python's types that make an array of an Arrow type at once.
@@ -186,14 +186,14 @@ def _fit(column: TypedColumn) -> Fit:
 
 
 def _integer(value: Any) -> Any:
-    whole = int(value) if isinstance(value, float) and value.is_integer() else value
-    return whole if type(whole) is int and -(2**63) <= whole < 2**63 else _UNFIT
+    whole = whole_number(value)
+    return _UNFIT if whole is None else whole
 
 
 def _number(value: Any) -> Any:
     if type(value) is float:
         return value if math.isfinite(value) else _UNFIT
-    return float(value) if type(value) is int and abs(value) <= _WHOLE else _UNFIT
+    return float(value) if type(value) is int and abs(value) <= MAX_EXACT else _UNFIT
 
 
 def _text(value: Any, raw: Callable[[], str], kinds: frozenset[str]) -> Any:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mixpanel_etl.lake.columns import MAX_EXACT
 from mixpanel_etl.pull.typed.columns import Types
 
 #: Names that are counted; more are no properties any more but values that somebody made names of.
 _MOST_COUNTED = 10_000
 #: Of these so many, the most frequent ones, are kept with a file, and become columns.
 MOST_KEPT = 1_000
-_LARGE = 2.0**63
 _TYPES: dict[type, str] = {
     str: "string",
     bool: "boolean",
@@ -91,6 +91,6 @@ class Seen:
 
 def type_of(value: Any) -> str:
     """The JSON type of a decoded value, as the Lexicon calls it. 3.0 is an integer, 1e300 a number."""
-    if type(value) is float and value.is_integer() and abs(value) < _LARGE:
+    if type(value) is float and value.is_integer() and abs(value) < MAX_EXACT:
         return "integer"
     return _TYPES[type(value)]
