@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixpanel_etl.client.lexicon import Property, Schema
+from mixpanel_etl.lake import Table
 from mixpanel_etl.lake.columns import CORE_SCHEMA, JSON
 from mixpanel_etl.lake.identity import names_a_person
-from mixpanel_etl.pull.typed import Seen, columns_of, declared_types, drift, typed_schema
+from mixpanel_etl.pull.typed import Seen, columns_of, declared_types, drift, settled_columns, typed_schema
 from mixpanel_etl.pull.typed.rows import Typing
 
 ALL_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
@@ -201,3 +205,21 @@ def test_of_countless_names_the_most_frequent_ones_are_kept() -> None:
     assert len(kept) == 1_000
     assert kept["often"] == {"integer": 12_000}
     assert len(msgspec.json.encode(seen.plain())) < 50_000
+
+
+def decide(lake: str, sources: list[str]) -> dict[str, str]:
+    """What a process decides on: column by property."""
+    types = {source: frozenset({"string"}) for source in sources}
+    columns = settled_columns(Table(lake, "events_typed/buy", typed_schema([])), types)
+    return {column.source: column.name for column in columns}
+
+
+def test_processes_that_decide_at_once_agree_on_what_columns_hold(tmp_path: Path) -> None:
+    sources = ["username", "userName", "USERNAME", "$user", "mp_user", "user-name", "user name"]
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
+        halves = [sources[::2], sources[1::2], sources[::-1], sources]
+        decided = list(processes.map(decide, [str(tmp_path)] * len(halves), halves))
+    names = decide(str(tmp_path), sources)
+    assert len(set(names.values())) == len(sources)
+    for known in decided:
+        assert known == {source: names[source] for source in known}
