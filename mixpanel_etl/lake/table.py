@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,14 +20,14 @@ from mixpanel_etl.lake.columns import CORE_SCHEMA, DEDUP_KEY, PromotedColumn, ev
 from mixpanel_etl.lake.dayfile import ExportProvenance, PublishedDay, read_day
 from mixpanel_etl.lake.dedup import compactable
 from mixpanel_etl.lake.errors import ConfigurationError, DayShrinks, UnreadableFile, WriteConflict
+from mixpanel_etl.lake.identity import ANYWHERE
 from mixpanel_etl.lake.names import check_folder
-from mixpanel_etl.lake.partitions import put
 from mixpanel_etl.lake.provenance import is_newer
 from mixpanel_etl.lake.publication import publish, versions
 from mixpanel_etl.lake.scanning import Scan
 from mixpanel_etl.lake.schemas import check_columns
 from mixpanel_etl.lake.storage import Draft, Storage, storage
-from mixpanel_etl.lake.suppression import Suppressed
+from mixpanel_etl.lake.suppression import Suppressed, reply_without_suppressed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -191,13 +192,17 @@ class EventsTable:
         lines = {}
         for day in sorted(wanted & set(found)):
             with self.storage.open(found[day]) as handle:
-                lines[day] = gzip.decompress(handle.read()).splitlines()
+                kept = gzip.decompress(handle.read()).splitlines()
+            lines[day] = [json.loads(one)["line"].encode("utf-8", "surrogateescape") for one in kept]
         return lines
 
     def _keep_malformed(self, day: date, lines: Sequence[bytes]) -> None:
         name = f"{_MALFORMED}/{self.name}/date={day}{_LINES}"
-        if lines:
-            put(self.storage, name, gzip.compress(b"\n".join([*lines, b""]), mtime=0))
+        # As JSON, whatever their bytes: a file that is no text would keep erasures from being certified.
+        texts = (json.dumps({"line": line.decode("utf-8", "surrogateescape")}) + "\n" for line in lines)
+        kept = reply_without_suppressed(self.storage, "".join(texts).encode(), ANYWHERE) if lines else None
+        if kept:
+            self.storage.write(name, kept)
         else:
             self.storage.remove(name)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from mixpanel_etl.gdpr.erasure import erase
+from mixpanel_etl.gdpr.suppression import Suppression
 from mixpanel_etl.lake import DaysMalformed, DaysMixed, EventsTable, MalformedLine, OutsideWindow, TerminatedEarly
 
 from .exports import DAY, days_from, line, ms, pull, request, stored
@@ -125,3 +127,16 @@ def test_lines_that_are_set_aside_count_when_the_day_is_compared_with_what_the_l
     lines = [*GOOD[:5], _at(DAYS[1], b"\t"), *GOOD[6:]]
     published = pull(table, lines, request(DAYS[0], DAYS[-1], later=1), set_aside_malformed=True)
     assert (published[1].rows, published[1].malformed) == (4, 1)
+
+
+def test_a_person_is_erased_from_lines_that_were_set_aside_and_kept_out_of_new_ones(table: EventsTable) -> None:
+    theirs = b'{"event":"x","properties":{"time":%d,"distinct_id":"anna-4711","s":"caf\xe9"}}\n' % ms(DAYS[1])
+    other = theirs.replace(b"anna-4711", b"bert-4712")
+    pull(table, [*GOOD[:7], theirs, other, *GOOD[7:]], WINDOW, set_aside_malformed=True)
+    done = erase(table.lake, ["anna-4711"])
+    assert (done.remaining, done.unread) == (0, ())
+    assert table.malformed() == {DAYS[1]: [other.rstrip()]}
+    Suppression(table.lake).add(["anna-4711"], datetime.now(UTC) + timedelta(days=1))
+    again = request(DAYS[0], DAYS[-1], later=1)
+    pull(table, [*GOOD[:7], theirs, other, *GOOD[7:]], again, set_aside_malformed=True)
+    assert table.malformed() == {DAYS[1]: [other.rstrip()]}
