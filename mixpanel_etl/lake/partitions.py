@@ -212,8 +212,3 @@ def write_parquet(path: str, batches: Iterable[pa.RecordBatch], schema: pa.Schem
         for rows in row_groups(batches):
             writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
         write_record(writer, provenance.plain())
-
-
-def put(store: Storage, name: str, content: bytes) -> None:
-    """Make a small file visible under a name, replacing what was there, in one step."""
-    store.write(name, content)

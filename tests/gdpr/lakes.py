@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 
 from mixpanel_etl.lake import EventsTable, Provenance, Table
 from mixpanel_etl.lake.columns import JSON
-from mixpanel_etl.lake.partitions import put
 
 ASKED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PROVENANCE = Provenance(requested_at=ASKED, project_id=1)
@@ -81,11 +80,11 @@ def fill_other_tables(lake: str, ids: list[str]) -> None:
     rejected = [{"row": json.dumps({"event": "Pay", "properties": {"distinct_id": one}})} for one in (ids[4], "other")]
     table(lake, "imports/orders", day, rejected)
     store = activity.storage
-    put(
-        store, "staged/profiles/page=0.json", json.dumps([{"$distinct_id": ids[5]}, {"$distinct_id": "other"}]).encode()
+    store.write(
+        "staged/profiles/page=0.json", json.dumps([{"$distinct_id": ids[5]}, {"$distinct_id": "other"}]).encode()
     )
-    put(store, "staged/events.jsonl", "".join(f'{{"distinct_id":"{one}"}}\n' for one in (ids[6], "other")).encode())
-    put(store, "seen.csv", f"id,name\n{ids[7]},a\nother,b\n".encode())
+    store.write("staged/events.jsonl", "".join(f'{{"distinct_id":"{one}"}}\n' for one in (ids[6], "other")).encode())
+    store.write("seen.csv", f"id,name\n{ids[7]},a\nother,b\n".encode())
 
 
 def everything(lake: Path) -> dict[str, bytes]:

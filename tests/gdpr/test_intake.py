@@ -16,7 +16,6 @@ from mixpanel_etl.gdpr.intake import Taken, rejected_table, take_from_folder
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.requests import COLUMNS, Refusal, Request, read_requests
 from mixpanel_etl.gdpr.rows import read_file
-from mixpanel_etl.lake.partitions import put
 from mixpanel_etl.lake.storage import storage
 
 from .desk import NOW, Desk
@@ -139,7 +138,7 @@ class TestFolder:
         self, folder: str, take: Callable[[], list[Taken]], name: str, content: bytes
     ) -> None:
         place = storage(folder)
-        put(place, name, content)
+        place.write(name, content)
         (taken,) = take()
         assert taken.accepted == ["R-1", "R-2"]
         assert place.names("", "") == [f"{name}.receipt.json"]
@@ -163,16 +162,16 @@ class TestFolder:
         self, tmp_path: Path, desk: Desk, name: str, content: bytes, said: str
     ) -> None:
         folder = tmp_path / "inbox"
-        put(storage(str(folder)), name, content)
+        storage(str(folder)).write(name, content)
         for _ in range(2):
             assert list(take_from_folder(desk.ledger, str(folder), NOW)) == []
         assert (folder / name).read_bytes() == content
         assert said in json.loads((folder / f"{name}.receipt.json").read_text())["unreadable"]
-        put(storage(str(folder)), name, {"csv": CSV, "json": JSON, "jsonl": JSONL}[name.rpartition(".")[2]])
+        storage(str(folder)).write(name, {"csv": CSV, "json": JSON, "jsonl": JSONL}[name.rpartition(".")[2]])
         assert [taken.accepted for _, taken in take_from_folder(desk.ledger, str(folder), NOW)] == [["R-1", "R-2"]]
 
     def test_a_process_that_is_killed_leaves_the_file_to_the_next(self, desk: Desk, tmp_path: Path) -> None:
-        put(storage(str(tmp_path / "inbox")), "r.csv", CSV)
+        storage(str(tmp_path / "inbox")).write("r.csv", CSV)
         asked = iter([False, False, True])  # before the file, and before each request
         ((_, taken),) = take_from_folder(desk.ledger, str(tmp_path / "inbox"), NOW, enough=lambda: next(asked))
         assert (taken.accepted, taken.complete) == (["R-1"], False)

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.lake import Provenance, Table
-from mixpanel_etl.lake.partitions import put
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.pull.reports import report_of, report_table
 from mixpanel_etl.push.dead_letters import dead_letters
@@ -165,7 +164,7 @@ def write(lake: str, rows: dict[str, list[Any]]) -> dict[str, Path]:
             for row in rows[name]
         ]
         table.write(DAY, pa.Table.from_pylist(made, table.schema), Provenance(requested_at=ASKED))
-    put(storage(lake), f"reports/jql/_replies/{DAY}.json", json.dumps(rows["reply"]).encode())
+    storage(lake).write(f"reports/jql/_replies/{DAY}.json", json.dumps(rows["reply"]).encode())
     return {name: Path(lake) / name / f"{table.column}={DAY}" / "data.parquet" for name, table in tables.items()}
 
 

@@ -18,7 +18,6 @@ from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.gdpr.suppression import Suppression
 from mixpanel_etl.lake import PromotedColumn, Provenance, Table, event_schema
 from mixpanel_etl.lake.identity import looks_like_an_id
-from mixpanel_etl.lake.partitions import put
 from mixpanel_etl.lake.provenance import read_record
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.pull.reports import report_of, report_table
@@ -339,8 +338,8 @@ def test_what_is_wrong_with_one_file_stays_with_it(tmp_path: Path) -> None:
 
 def test_a_reply_keeps_the_entries_of_others_that_mention_the_person(tmp_path: Path) -> None:
     others = {"distinct_id": "other", "invited_by": PERSON}
-    put(storage(str(tmp_path)), "a.json", json.dumps([others, {"distinct_id": PERSON}, {"who": PERSON}]).encode())
-    put(storage(str(tmp_path)), "a.jsonl", "".join(f"{json.dumps(one)}\n" for one in (others, {"a": PERSON})).encode())
+    storage(str(tmp_path)).write("a.json", json.dumps([others, {"distinct_id": PERSON}, {"who": PERSON}]).encode())
+    storage(str(tmp_path)).write("a.jsonl", "".join(f"{json.dumps(one)}\n" for one in (others, {"a": PERSON})).encode())
     assert erase(str(tmp_path), [PERSON]).remaining == 0
     blanked = {**others, "invited_by": "[erased]"}
     assert json.loads((tmp_path / "a.json").read_text()) == [blanked]
