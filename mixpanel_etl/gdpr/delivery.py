@@ -18,7 +18,6 @@ from mixpanel_etl.gdpr.archives import BadArchive
 from mixpanel_etl.gdpr.ledger import Delivery, Entry, Job, Ledger
 from mixpanel_etl.gdpr.progress import Progress
 from mixpanel_etl.gdpr.spool import Key, Spool
-from mixpanel_etl.lake.leases import lease
 from mixpanel_etl.lake.storage import Storage, storage
 from mixpanel_etl.lake.suppression import hasher
 
@@ -64,8 +63,11 @@ def deliver(
     """
     done: list[Entry] = []
     errors: list[Exception] = []
-    with lease(ledger.storage, "gdpr/delivery"):
-        for together in _by_jobs(finished):
+    with ledger.locked("deliveries"):
+        recorded = {entry.request_id: entry.delivery for entry in ledger.entries()}
+        # Without those that another process delivered or closed after they were read.
+        due = [one for one in finished if recorded.get(one.entry.request_id, ...) == one.entry.delivery]
+        for together in _by_jobs(due):
             try:
                 for delivered in _deliver_together(ledger, gdpr, together, to, now):
                     if isinstance(delivered, Entry):

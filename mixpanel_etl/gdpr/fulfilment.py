@@ -12,6 +12,7 @@ from mixpanel_etl.gdpr.expansion import expand_again
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
 from mixpanel_etl.gdpr.progress import Progress
 from mixpanel_etl.gdpr.suppression import Suppression
+from mixpanel_etl.lake.leases import Lease
 from mixpanel_etl.lake.suppression import hasher
 
 #: Deleted rows still show in raw exports for so long (api-facts 1.3).
@@ -30,7 +31,8 @@ def erase_from_lake(
 ) -> list[Entry]:
     """Remove the people of requests from the lake together, and keep re-exports from bringing them back.
 
-    Their ids are looked for once more before. Running it again after a crash goes on where it was.
+    Their ids are looked for once more before. Running it again after a crash goes on where it was. Processes that do
+    it at the same time do it one after the other, and each request is erased by one of them.
 
     Args:
         ledger: ledger of the lake.
@@ -44,9 +46,23 @@ def erase_from_lake(
     Raises:
         NotErased: ids of some requests were found all the same, or files could not be read. The other requests are
             recorded as erased.
+        LeaseHeld: another process erases for longer than a lease is waited for; the message says which.
     """
     if not progress:
         return []
+    with ledger.locked("erasures") as held:
+        return _erase(ledger, _not_erased_since(ledger, progress), now, protected, held)
+
+
+def _not_erased_since(ledger: Ledger, progress: Sequence[Progress]) -> list[Progress]:
+    """Without those that another process erased after they were read."""
+    recorded = {entry.request_id: len(entry.erasures) for entry in ledger.entries()}
+    return [one for one in progress if recorded.get(one.entry.request_id) == len(one.entry.erasures)]
+
+
+def _erase(
+    ledger: Ledger, progress: Sequence[Progress], now: datetime, protected: Collection[str], lease: Lease
+) -> list[Entry]:
     entries = expand_again(ledger, progress, "erasures", now, protected)
     ids = {one for entry in entries for one in entry.all_ids}
     if not ids:
@@ -58,15 +74,16 @@ def erase_from_lake(
     erasure = erase(ledger.lake, ids)
     hash_of = hasher(ledger.storage)
     # A file that can't be read may hold any of them.
-    held = [one for one in entries if erasure.unread or erasure.remaining_hashes & set(map(hash_of, one.all_ids))]
+    left = [one for one in entries if erasure.unread or erasure.remaining_hashes & set(map(hash_of, one.all_ids))]
+    lease.check()
     record = certificate.erasure_record(erasure, len(entries), now, until)
     done = [
         ledger.change(one, lambda entry: entry.but(erasures=(*entry.erasures, record)))
         for one in entries
-        if one not in held
+        if one not in left
     ]
-    if held:
-        raise NotErased(_reason(erasure, len(held), len(entries)))
+    if left:
+        raise NotErased(_reason(erasure, len(left), len(entries)))
     return done
 
 

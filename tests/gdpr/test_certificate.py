@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +15,9 @@ import pytest
 
 from mixpanel_etl.gdpr import certificate, fulfilment
 from mixpanel_etl.gdpr.hashing import hashed
-from mixpanel_etl.lake import EventsTable
+from mixpanel_etl.gdpr.ledger import Entry
+from mixpanel_etl.lake import EventsTable, leases
+from mixpanel_etl.lake.errors import LeaseHeld
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.pull import pull_events
 from mixpanel_etl.sandbox import Sandbox
@@ -87,6 +91,37 @@ class TestAtOnce:
         told = json.loads(read(desk, "R-1.json"))
         assert len(told["lake_erasures"]) == 2
         assert certificate.as_markdown(told).count("## The lake") == 2
+
+    def test_two_processes_erase_one_after_the_other_and_leave_one_record(self, desk: Desk) -> None:
+        desk.ask("R-1", "anna-4711")
+        desk.expand()
+        desk.submit()
+        seen_by_both = desk.open()
+
+        def erase_too(_: int) -> list[Entry]:
+            return fulfilment.erase_from_lake(desk.ledger, seen_by_both, desk.now())
+
+        with ThreadPoolExecutor(2) as both:
+            done = list(both.map(erase_too, range(2)))
+        assert sorted(len(entries) for entries in done) == [0, 1]
+        assert len(desk.ledger.entry("R-1").erasures) == 1
+
+    def test_an_erasure_waits_for_another_one_and_says_which_process_it_is(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(leases, "WAIT_SECONDS", 0.0)
+        desk.ask("R-1", "anna-4711")
+        desk.expand()
+        desk.submit()
+        with (
+            desk.ledger.locked("erasures"),
+            pytest.raises(LeaseHeld, match=f"erasures is held by process {os.getpid()}"),
+        ):
+            fulfilment.erase_from_lake(desk.ledger, desk.open(), desk.now())
+        assert desk.ledger.entry("R-1").erasures == ()
+        with desk.ledger.locked("deliveries"), desk.ledger.locked("certificates"):  # of others, which don't hold it up
+            fulfilment.erase_from_lake(desk.ledger, desk.open(), desk.now())
+        assert len(desk.ledger.entry("R-1").erasures) == 1
 
     def test_a_request_of_which_an_id_remains_waits_alone_and_the_others_are_certified(self, desk: Desk) -> None:
         misnamed = Path(desk.ledger.lake) / "by/date=bert-4712/data.parquet"

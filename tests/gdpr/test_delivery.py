@@ -67,6 +67,17 @@ def test_who_shared_an_archive_and_is_cancelled_or_served_already_holds_nobody_u
     assert not (desk.outbox / "R-1").exists()
 
 
+def test_what_another_process_has_delivered_is_not_delivered_again(desk: Desk, mixpanel: Sandbox) -> None:
+    load(mixpanel, "anna")
+    desk.ask("R-1", "anna", kind="retrieval")
+    desk.work()
+    desk.pass_days(2)
+    desk.poll()
+    seen_by_both = desk.open()
+    done = [deliver(desk.ledger, desk.client.gdpr, seen_by_both, desk.destination, desk.now())[0] for _ in range(2)]
+    assert [len(entries) for entries in done] == [1, 0]
+
+
 def test_delivered_data_are_removed_when_they_expire(desk: Desk, mixpanel: Sandbox) -> None:
     load(mixpanel, "anna")
     desk.ask("R-1", "anna", kind="retrieval")

@@ -338,6 +338,24 @@ def test_a_run_that_is_killed_before_it_says_what_it_did_is_made_up_for(
     assert len(created) == 1
 
 
+@pytest.mark.parametrize("step", ["erasures", "certificates"])
+def test_a_step_that_another_process_does_is_left_to_it(
+    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    monkeypatch.setattr("mixpanel_etl.lake.leases.WAIT_SECONDS", 0.0)
+    drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna-4711"})
+    daemon.settle()
+    mixpanel.clock.advance(timedelta(days=2))
+    with gdpr.ledger().locked(step):
+        daemon.settle()
+        assert (step, False) in daemon.runs
+        assert not daemon.recorded(step, "R-1")
+    daemon.forget_failures()
+    mixpanel.clock.advance(timedelta(days=2))
+    daemon.settle()
+    assert daemon.recorded("certificates", "R-1")
+
+
 def _killed(*_: object) -> Any:
     raise KeyboardInterrupt
 

@@ -136,11 +136,14 @@ def _deliver(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progre
 
 
 def _certify(gdpr: Gdpr, ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
-    jobs, project_id = ledger.jobs(), gdpr.mixpanel.settings().project_id
-    for one in _due(gdpr, ledger, "certificates", keys):
-        done = certify(ledger, one, jobs, gdpr.now(), project_id)
-        yield Progress(done, one.jobs)
-        close(ledger, done)  # when Dagster has recorded it: what is closed is not started again
+    project_id = gdpr.mixpanel.settings().project_id
+    with ledger.locked("certificates") as held:
+        jobs = ledger.jobs()
+        for one in _due(gdpr, ledger, "certificates", keys):
+            held.check()
+            done = certify(ledger, one, jobs, gdpr.now(), project_id)
+            yield Progress(done, one.jobs)
+            close(ledger, done)  # when Dagster has recorded it: what is closed is not started again
 
 
 def _due(gdpr: Gdpr, ledger: Ledger, step: Step, keys: Collection[str]) -> list[Progress]:
