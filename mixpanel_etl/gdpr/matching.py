@@ -80,7 +80,7 @@ class Ids(Persons):
     def candidates(self, text: pl.Series, places: Places = ANYWHERE) -> list[tuple[int, str]]:
         import polars as pl
 
-        if self._words and (places.keys or places.segments):  # what the expressions below know nothing of
+        if self.all != self._telling and (places.keys or places.segments):  # what the expressions below know nothing of
             present = text.is_not_null().arg_true()
             return list(zip(present.to_list(), text.gather(present).to_list(), strict=True))
         found = _matching(text, self._spelled)

@@ -154,12 +154,13 @@ def test_a_report_by_person_says_so_and_loses_their_rows_and_reply(tmp_path: Pat
     assert json.loads(made.reply(DAY) or b"") == reply
 
 
-def test_rejected_rows_of_a_push_are_found_by_the_columns_of_its_mapping(tmp_path: Path) -> None:
+@pytest.mark.parametrize("person", ["anna", '"', "a-1", "é"])
+def test_rejected_rows_of_a_push_are_found_by_the_columns_of_its_mapping(tmp_path: Path, person: str) -> None:
     made = dead_letters(str(tmp_path), "orders", ["customer"])
     plain = dict.fromkeys(made.schema.names, "") | {"unconfirmed": False, "batch": 1, "refused_at": ASKED}
-    rows = [{**plain, "row": json.dumps({"customer": one, "plan": "anna"})} for one in ("anna", "berta")]
+    rows = [{**plain, "row": json.dumps({"customer": one, "plan": person})} for one in (person, "berta")]
     made.write("latest", pa.Table.from_pylist(rows, made.schema), Provenance(requested_at=ASKED))
-    told = erase(str(tmp_path), ["anna"])
+    told = erase(str(tmp_path), [person])
     assert (told.remaining, told.rows_removed) == (0, 1)
     assert made.scan().collect()["row"].to_list() == [rows[1]["row"]]
 
