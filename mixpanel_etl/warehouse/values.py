@@ -7,6 +7,7 @@ value of (PostgreSQL's `money` times 100, DuckDB's UHUGEINT modulo 2**128) can't
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -98,9 +99,7 @@ def _column(field: pa.Field) -> Column:  # noqa: PLR0911 - one for each kind of 
         return Column(pa.string(), _uuids)
     if isinstance(kind, pa.OpaqueType):
         number = _numeric(metadata.get(b"POSTGRESQL:typmod"))
-        return Column(
-            number, _exact if isinstance(number, NumberType) else lambda array: pc.cast(array.storage, number)
-        )
+        return Column(number, _exact if isinstance(number, NumberType) else partial(_decimals, field.name, number))
     if metadata.get(b"POSTGRESQL:type") == b"oid":  # unsigned, and the driver takes it for signed
         return Column(pa.int64(), lambda array: array.view(pa.uint32()).cast(pa.int64()))
     if isinstance(kind, pa.BaseExtensionType) and not isinstance(kind, pa.JsonType):
@@ -120,6 +119,15 @@ def _numeric(typmod: bytes | None) -> pa.DataType:
     if modifier < 0 or not 0 < precision <= _MOST_DIGITS or scale > precision:
         return NumberType()
     return pa.decimal128(precision, scale)
+
+
+def _decimals(name: str, kind: pa.Decimal128Type, array: Any) -> pa.Array:
+    if pc.any(pc.match_substring_regex(array.storage, "(?i)nan|inf"), min_count=0).as_py():
+        raise WarehouseError(
+            f"column {name!r} is numeric({kind.precision}, {kind.scale}) and holds NaN or infinity: "
+            "cast it to numeric or to double precision"
+        )
+    return pc.cast(array.storage, kind)
 
 
 def _exact(array: Any) -> pa.Array:
