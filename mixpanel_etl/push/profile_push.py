@@ -88,6 +88,7 @@ class Pushed:
         refused: rows in the dead letters, `unconfirmed` among them.
         unconfirmed: of which nobody knows whether they arrived.
         messages: why rows were refused, the most frequent first.
+        suppressed: rows of the query that were left out, because their person was erased.
         altered: what we or Mixpanel change of the rows that are sent, as `column: how`, and in how many rows.
         first: of a dry run: the first updates, as they would be sent.
     """
@@ -100,6 +101,7 @@ class Pushed:
     updates: int = 0
     refused: int = 0
     unconfirmed: int = 0
+    suppressed: int = 0
     messages: dict[str, int] = field(default_factory=dict)
     altered: dict[str, int] = field(default_factory=dict)
     first: list[dict[str, Any]] = field(default_factory=list)

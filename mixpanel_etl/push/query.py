@@ -126,32 +126,34 @@ class QueryPush:
             MixpanelError: the push broke off. Run it again.
         """
         with self._rows(warehouse, window, mixpanel.settings.project_id) as found:
-            rows = _without_suppressed(found, self.mapping, lake)
-            if isinstance(self.mapping, ProjectMapping):
-                rows = _without_suppressed(rows, self.mapping, self.mapping.source)
+            rows = _Others(found, self.mapping, lake)
+            pushed: PushedRows | Pushed
             if isinstance(self.mapping, ProfileMapping):
                 # What was refused counts as changed, so that it is sent again in any case.
-                return push_profiles(
+                pushed = push_profiles(
                     mixpanel,
-                    rows,
+                    rows.reader,
                     ProfilePush(self.name, self.mapping, lake),
                     run_id=run_id,
                     allow_shrink=allow_shrink,
                     retry_unconfirmed=retry_unconfirmed,
                     on_progress=on_progress,
                 )
-            if isinstance(self.mapping, LookupMapping):
-                return push_lookup(
+            elif isinstance(self.mapping, LookupMapping):
+                pushed = push_lookup(
                     mixpanel,
-                    rows,
+                    rows.reader,
                     LookupPush(self.name, self.mapping, lake),
                     run_id=run_id,
                     allow_shrink=allow_shrink,
                     on_progress=on_progress,
                 )
-            push = RowPush(self.name, self.mapping, lake, self.only_new)
-            only = self._refused(lake, part) if only_refused else None
-            return push_rows(mixpanel, rows, push, part, run_id=run_id, only=only, on_progress=on_progress)
+            else:
+                push = RowPush(self.name, self.mapping, lake, self.only_new)
+                only = self._refused(lake, part) if only_refused else None
+                pushed = push_rows(mixpanel, rows.reader, push, part, run_id=run_id, only=only, on_progress=on_progress)
+            pushed.suppressed = rows.left_out
+            return pushed
 
     def preview(
         self, warehouse: Warehouse, lake: str, part: str = LATEST, window: Window | None = None
@@ -163,12 +165,16 @@ class QueryPush:
             WarehouseError: the query fails.
         """
         with self._rows(warehouse, window) as found:
-            rows = _without_suppressed(found, self.mapping, lake)
+            rows = _Others(found, self.mapping, lake)
+            pushed: PushedRows | Pushed
             if isinstance(self.mapping, ProfileMapping):
-                return preview_profiles(rows, ProfilePush(self.name, self.mapping, lake))
-            if isinstance(self.mapping, LookupMapping):
-                return preview_lookup(rows, LookupPush(self.name, self.mapping, lake))
-            return preview_rows(rows, RowPush(self.name, self.mapping, lake, self.only_new), part)
+                pushed = preview_profiles(rows.reader, ProfilePush(self.name, self.mapping, lake))
+            elif isinstance(self.mapping, LookupMapping):
+                pushed = preview_lookup(rows.reader, LookupPush(self.name, self.mapping, lake))
+            else:
+                pushed = preview_rows(rows.reader, RowPush(self.name, self.mapping, lake, self.only_new), part)
+            pushed.suppressed = rows.left_out
+            return pushed
 
     @contextmanager
     def _rows(
@@ -190,19 +196,34 @@ class QueryPush:
         return lambda insert_ids: insert_ids.is_in(ids.implode()) | insert_ids.is_null()
 
 
-def _without_suppressed(rows: pa.RecordBatchReader, mapping: PushMapping, lake: str) -> pa.RecordBatchReader:
-    """The rows without those of persons whom Mixpanel has just deleted: a push would bring them back."""
-    suppressed = Suppressed(storage(lake))
-    columns = [name for name in mapping.person_columns if name in rows.schema.names]
-    if not (suppressed and columns):
-        return rows
+class _Others:
+    """The rows without those of persons whom Mixpanel has just deleted: a push would bring them back.
 
-    def kept() -> Iterator[pa.RecordBatch]:
+    Attributes:
+        reader: the rows of others.
+        left_out: number of suppressed persons' rows so far.
+    """
+
+    def __init__(self, rows: pa.RecordBatchReader, mapping: PushMapping, lake: str) -> None:
+        self.left_out = 0
+        # Whom the lake that events come from has forgotten must not come back by a copy either.
+        lakes = {lake, mapping.source} if isinstance(mapping, ProjectMapping) else {lake}
+        lists = [found for one in sorted(lakes) if (found := Suppressed(storage(one)))]
+        columns = [name for name in mapping.person_columns if name in rows.schema.names]
+        self.reader = rows
+        if lists and columns:
+            self.reader = pa.RecordBatchReader.from_batches(rows.schema, self._kept(rows, lists, columns))
+
+    def _kept(
+        self, rows: pa.RecordBatchReader, lists: Sequence[Suppressed], columns: Sequence[str]
+    ) -> Iterator[pa.RecordBatch]:
         for batch in rows:
-            others = suppressed.kept(batch, columns)
-            yield batch if others is None else others
-
-    return pa.RecordBatchReader.from_batches(rows.schema, kept())
+            others = batch
+            for suppressed in lists:
+                kept = suppressed.kept(others, columns)
+                others = others if kept is None else kept
+            self.left_out += batch.num_rows - others.num_rows
+            yield others
 
 
 def counted(pushed: PushedRows | Pushed) -> Mapping[str, int]:

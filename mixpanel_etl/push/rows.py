@@ -94,6 +94,7 @@ class PushedRows:
         messages: why rows were refused, the most frequent first.
         overwritten: of events of another project: fields that Mixpanel writes itself, and how many events had them.
         left_out: of events of another project: identity events that this project does not take, by name.
+        suppressed: rows of the query that were left out, because their person was erased.
         altered: what we or Mixpanel change of the rows that are sent, as `column: how`, and in how many rows.
         first: of a dry run: the first events, as they would be sent.
     """
@@ -104,6 +105,7 @@ class PushedRows:
     refused: int = 0
     requests: int = 0
     bytes: int = 0
+    suppressed: int = 0
     messages: dict[str, int] = field(default_factory=dict)
     overwritten: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)

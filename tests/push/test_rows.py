@@ -345,10 +345,12 @@ class TestQueries:
     ) -> None:
         Suppression(table.lake).add(["u7"], datetime.now(UTC) + timedelta(days=30))
         told = self.PUSH.send(client, warehouse, table.lake, "2026-02-01", self.WINDOW)
-        assert (told.rows, told.refused) == (1_392, 0)
+        assert (told.rows, told.refused, told.suppressed) == (1_392, 0, 48)
         assert "u7" not in {owner for _, owner, _ in stored(mixpanel).values()}
         people = QueryPush("people", "SELECT DISTINCT customer FROM orders", ProfileMapping("customer"))
-        assert people.send(client, warehouse, table.lake).rows == 29
+        told_people = people.send(client, warehouse, table.lake)
+        assert (told_people.rows, told_people.suppressed) == (29, 1)
+        assert people.preview(warehouse, table.lake).suppressed == 1
         assert "u7" not in mixpanel.profiles()
 
     def test_what_was_refused_is_sent_again_after_a_fix(
