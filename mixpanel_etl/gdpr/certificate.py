@@ -44,8 +44,8 @@ _LIMITS = (
     "the lake has one, no erasure is certified",
     "files are not removed for their names, except partitions by person (`user_id=...`): as long as another name is "
     "an id of the request, it is not certified",
-    "copies elsewhere are not covered: backups, versions of a versioned bucket, tables loaded from the lake, and "
-    "Dagster's storage",
+    "copies elsewhere are not covered: backups, versions of a versioned bucket, tables loaded from the lake, and logs "
+    "that are sent elsewhere; of Dagster's storage, only what is said below",
 )
 
 
