@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from mixpanel_etl.client import Clock, Mixpanel
@@ -16,6 +17,10 @@ from mixpanel_etl.settings import Settings
 from .lake.s3_server import S3Server
 
 FIRST = date(2026, 1, 1)
+
+# Nothing is judged by its time. (In CI hypothesis tries the same examples each time, elsewhere new ones.)
+hypothesis.settings.register_profile("here", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("here")
 
 
 @pytest.fixture(scope="session")
