@@ -1,14 +1,11 @@
-"""The Dagster entry point: everything under `defs/`."""
+"""This repository's Dagster entry point: everything under `defs/`. Not in the wheel, like `defs/` itself."""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from types import ModuleType
 
 import dagster as dg
-
-from mixpanel_etl import defs as project_defs
 
 # Backfill policies and pools have been in beta for years, the loading of folders in preview, and Dagster says so for
 # every asset and folder.
@@ -19,10 +16,4 @@ for _category in (dg.BetaWarning, dg.PreviewWarning):
 @dg.definitions
 def defs() -> dg.Definitions:
     """This project's definitions, from the YAML files under `mixpanel_etl/defs`."""
-    return definitions_under(project_defs)
-
-
-def definitions_under(folder: ModuleType) -> dg.Definitions:
-    """The definitions of all YAML files under a package's folder, in a clone or an installed package."""
-    # Not `load_from_defs_folder`: it wants the clone's pyproject.toml, which an installed package does not have.
-    return dg.ComponentTree.from_module(folder, project_root=Path(__file__).parents[1]).build_defs()
+    return dg.load_from_defs_folder(path_within_project=Path(__file__))

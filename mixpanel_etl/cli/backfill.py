@@ -10,7 +10,15 @@ import typer
 from dagster.components.definitions import LazyDefinitions
 from rich.progress import track
 
-from mixpanel_etl.cli.shared import FromDate, ToDate, console, errors, told_plainly, use_dagster_home
+from mixpanel_etl.cli.shared import (
+    FromDate,
+    ToDate,
+    console,
+    errors,
+    project_module,
+    told_plainly,
+    use_dagster_home,
+)
 from mixpanel_etl.orchestration.backfill import Backfill, BackfillError, Which
 
 
@@ -24,13 +32,16 @@ def backfill(
         bool, typer.Option("--queue", help="Hand it to Dagster's daemon instead of running it in this process.")
     ] = False,
     module: Annotated[
-        str, typer.Option("-m", "--module", help="Python module with the definitions.")
-    ] = "mixpanel_etl.definitions",
+        str | None,
+        typer.Option(
+            "-m", "--module", help="Python module with the definitions; by default of the Dagster project here."
+        ),
+    ] = None,
 ) -> None:
     """Materialize days of an asset, as Dagster's own command line cannot: in as few runs as the asset allows."""
     which: Which = "failed" if failed else "missing" if missing else "all"
     with told_plainly(), _instance() as instance:
-        plan = Backfill(_definitions(module), asset, instance)
+        plan = Backfill(_definitions(module or project_module("definitions")), asset, instance)
         days = plan.days(str(from_date.date()), str(to_date.date()), which)
         ranges = plan.ranges(days)
         if not days:

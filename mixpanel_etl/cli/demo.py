@@ -33,16 +33,17 @@ def demo(root: Annotated[Path, typer.Option(help="Folder for the demo's lake and
     """Pull 250 days of generated events and three reports from a sandbox, and show that lake and Mixpanel agree."""
     root = root.absolute()
     with told_plainly(), demo_project(root) as (sandbox, first, last):
-        from mixpanel_etl.definitions import defs
+        from mixpanel_etl.demo.definitions import defs
 
+        definitions = defs()
         with dg.DagsterInstance.get() as instance:
-            plan = Backfill(defs(), "mixpanel/events", instance)
+            plan = Backfill(definitions, "mixpanel/events", instance)
             started = time.perf_counter()
             run(plan, plan.ranges(plan.days(str(first), str(last))))
             seconds = time.perf_counter() - started
             exports = sum(request.path.endswith("/export") for request in sandbox.requests)
             good = _show_export(Settings.load(), first, last, seconds, exports)
-            good &= _show_reports(instance, root, last)
+            good &= _show_reports(instance, definitions, root, last)
     console.print(_NEXT.format(root=root.name), highlight=False, markup=False, soft_wrap=True)
     if not good:
         raise typer.Exit(1)
@@ -73,17 +74,15 @@ def _show_export(settings: Settings, first: date, last: date, seconds: float, ex
     return len(days) == len(wanted) and not differing
 
 
-def _show_reports(instance: dg.DagsterInstance, root: Path, last: date) -> bool:
+def _show_reports(instance: dg.DagsterInstance, definitions: dg.Definitions, root: Path, last: date) -> bool:
     """Materialize three reports of 90 days, keep their pictures, and compare them; whether all are equal."""
-    from mixpanel_etl.demo.definitions import defs
-
     shown = Table(title="Mixpanel's reports beside the lake's events", caption=f"pictures: {root.name}/pictures/*.png")
     shown.add_column("report", no_wrap=True)
     for name in ("numbers", "Mixpanel", "lake", "differ", "queries"):
         shown.add_column(name, justify="right")
     good = True
     for report in REPORTS:
-        plan = Backfill(defs(), f"mixpanel/reports/{report}", instance)
+        plan = Backfill(definitions, f"mixpanel/reports/{report}", instance)
         keys = plan.days(str(last - timedelta(days=_REPORTED_DAYS - 1)), str(last))
         result = plan.run(keys)
         if not result.success:

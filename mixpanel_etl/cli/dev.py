@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from mixpanel_etl.cli.shared import console, told_plainly, use_dagster_home
+from mixpanel_etl.cli.shared import console, project_module, told_plainly, use_dagster_home
 from mixpanel_etl.demo.project import ROOT, demo_project
 from mixpanel_etl.settings import Settings, SettingsError
 
@@ -25,7 +25,7 @@ def dev(port: Annotated[int, typer.Option(help="Of the UI, on localhost.")] = 30
             raise typer.Exit(_dagster(port, _definitions()))
         console.print("no credentials are set: using a sandbox with generated events")
         with demo_project(ROOT.absolute()):
-            code = _dagster(port, ["-m", "mixpanel_etl.definitions", "-m", "mixpanel_etl.demo.definitions"])
+            code = _dagster(port, ["-m", "mixpanel_etl.demo.definitions"])
         raise typer.Exit(code)
 
 
@@ -46,8 +46,8 @@ def _has_credentials() -> bool:
 
 
 def _definitions() -> list[str]:
-    workspace = Path(__file__).parents[2] / "workspace.yaml"
-    return ["-w", str(workspace)] if workspace.exists() else ["-m", "mixpanel_etl.definitions"]
+    """What Dagster loads: the code locations of a `workspace.yaml` here, or else the Dagster project here."""
+    return [] if Path("workspace.yaml").exists() else ["-m", project_module("definitions")]
 
 
 def _dagster(port: int, definitions: list[str]) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -34,6 +35,27 @@ def use_dagster_home() -> None:
     home = Path("dagster_home").absolute()
     if (home / "dagster.yaml").exists():
         os.environ.setdefault("DAGSTER_HOME", str(home))
+
+
+def project_module(part: Literal["definitions", "defs"]) -> str:
+    """Name a Python module of the Dagster project in the working directory, as its `[tool.dg.project]` does.
+
+    Args:
+        part: `definitions` for the module with the definitions, `defs` for the package of the YAML files.
+
+    Raises:
+        OSError: the working directory has no such project.
+    """
+    file = Path("pyproject.toml").absolute()
+    content = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
+    project = content.get("tool", {}).get("dg", {}).get("project", {})
+    if "root_module" not in project:
+        raise FileNotFoundError(
+            f"{file} has no [tool.dg.project] with a root_module: change to the folder of your Dagster project, or "
+            f"give the module, e.g. --module my_project.{part}"
+        )
+    name = project.get("code_location_target_module" if part == "definitions" else "defs_module")
+    return str(name or f"{project['root_module']}.{part}")
 
 
 def waits(wait: Wait) -> None:

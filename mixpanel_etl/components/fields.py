@@ -8,7 +8,6 @@ from typing import Annotated
 import dagster as dg
 
 from mixpanel_etl.lake import ColumnType, ConfigurationError
-from mixpanel_etl.lake.sql import sql_folder
 
 EnvPrefix = Annotated[
     str,
@@ -53,17 +52,16 @@ def identifier(folder: Path) -> str:
 
 
 def read_sql(name: str, folder: Path) -> str:
-    """The text of a SQL file that YAML names.
+    """Read an SQL file that YAML names.
 
     Args:
         name: a path; a relative one is looked for beside the `defs.yaml`, then in every folder above it.
         folder: of the `defs.yaml`.
 
     Raises:
-        ConfigurationError: it is nowhere there.
+        ConfigurationError: the file is in none of these folders.
     """
-    # Last where the package keeps its own: in a clone that is one of the folders above.
-    for place in (folder, *folder.resolve().parents, sql_folder().parent):
+    for place in (folder, *folder.resolve().parents):
         if (place / name).is_file():
             return (place / name).read_text()
-    raise ConfigurationError(f"{name}: there is no such file in {folder} or in a folder above it")
+    raise ConfigurationError(f"SQL file {name} not found in {folder} or in a folder above it")

@@ -15,6 +15,7 @@ from rich.console import Console
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.demo.furnish import furnish, shop_project
 from mixpanel_etl.demo.warehouse import shop_warehouse
+from mixpanel_etl.init import DAGSTER_YAML
 from mixpanel_etl.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,9 +35,7 @@ def demo_project(root: Path) -> Iterator[tuple[Sandbox, date, date]]:
     first = last - timedelta(days=_DAYS - 1)
     home = root / "dagster_home"
     home.mkdir(parents=True, exist_ok=True)
-    careful = Path(__file__).parents[2] / "dagster_home" / "dagster.yaml"
-    if careful.exists():  # in a clone; an installed package has Dagster's defaults
-        shutil.copy(careful, home)
+    shutil.copy(DAGSTER_YAML, home)
     # Each sandbox begins with a fresh hour, so what an earlier one was asked does not count.
     (root / "budget.sqlite").unlink(missing_ok=True)
     shutil.rmtree(root / "lake" / "pushes", ignore_errors=True)  # nor has it what an earlier one was sent

@@ -17,7 +17,8 @@ from mixpanel_etl.scratch import spill_of
 if TYPE_CHECKING:
     import duckdb
 
-#: What lies over the events: files of `sql/lake`, in the order in which they build on each other.
+_STATEMENTS = Path(__file__).parent / "statements"
+#: What is created over the events: files of `statements`, in the order in which they build on each other.
 _OVER_EVENTS = ("project_time.sql", "segmentation.sql", "funnel.sql", "retention.sql")
 #: A file of a table: folders, the first `column=key`, a name.
 _FILE = re.compile(r"(?P<folder>[^=]+)/(?P<column>[^/=]+)=(?P<key>[^/]*)/[^/]+\.parquet")
@@ -35,7 +36,7 @@ def connect(lake: str, *, timezone: str = "UTC", created_before_2023: bool = Fal
     `events`, `reports.signups`, `catalogue.annotations`...: the first of several folders is the schema. A partition's
     folder, `date=2026-01-31`, is a column. What is published later shows in the views that there are. Times are shown
     in UTC. `lake.tables` and `lake.partitions` say what there is, `latest('profiles')` is the newest snapshot of a
-    table, and `segmentation`, `funnel` and `retention` are Mixpanel's reports over `events` (`sql/lake`).
+    table, and `segmentation`, `funnel` and `retention` are Mixpanel's reports over `events` (`lake/statements`).
 
     Args:
         lake: path, `file://` or `s3://` URI of the lake.
@@ -62,13 +63,6 @@ def connect(lake: str, *, timezone: str = "UTC", created_before_2023: bool = Fal
         for name in _OVER_EVENTS:
             connection.execute(_file(name))
     return connection
-
-
-def sql_folder() -> Path:
-    """Where the SQL files are: in the repository, or in the installed package."""
-    package = Path(__file__).parents[1]
-    installed = package / "sql"
-    return installed if installed.is_dir() else package.parent / "sql"
 
 
 class Folder(NamedTuple):
@@ -147,7 +141,7 @@ def _name(folder: str, taken: set[str], reserved: Collection[str]) -> str:
 
 
 def _file(name: str) -> str:
-    return (sql_folder() / "lake" / name).read_text("utf-8")
+    return (_STATEMENTS / name).read_text("utf-8")
 
 
 def _escaped(path: str) -> str:

@@ -16,6 +16,7 @@ from ..lakehouse import assert_equals_store, days_from
 
 DAYS = days_from(FIRST, 10)
 RANGE = ["--from", "2026-01-01", "--to", "2026-01-10"]
+MODULE = ["--module", "mixpanel_etl.definitions"]
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -80,23 +81,23 @@ class TestBackfill:
 
     def test_days_are_materialized_and_then_not_missing(self, mixpanel: Sandbox, table: EventsTable) -> None:
         mixpanel.generate(500, DAYS[0], DAYS[-1])
-        code, said = run("backfill", *RANGE)
+        code, said = run("backfill", *RANGE, *MODULE)
         assert code == 0
         assert "10 days of mixpanel/events in 1 run(s)" in said
         assert_equals_store(table, mixpanel, DAYS)
-        code, said = run("backfill", *RANGE, "--missing")
+        code, said = run("backfill", *RANGE, *MODULE, "--missing")
         assert code == 0
         assert "nothing to do" in said
 
     def test_a_failure_is_told_and_the_exit_code_shows_it(self, mixpanel: Sandbox) -> None:
         mixpanel.add_fault(Fault("/export", "payment_required"))
-        code, told = run("backfill", *RANGE)
+        code, told = run("backfill", *RANGE, *MODULE)
         assert code == 1
         assert "PlanError" in told
 
     def test_without_dagster_home_it_says_so(self, mixpanel: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("DAGSTER_HOME")
-        code, told = run("backfill", *RANGE)
+        code, told = run("backfill", *RANGE, *MODULE)
         assert code == 1
         assert "DAGSTER_HOME" in told
 

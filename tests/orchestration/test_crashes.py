@@ -56,7 +56,7 @@ def test_kill_9_and_a_rerun(
 ) -> None:
     mixpanel.generate(2_000, DAYS[0], DAYS[-1])
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    command = ["backfill", "--from", str(DAYS[0]), "--to", str(DAYS[-1])]
+    command = ["backfill", "--module", "mixpanel_etl.definitions", "--from", str(DAYS[0]), "--to", str(DAYS[-1])]
     killed = _run(PROGRAM.format(where=where), command)
     assert killed.returncode == -signal.SIGKILL
     assert_equals_store(table, mixpanel, table.days()) if table.days() else None

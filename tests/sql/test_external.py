@@ -17,7 +17,6 @@ from mixpanel_etl.cli import app
 from mixpanel_etl.lake import ConfigurationError, Provenance, Table
 from mixpanel_etl.lake.columns import CORE_SCHEMA
 from mixpanel_etl.lake.external import Dialect, ExternalTable, external_tables, statement
-from mixpanel_etl.lake.sql import sql_folder
 from mixpanel_etl.sandbox import Sandbox
 
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
@@ -25,8 +24,8 @@ EVENTS = ExternalTable("mixpanel.events", "s3://bucket/lake", "events", ("date",
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_the_files_in_sql_lake_are_what_the_events_table_needs(dialect: Dialect) -> None:
-    text = (sql_folder() / "lake" / "external" / f"{dialect}.sql").read_text()
+def test_the_files_in_sql_external_tables_are_what_the_events_table_needs(dialect: Dialect) -> None:
+    text = (Path(__file__).parents[2] / "sql" / "external_tables" / f"{dialect}.sql").read_text()
     assert text.endswith(statement(EVENTS, dialect))
 
 
