@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -21,9 +22,10 @@ from mixpanel_etl.client import (
     WrongCredentialKind,
 )
 from mixpanel_etl.client.catalogue import CATALOGUE, OPERATIONS
-from mixpanel_etl.client.credentials import OAuthToken, ProjectToken, ServiceAccount
-from mixpanel_etl.client.regions import FAMILIES
+from mixpanel_etl.client.credentials import ProjectToken, ServiceAccount
 
+from ..openapi.descriptions import FILES, descriptions
+from .documented import DOCUMENTED, NOT_IN_OPENAPI
 from .examples import EXAMPLES, Example
 from .scripted import Answer, ScriptedServer, Seen
 
@@ -37,8 +39,8 @@ NOTHING_TO_READ = {
 }
 SECRET = "s3cr3t/with+odd=chars"
 HEADERS = {
-    ServiceAccount: "Basic " + base64.b64encode(f"etl.user:{SECRET}".encode()).decode(),
-    OAuthToken: "Bearer the-oauth-token",
+    "account": "Basic " + base64.b64encode(f"etl.user:{SECRET}".encode()).decode(),
+    "oauth": "Bearer the-oauth-token",
 }
 
 Make = Callable[..., Mixpanel]
@@ -75,20 +77,36 @@ def body_of(seen: Seen) -> Any:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_call_sends_the_request_that_is_documented(everything: Mixpanel, server: ScriptedServer, name: str) -> None:
-    operation, example = CATALOGUE[name], EXAMPLES[name]
+    documented, example = DOCUMENTED[name], EXAMPLES[name]
     server.answers(answer(example.reply, example.status))
     example.call(everything)
     (seen,) = server.seen
     varying = {"project_id": 12345, "workspace_id": 67890, **example.path}
-    path = operation.path.format(**{part: quote(str(value), safe="") for part, value in varying.items()})
-    assert (seen.method, seen.path) == (operation.method, FAMILIES[operation.family].prefix + path)
+    path = documented.path.format(**{part: quote(str(value), safe="") for part, value in varying.items()})
+    assert (seen.method, seen.path) == (documented.method, path)
     query = {key: values[0] if len(values) == 1 else values for key, values in seen.query.items()}
-    kind = operation.accepts[0]
-    assert query.pop("project_id", None) == ("12345" if kind is ServiceAccount else None)
-    assert query.pop("workspace_id", None) == ("67890" if operation.family == "query" else None)
+    assert query.pop("project_id", None) == ("12345" if documented.credentials == "account" else None)
+    assert query.pop("workspace_id", None) == ("67890" if path.startswith("/api/query/") else None)
     assert query == example.query
     assert body_of(seen) == example.body
-    assert seen.headers.get("Authorization") == (HEADERS[kind] if operation.credentials_in == "header" else None)
+    assert seen.headers.get("Authorization") == HEADERS.get(documented.credentials)
+
+
+def test_every_operation_is_documented_where_the_table_says() -> None:
+    described = {
+        (one.method, _shape(urlsplit(server).path.rstrip("/") + one.path))
+        for files in FILES.values()
+        for file in files
+        for one in descriptions(file)
+        for server in one.servers
+    }
+    missing = {name for name, one in DOCUMENTED.items() if (one.method, _shape(one.path)) not in described}
+    assert missing == NOT_IN_OPENAPI.keys()
+    assert DOCUMENTED.keys() == set(NAMES)
+
+
+def _shape(path: str) -> str:
+    return re.sub(r"\{\w+\}", "{}", path)
 
 
 @pytest.mark.parametrize(

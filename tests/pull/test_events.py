@@ -35,7 +35,7 @@ from mixpanel_etl.lake import (
     PublishedDay,
     TerminatedEarly,
 )
-from mixpanel_etl.pull import EventFilter, Progress, pull_events, windows
+from mixpanel_etl.pull import EventFilter, Progress, pull_events, reconcile, windows
 from mixpanel_etl.pull import events as events_module
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
 from mixpanel_etl.settings import Settings
@@ -341,21 +341,31 @@ class TestProjectCreatedBefore2023:
                     assert local.replace(tzinfo=None, fold=0) == wall
                     assert local.fold == 0  # of an hour that occurs twice, the first
 
-    def test_the_wrong_setting_is_explained_and_nothing_written(
-        self, mixpanel: Sandbox, table: EventsTable, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(("setting", "zone"), [("true", ZONE), ("false", "UTC")])
+    def test_events_of_other_days_are_explained_by_the_zone_that_the_settings_give(
+        self, mixpanel: Sandbox, table: EventsTable, monkeypatch: pytest.MonkeyPatch, setting: str, zone: str
     ) -> None:
         mixpanel.generate(500, DAYS[0], DAYS[4])
-        monkeypatch.setenv("MIXPANEL_CREATED_BEFORE_2023", "false")
-        monkeypatch.setenv("MIXPANEL_TIMEZONE", "UTC")
-        # The sandbox cuts in project time whatever we think, so the answer to "UTC days" is not outside: the error
-        # comes from a project whose days are cut elsewhere than its times say.
+        monkeypatch.setenv("MIXPANEL_CREATED_BEFORE_2023", setting)
         strays = [_event(datetime(2025, 12, 31, 20, tzinfo=UTC))] * 50
         mixpanel.add_fault(Fault("/export", "extra_lines", lines=strays))
         with Mixpanel(Settings.load()) as client, pytest.raises(OutsideWindow) as raised:
             list(pull_events(client, table, DAYS[:5]))
+        assert f"50 events lie outside the days asked for (2026-01-01..2026-01-05, cut in {zone})" in str(raised.value)
         assert "MIXPANEL_CREATED_BEFORE_2023" in str(raised.value)
-        assert "50 events lie outside" in str(raised.value)
         assert table.days() == []
+
+    @pytest.mark.parametrize(("setting", "right"), [("true", True), ("false", False)])
+    def test_the_wrong_setting_shows_in_the_comparison_with_mixpanels_counts(
+        self, mixpanel: Sandbox, table: EventsTable, monkeypatch: pytest.MonkeyPatch, setting: str, right: bool
+    ) -> None:
+        mixpanel.generate(500, DAYS[0], DAYS[4])
+        monkeypatch.setenv("MIXPANEL_CREATED_BEFORE_2023", setting)
+        with Mixpanel(Settings.load()) as client:
+            list(pull_events(client, table, DAYS[:5]))
+            found = reconcile(client, table, DAYS[1:4])
+        assert found.days
+        assert (not found.beyond(0)) is right
 
 
 def _event(time: datetime) -> bytes:
