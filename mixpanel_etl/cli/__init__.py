@@ -1,31 +1,55 @@
-"""The command line, `mixpanel-etl`: a module for each command."""
+"""The command line, `mixpanel-etl`: a module for each command, imported when the command is called."""
 
 from __future__ import annotations
 
-import typer
+from importlib import import_module
+from typing import Any
 
-from mixpanel_etl.cli.backfill import backfill
-from mixpanel_etl.cli.demo import demo
-from mixpanel_etl.cli.dev import dev
-from mixpanel_etl.cli.doctor import doctor
-from mixpanel_etl.cli.export import export
-from mixpanel_etl.cli.external_tables import external_tables_command
-from mixpanel_etl.cli.gdpr import gdpr
-from mixpanel_etl.cli.lexicon import lexicon
-from mixpanel_etl.cli.push import push
-from mixpanel_etl.cli.sandbox import sandbox
-from mixpanel_etl.cli.sql import sql
-from mixpanel_etl.cli.warehouse_imports import warehouse_imports
+import typer
+from typer.core import TyperGroup
+
+#: Each command, a module of this package, and what `mixpanel-etl --help` says of it.
+COMMANDS = {
+    "export": "Export days of events into the lake, without Dagster.",
+    "backfill": "Materialize days of an asset in as few runs as the asset allows.",
+    "doctor": "Check credentials, region, clock, lake and budget, and say what to fix.",
+    "sql": "Query the lake with DuckDB: a view for every table, and Mixpanel's reports.",
+    "push": "Send the rows of a push.",
+    "sandbox": "Run a Mixpanel on localhost until Ctrl-C.",
+    "demo": "Pull 250 days of events and three reports from a sandbox, and compare them.",
+    "dev": "Run Dagster's webserver and daemon, with a sandbox if no credentials are set.",
+    "warehouse-imports": "Print the warehouse imports of the project as a `defs.yaml`.",
+    "external-tables": "Print statements for the lake's tables in Athena, BigQuery or Snowflake.",
+    "gdpr": "Show data subject requests and act on them.",
+    "lexicon": "Keep Mixpanel's data dictionary as YAML files: pull, plan, apply.",
+}
+
+
+class _Commands(TyperGroup):
+    """Imports a command when it is called: help, and commands without Dagster, load neither it nor the lake."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, stub, rest = super().resolve_command(ctx, args)
+        return name, stub and command(str(name)), rest
+
 
 app = typer.Typer(
+    cls=_Commands,
     name="mixpanel-etl",
     help="Mixpanel to Parquet and back. Settings come from MIXPANEL_* variables; `.env.example` lists them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,  # locals hold credentials
 )
-for command in (export, backfill, doctor, sql, push, sandbox, demo, dev, warehouse_imports):
-    app.command()(command)
-app.command("external-tables")(external_tables_command)
-app.add_typer(gdpr, name="gdpr")
-app.add_typer(lexicon)
+for _name, _help in COMMANDS.items():
+    app.command(_name, help=_help)(lambda: None)
+
+
+def command(name: str) -> Any:
+    """The command of a name, or the group of commands: the attribute of its module that is called like it."""
+    python_name = name.replace("-", "_")
+    found = getattr(import_module(f"{__name__}.{python_name}"), python_name)
+    if not isinstance(found, typer.Typer):
+        function, found = found, typer.Typer(add_completion=False)
+        found.command(name)(function)
+    return typer.main.get_command(found)

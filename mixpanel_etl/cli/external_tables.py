@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from mixpanel_etl.cli.shared import told_plainly
-from mixpanel_etl.lake.external import Dialect, external_tables
+from mixpanel_etl.lake import external
 from mixpanel_etl.settings import Settings
 
 
-def external_tables_command(
-    dialect: Annotated[Dialect, typer.Argument(help="Whose SQL: athena, bigquery or snowflake.")],
+def external_tables(
+    dialect: Annotated[external.Dialect, typer.Argument(help="Whose SQL: athena, bigquery or snowflake.")],
     database: Annotated[
         str, typer.Option(help="Database (Athena), dataset (BigQuery) or schema (Snowflake) of the tables.")
     ] = "mixpanel",
@@ -20,5 +20,5 @@ def external_tables_command(
 ) -> None:
     """Print statements that make an external table of each table of the lake; columns are those of its newest file."""
     with told_plainly():
-        for statement in external_tables(lake or Settings.load().lake, dialect, database):
+        for statement in external.external_tables(lake or Settings.load().lake, dialect, database):
             typer.echo(statement)

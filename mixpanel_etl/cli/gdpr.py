@@ -30,7 +30,9 @@ from mixpanel_etl.gdpr.requests import Kind
 from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
 
 gdpr = typer.Typer(
-    help="Requests of data subjects: how far they are, and what a person decides about them.", no_args_is_help=True
+    help="Requests of data subjects: how far they are, and what a person decides about them.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 Request = Annotated[str, typer.Argument(help="Its request_id.")]

@@ -16,6 +16,7 @@ lexicon = typer.Typer(
     name="lexicon",
     help="Mixpanel's data dictionary as YAML files, one for each event: pull, plan, apply.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 Directory = Annotated[Path, typer.Argument(help="The schema directory.")]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from mixpanel_etl.cli import app
+from mixpanel_etl.cli import COMMANDS, app
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
 
@@ -127,9 +129,18 @@ class TestDoctor:
 def test_every_command_explains_itself() -> None:
     code, told = run("--help")
     assert code == 0
-    for command in ("export", "backfill", "doctor", "sandbox", "demo", "dev"):
+    for command in COMMANDS:
         assert command in told
         assert run(command, "--help")[0] == 0
+
+
+def test_help_loads_neither_dagster_nor_the_lake() -> None:
+    program = (
+        "import sys; from mixpanel_etl.cli import app; app(['--help'], standalone_mode=False)\n"
+        "print([name for name in ('dagster', 'pyarrow', 'polars', 'duckdb', 'requests') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_an_unknown_project_file_is_told_in_a_sentence(tmp_path: Path) -> None:
