@@ -18,6 +18,8 @@ from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_valid
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableSetting
 
+from mixpanel_etl.errors import MixpanelEtlError
+
 Region = Literal["us", "eu", "in"]
 
 DEFAULT_PREFIX = "MIXPANEL_"
@@ -39,7 +41,7 @@ class Hidden(str):
         return Hidden(super().__getitem__(key))  # rich cuts long texts before it shows them
 
 
-class SettingsError(ValueError):
+class SettingsError(MixpanelEtlError, ValueError):
     """Settings are missing, malformed or contradict each other: one line for each, naming the variable."""
 
 

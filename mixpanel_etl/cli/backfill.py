@@ -15,8 +15,8 @@ from mixpanel_etl.cli.shared import (
     ToDate,
     console,
     errors,
+    exit_on_error,
     project_module,
-    told_plainly,
     use_dagster_home,
 )
 from mixpanel_etl.orchestration.backfill import Backfill, BackfillError, Which
@@ -40,7 +40,7 @@ def backfill(
 ) -> None:
     """Materialize days of an asset, as Dagster's own command line cannot: in as few runs as the asset allows."""
     which: Which = "failed" if failed else "missing" if missing else "all"
-    with told_plainly(), _instance() as instance:
+    with exit_on_error(), _instance() as instance:
         plan = Backfill(_definitions(module or project_module("definitions")), asset, instance)
         days = plan.days(str(from_date.date()), str(to_date.date()), which)
         ranges = plan.ranges(days)

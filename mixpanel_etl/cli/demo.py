@@ -17,7 +17,7 @@ import typer
 from rich.table import Table
 
 from mixpanel_etl.cli.backfill import run
-from mixpanel_etl.cli.shared import console, told_plainly
+from mixpanel_etl.cli.shared import console, exit_on_error
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.demo.equality import REPORTS, compare
 from mixpanel_etl.demo.project import ROOT, demo_project
@@ -32,7 +32,7 @@ _REPORTED_DAYS = 90
 def demo(root: Annotated[Path, typer.Option(help="Folder for the demo's lake and Dagster home.")] = ROOT) -> None:
     """Pull 250 days of generated events and three reports from a sandbox, and show that lake and Mixpanel agree."""
     root = root.absolute()
-    with told_plainly(), demo_project(root) as (sandbox, first, last):
+    with exit_on_error(), demo_project(root) as (sandbox, first, last):
         from mixpanel_etl.demo.definitions import defs
 
         definitions = defs()

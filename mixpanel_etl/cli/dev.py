@@ -11,14 +11,14 @@ from typing import Annotated
 
 import typer
 
-from mixpanel_etl.cli.shared import console, project_module, told_plainly, use_dagster_home
+from mixpanel_etl.cli.shared import console, exit_on_error, project_module, use_dagster_home
 from mixpanel_etl.demo.project import ROOT, demo_project
 from mixpanel_etl.settings import Settings, SettingsError
 
 
 def dev(port: Annotated[int, typer.Option(help="Of the UI, on localhost.")] = 3000) -> None:
     """Run Dagster's webserver and daemon; against a sandbox with demo data when no credentials are set."""
-    with told_plainly():
+    with exit_on_error():
         _check_free(port)
         if _has_credentials():
             use_dagster_home()

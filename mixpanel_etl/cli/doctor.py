@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import requests
 import typer
 
-from mixpanel_etl.cli.shared import console, told_plainly
+from mixpanel_etl.cli.shared import console, exit_on_error
 from mixpanel_etl.client import Mixpanel, MixpanelError, PermissionDenied
 from mixpanel_etl.client.regions import url_of
 from mixpanel_etl.lake import EventsTable, LakeError
@@ -30,7 +30,7 @@ class _Wrong(Exception):
 
 def doctor() -> None:
     """Check credentials, region, clock, lake and budget, and say what to fix. Exits with 1 if anything is wrong."""
-    with told_plainly():
+    with exit_on_error():
         settings = Settings.load()
     wrong = 0
     with Mixpanel(settings, deadline=30) as mixpanel:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mixpanel_etl.cli.shared import FromDate, ToDate, console, errors, told_plainly
+from mixpanel_etl.cli.shared import FromDate, ToDate, console, errors, exit_on_error
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import ConfigurationError, EventsTable
 from mixpanel_etl.pull import EventFilter, pull_events
@@ -31,7 +31,7 @@ def export(
     ] = False,
 ) -> None:
     """Export days into URI/events/date=... Exits with 1 when a day is missing."""
-    with told_plainly():
+    with exit_on_error():
         settings = Settings.load()
         settings.require_credentials()
         first, last = from_date.date(), to_date.date()

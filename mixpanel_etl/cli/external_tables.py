@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mixpanel_etl.cli.shared import told_plainly
+from mixpanel_etl.cli.shared import exit_on_error
 from mixpanel_etl.lake import external
 from mixpanel_etl.settings import Settings
 
@@ -19,6 +19,6 @@ def external_tables(
     lake: Annotated[str | None, typer.Option(help="s3:// URI; MIXPANEL_LAKE by default.")] = None,
 ) -> None:
     """Print statements that make an external table of each table of the lake; columns are those of its newest file."""
-    with told_plainly():
+    with exit_on_error():
         for statement in external.external_tables(lake or Settings.load().lake, dialect, database):
             typer.echo(statement)

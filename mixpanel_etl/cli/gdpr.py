@@ -15,7 +15,7 @@ from typing import Annotated, get_args
 import typer
 
 from mixpanel_etl.cli import gdpr_tables
-from mixpanel_etl.cli.shared import console, errors, told_plainly, use_dagster_home
+from mixpanel_etl.cli.shared import console, errors, exit_on_error, use_dagster_home
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.gdpr import Gdpr
 from mixpanel_etl.gdpr import certificate, confirmation, decisions
@@ -53,7 +53,7 @@ def status(
     lake: Lake = None,
 ) -> None:
     """Show the open requests, the one that is due first at the top, what is rejected, and what needs a person."""
-    with told_plainly():
+    with exit_on_error():
         ledger, now = _ledger(env_prefix, lake), _now()
         entries = ledger.entries()
         if request and not (entries := [entry for entry in entries if entry.request_id == request]):
@@ -93,7 +93,7 @@ def confirm(
 
     Without --claims and --from nothing is decided. The evidence names persons: mind where you print it to.
     """
-    with told_plainly():
+    with exit_on_error():
         if (claims and file) or (claims and not requests) or (file and requests):
             raise GdprError("give request_ids with --claims, or a file with --from, or neither to see the evidence")
         ledger = _ledger(env_prefix, lake)
@@ -117,7 +117,7 @@ def confirm(
 @gdpr.command()
 def cancel(request: Request, by: By = None, env_prefix: EnvPrefix = DEFAULT_PREFIX, lake: Lake = None) -> None:
     """Cancel a request, here and in Mixpanel: a deletion until Mixpanel has STARTED it. It can't be taken back."""
-    with told_plainly():
+    with exit_on_error():
         ledger = _ledger(env_prefix, lake)
         with Mixpanel(Settings.load(env_prefix), deadline=60) as mixpanel:
             decisions.cancel(ledger, mixpanel.gdpr, request, _now, by=_who(by))
@@ -133,7 +133,7 @@ def retry(
     lake: Lake = None,
 ) -> None:
     """Ask Mixpanel anew for a request whose job has failed, or whose archive can't be delivered."""
-    with told_plainly():
+    with exit_on_error():
         if (request is None) == (job is None):
             raise GdprError("give a request_id or --job, not both")
         ledger = _ledger(env_prefix, lake)
@@ -157,7 +157,7 @@ def adopt(
     lake: Lake = None,
 ) -> None:
     """Say which Mixpanel job is the one whose creation was never answered. Its ids are compared."""
-    with told_plainly():
+    with exit_on_error():
         if (tracking_id is None) != undo:
             raise GdprError("give a tracking id or --undo, not both")
         ledger = _ledger(env_prefix, lake)
@@ -178,7 +178,7 @@ def adopt(
 @gdpr.command()
 def resend(job: JobId, by: By = None, env_prefix: EnvPrefix = DEFAULT_PREFIX, lake: Lake = None) -> None:
     """Create a job again whose creation was never answered, and which Mixpanel does not list."""
-    with told_plainly():
+    with exit_on_error():
         ledger = _ledger(env_prefix, lake)
         with Mixpanel(Settings.load(env_prefix), deadline=60) as mixpanel:
             created = decisions.send_again(ledger, mixpanel.gdpr, job, _now, by=_who(by))
@@ -197,7 +197,7 @@ def scrub_dagster(
     from mixpanel_etl.orchestration.gdpr.scrub import scrub_dagster as scrub
 
     use_dagster_home()
-    with told_plainly(), dg.DagsterInstance.get() as instance:
+    with exit_on_error(), dg.DagsterInstance.get() as instance:
         found = scrub(instance, dry_run=dry_run)
         for run_id, records in sorted(found.runs.items()):
             logs = ", and its captured logs" if run_id in found.logs else ""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mixpanel_etl.cli.shared import console, told_plainly, waits
+from mixpanel_etl.cli.shared import console, exit_on_error, waits
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lexicon import Plan, apply, compare, fetch, lines, read_directory, write_entries
 from mixpanel_etl.settings import Settings
@@ -29,7 +29,7 @@ CHANGES = 3  # the exit code of a plan that has some; 1 is an error, 2 wrong usa
 @lexicon.command()
 def pull(directory: Directory) -> None:
     """Write what Mixpanel has into DIRECTORY: into the file that describes it already, or into a new one."""
-    with told_plainly():
+    with exit_on_error():
         there = read_directory(directory) if directory.exists() else {}
         with _mixpanel() as mixpanel:
             found = fetch(mixpanel)
@@ -43,7 +43,7 @@ def pull(directory: Directory) -> None:
 @lexicon.command()
 def plan(directory: Directory, delete: Delete = False, truncate: Truncate = False) -> None:
     """Show what `apply` would change. Exits with 0 when that is nothing, with 3 when there are changes."""
-    with told_plainly(), _mixpanel() as mixpanel:
+    with exit_on_error(), _mixpanel() as mixpanel:
         found = _compared(mixpanel, directory, delete=delete, truncate=truncate)
     _show(found)
     if found:
@@ -60,7 +60,7 @@ def apply_(
     ] = False,
 ) -> None:
     """Make Mixpanel's dictionary say what DIRECTORY says."""
-    with told_plainly(), _mixpanel() as mixpanel:
+    with exit_on_error(), _mixpanel() as mixpanel:
         found = _compared(mixpanel, directory, delete=delete, truncate=truncate)
         _show(found)
         done = apply(mixpanel, found, allow_drop=allow_drop)

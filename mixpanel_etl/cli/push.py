@@ -16,7 +16,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mixpanel_etl.cli.shared import console, errors, project_module, told_plainly, waits
+from mixpanel_etl.cli.shared import console, errors, exit_on_error, project_module, waits
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.orchestration.pushes import Pushes, window_of
 from mixpanel_etl.push.dead_letters import LATEST
@@ -57,7 +57,7 @@ def push(
     ] = None,
 ) -> None:
     """Send the rows of a push. Dagster is not told: `mixpanel-etl backfill --asset` records what it does."""
-    with told_plainly():
+    with exit_on_error():
         pushes, found = _found(module or project_module("defs"), name)
         settings, lake, warehouse = pushes.mixpanel.settings(), pushes.lake_uri(), pushes.warehouse.warehouse()
         parts = list(_parts(found, settings, lake, first, last, retry_rejected=retry_rejected))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mixpanel_etl.cli.shared import DATES, console, told_plainly
+from mixpanel_etl.cli.shared import DATES, console, exit_on_error
 
 
 def sandbox(
@@ -28,7 +28,7 @@ def sandbox(
     ] = None,
 ) -> None:
     """Run a Mixpanel on localhost until Ctrl-C, and print the variables that point the package at it."""
-    with told_plainly():
+    with exit_on_error():
         from mixpanel_etl.sandbox import read_projects, serve  # DuckDB and uvicorn, an extra of the package
 
         serve(

@@ -13,14 +13,8 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from mixpanel_etl.client import MixpanelError, Wait
-from mixpanel_etl.gdpr.errors import GdprError
-from mixpanel_etl.lake import LakeError
-from mixpanel_etl.lexicon import LexiconError
-from mixpanel_etl.orchestration.backfill import BackfillError
-from mixpanel_etl.push.errors import PushError
-from mixpanel_etl.settings import SettingsError
-from mixpanel_etl.warehouse import WarehouseError
+from mixpanel_etl.client import Wait
+from mixpanel_etl.errors import EXPECTED_ERRORS
 
 console = Console()
 errors = Console(stderr=True)
@@ -65,21 +59,11 @@ def waits(wait: Wait) -> None:
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
-    """What the user can mend is said in a sentence, with exit code 1."""
+def exit_on_error() -> Iterator[None]:
+    """Prints an expected error in one sentence and exits with code 1; a bug keeps its traceback."""
     try:
         yield
-    except (
-        MixpanelError,
-        GdprError,
-        LakeError,
-        LexiconError,
-        SettingsError,
-        BackfillError,
-        PushError,
-        WarehouseError,
-        OSError,
-    ) as error:
+    except EXPECTED_ERRORS as error:
         errors.print(f"[bold red]{type(error).__name__}[/]: ", end="")
         errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mixpanel_etl.cli.shared import errors, told_plainly
+from mixpanel_etl.cli.shared import errors, exit_on_error
 from mixpanel_etl.lake import connect
 from mixpanel_etl.settings import Settings
 
@@ -43,7 +43,7 @@ def sql(
     lake: Annotated[str | None, typer.Option(help="Path or s3:// URI; MIXPANEL_LAKE by default.")] = None,
 ) -> None:
     """Query the lake with DuckDB: a view for every table, and Mixpanel's reports rebuilt from the events."""
-    with told_plainly():
+    with exit_on_error():
         settings = Settings.load()
         connection = connect(
             lake or settings.lake, timezone=settings.timezone, created_before_2023=settings.created_before_2023

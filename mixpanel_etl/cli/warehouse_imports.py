@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from mixpanel_etl.cli.shared import told_plainly
+from mixpanel_etl.cli.shared import exit_on_error
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.warehouse import WarehouseImport
 from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
@@ -19,7 +19,7 @@ def warehouse_imports(
     env_prefix: Annotated[str, typer.Option(help="What the project's variables begin with.")] = DEFAULT_PREFIX,
 ) -> None:
     """Print the warehouse imports of the project as a `defs.yaml`: save it, and fill in which models feed them."""
-    with told_plainly(), Mixpanel(Settings.load(env_prefix), deadline=60) as mixpanel:
+    with exit_on_error(), Mixpanel(Settings.load(env_prefix), deadline=60) as mixpanel:
         listed = [item for item in mixpanel.warehouse.list_imports() if not item.is_deleted]
         imports = [mixpanel.warehouse.get_import(item.id) for item in listed]  # the list has no event names
     attributes: dict[str, Any] = {"imports": described(imports)}

@@ -14,8 +14,10 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
+from mixpanel_etl.errors import MixpanelEtlError
 
-class MixpanelError(Exception):
+
+class MixpanelError(MixpanelEtlError):
     """Something about a request to Mixpanel went wrong.
 
     Args:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from mixpanel_etl.errors import MixpanelEtlError
+
 _EXCERPT_BEFORE, _EXCERPT_AFTER = 30, 20
 
 
-class ExpressionError(ValueError):
+class ExpressionError(MixpanelEtlError, ValueError):
     """A text that is no expression.
 
     Attributes:
@@ -20,7 +22,7 @@ class ExpressionError(ValueError):
         self.problem, self.position, self.remedy, self.text = problem, position, remedy, text
 
 
-class EvaluationError(ValueError):
+class EvaluationError(MixpanelEtlError, ValueError):
     """An expression that has no value for a row: `and` or `or` met what is neither boolean nor undefined."""
 
 

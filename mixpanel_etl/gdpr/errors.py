@@ -6,8 +6,10 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from mixpanel_etl.errors import MixpanelEtlError
 
-class GdprError(Exception):
+
+class GdprError(MixpanelEtlError):
     """Base of what this package raises; the message says what to do."""
 
 

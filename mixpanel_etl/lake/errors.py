@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
+from mixpanel_etl.errors import MixpanelEtlError
 
-class LakeError(Exception):
+
+class LakeError(MixpanelEtlError):
     """Base of everything that this package raises."""
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mixpanel_etl.errors import MixpanelEtlError
 
-class LexiconError(ValueError):
+
+class LexiconError(MixpanelEtlError, ValueError):
     """Base of everything that this package raises. Nothing was sent."""
 
 

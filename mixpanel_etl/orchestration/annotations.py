@@ -23,7 +23,7 @@ from dagster._core.storage.tags import (
 )
 
 from mixpanel_etl.lake import ConfigurationError
-from mixpanel_etl.orchestration.recording import quoting_nobody
+from mixpanel_etl.orchestration.recording import withheld_messages
 from mixpanel_etl.orchestration.resource import MixpanelResource
 from mixpanel_etl.push.annotations import annotate
 
@@ -141,7 +141,7 @@ def annotation_definitions(annotation: JobAnnotation) -> dg.Definitions:
         minimum_interval_seconds=30,
         description=f"Annotates Mixpanel's charts when one of these ends: {', '.join(annotation.jobs)}.",
     )
-    @quoting_nobody()
+    @withheld_messages()
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         _check_jobs(context, annotation)
         if not context.cursor:

@@ -13,10 +13,12 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster._core.utils import make_new_backfill_id
 
+from mixpanel_etl.errors import MixpanelEtlError
+
 Which = Literal["all", "missing", "failed"]
 
 
-class BackfillError(ValueError):
+class BackfillError(MixpanelEtlError, ValueError):
     """The asset or the days asked for are not there to be backfilled."""
 
 

@@ -10,7 +10,7 @@ import dagster as dg
 from mixpanel_etl.client import MixpanelError
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.orchestration.export import Export
-from mixpanel_etl.orchestration.recording import quoting_nobody
+from mixpanel_etl.orchestration.recording import withheld_messages
 from mixpanel_etl.pull import MAX_DAYS, DayCounts, Reconciliation, reconcile
 
 COUNTS = "counts_match_mixpanel"
@@ -44,7 +44,7 @@ def export_checks(export: Export) -> dg.AssetChecksDefinition:
         run[SCHEMA] = lambda: _schema(table, days)
         run[MALFORMED] = lambda: _malformed(table, days)
         for key in context.selected_asset_check_keys:
-            with quoting_nobody():
+            with withheld_messages():
                 result = run[key.name]()
             yield result._replace(check_name=key.name, asset_key=export.spec.key)
 

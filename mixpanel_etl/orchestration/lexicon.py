@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lexicon import Plan, apply, compare, fetch, lines, read_directory
-from mixpanel_etl.orchestration.recording import told_plainly
+from mixpanel_etl.orchestration.recording import as_failure
 from mixpanel_etl.orchestration.resource import MixpanelResource
 
 CHECK = "says_what_the_files_say"
@@ -84,7 +84,7 @@ def _asset(sync: LexiconSync) -> dg.AssetsDefinition:
         pool=sync.mixpanel.pool("lexicon"),
     )
     def lexicon(context: dg.AssetExecutionContext, config: LexiconConfig) -> dg.MaterializeResult[Any]:
-        with told_plainly(), sync.mixpanel.client(context.log) as mixpanel:
+        with as_failure(), sync.mixpanel.client(context.log) as mixpanel:
             plan = sync.plan(mixpanel, truncate=config.truncate)
             context.log.info("\n".join(lines(plan, contacts=False)))
             done = apply(mixpanel, plan, allow_drop=sync.allow_drop or config.allow_drop)
@@ -108,7 +108,7 @@ def _check(sync: LexiconSync) -> dg.AssetChecksDefinition:
         pool=sync.mixpanel.pool("lexicon"),
     )
     def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        with told_plainly(), sync.mixpanel.client(context.log) as mixpanel:
+        with as_failure(), sync.mixpanel.client(context.log) as mixpanel:
             plan = sync.plan(mixpanel)
         return dg.AssetCheckResult(
             passed=not plan, severity=dg.AssetCheckSeverity.WARN, description=str(plan), metadata=_metadata(plan)

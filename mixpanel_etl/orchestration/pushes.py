@@ -12,7 +12,7 @@ import dagster as dg
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import ConfigurationError
-from mixpanel_etl.orchestration.recording import Metadata, quoting_nobody, recorded
+from mixpanel_etl.orchestration.recording import Metadata, recorded, withheld_messages
 from mixpanel_etl.orchestration.resource import MixpanelResource
 from mixpanel_etl.orchestration.warehouse import WarehouseResource
 from mixpanel_etl.push.dead_letters import LATEST
@@ -141,7 +141,7 @@ def none_refused(pushes: Pushes, item: PushAsset) -> dg.AssetChecksDefinition:
         asset=item.spec.key,
         description=f"At most {item.most_refused:,} rows were refused, by Mixpanel or before they were sent.",
     )
-    @quoting_nobody()
+    @withheld_messages()
     def check() -> dg.AssetCheckResult:
         import polars as pl
 

@@ -9,38 +9,29 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterError
 
-from mixpanel_etl.client import MixpanelError
-from mixpanel_etl.gdpr.errors import GdprError
-from mixpanel_etl.lake import LakeError
-from mixpanel_etl.lexicon import LexiconError
-from mixpanel_etl.push.errors import PushError
-from mixpanel_etl.settings import SettingsError
-from mixpanel_etl.warehouse import WarehouseError
+from mixpanel_etl.errors import EXPECTED_ERRORS, MixpanelEtlError, describe
 
 Metadata = dict[str, Any]
 
 
-_OURS = (MixpanelError, GdprError, LakeError, LexiconError, SettingsError, WarehouseError, PushError)
-
-
-class UnexpectedError(Exception):
+class UnexpectedError(MixpanelEtlError):
     """An error of another library. Its traceback is kept; its message is not, which may quote a person's data."""
 
 
 @contextmanager
-def quoting_nobody() -> Iterator[None]:
-    """Lets our own errors pass, and keeps the messages of others from Dagster's storage, where no erasure finds them.
+def withheld_messages() -> Iterator[None]:
+    """Lets expected errors pass, and keeps the messages of others out of Dagster's storage, where no erasure reaches.
 
-    An Arrow cast or a failed validation quotes the value at fault.
+    An Arrow cast or a failed validation quotes the value that it rejects.
     """
     try:
         yield
         return
-    except (dg.Failure, dg.RetryRequested, DagsterError, OSError):
+    except (dg.Failure, dg.RetryRequested, DagsterError):
         raise
-    except _OURS as error:
+    except EXPECTED_ERRORS as error:
         raise error from None
-    except Exception as error:  # noqa: BLE001 - whatever a library raises
+    except Exception as error:  # noqa: BLE001 - of any library
         kind, where = type(error), error.__traceback__
     # Out here: an error that is chained would be stored with its message.
     raise UnexpectedError(
@@ -49,14 +40,19 @@ def quoting_nobody() -> Iterator[None]:
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
-    """Turns our own errors into a `dg.Failure` that shows their advice and is not tried again without a change."""
+def as_failure() -> Iterator[None]:
+    """Turns this package's errors into a `dg.Failure` that shows their advice and is not retried.
+
+    An `OSError` passes as it is: the network or the disk may be back when a retry policy tries again.
+    """
     try:
-        with quoting_nobody():
+        with withheld_messages():
             yield
         return
-    except _OURS as error:
-        description, where = f"{type(error).__name__}: {error}", error.__traceback__
+    except MixpanelEtlError as error:
+        if isinstance(error, UnexpectedError):
+            raise
+        description, where = describe(error), error.__traceback__
     raise dg.Failure(description, allow_retries=False).with_traceback(where) from None
 
 
@@ -73,7 +69,7 @@ def recorded(context: dg.AssetExecutionContext, key: dg.AssetKey) -> Iterator[di
     """
     done: dict[str, Metadata] = {}
     try:
-        with told_plainly():
+        with as_failure():
             yield done
     except BaseException:
         # Not only exceptions: a run that is terminated keeps what it published, too.

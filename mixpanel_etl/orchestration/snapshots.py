@@ -13,7 +13,7 @@ from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import Partition, Table
 from mixpanel_etl.lake.errors import shrinks
 from mixpanel_etl.orchestration.metadata import declared_table
-from mixpanel_etl.orchestration.recording import told_plainly
+from mixpanel_etl.orchestration.recording import as_failure
 from mixpanel_etl.orchestration.resource import MixpanelResource
 
 #: The check of every snapshot.
@@ -120,7 +120,7 @@ def snapshot_asset(
     def snapshot(context: dg.AssetExecutionContext, config: SnapshotConfig) -> Iterator[dg.MaterializeResult[Any]]:
         day = snapshot_day(context, partitions)
         before = last_before(table, day)
-        with told_plainly(), mixpanel.client(context.log) as client:
+        with as_failure(), mixpanel.client(context.log) as client:
             result = take(Taking(context, client, day, config.allow_shrink))
         now = table.partition(day)
         check = _not_shrunk(before, now.rows if now else 0)

@@ -9,7 +9,7 @@ import dagster as dg
 from mixpanel_etl.client import MixpanelError
 from mixpanel_etl.client.lexicon import Schema
 from mixpanel_etl.lake import ConfigurationError
-from mixpanel_etl.orchestration.recording import quoting_nobody
+from mixpanel_etl.orchestration.recording import withheld_messages
 from mixpanel_etl.orchestration.typed_events import (
     TypedEvent,
     TypedEvents,
@@ -75,7 +75,7 @@ def _drift_check(typed: TypedEvents) -> dg.AssetChecksDefinition:
             schemas, reason = None, f"the Lexicon could not be asked: {error} (`check_drift: false` turns this off)"
         for one in typed.events:
             if typed.key(one) in chosen:
-                with quoting_nobody():
+                with withheld_messages():
                     found = _result(context, typed, one, schemas, reason)
                 yield found._replace(check_name=CHECK, asset_key=typed.key(one))
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from mixpanel_etl.errors import MixpanelEtlError
 
-class PushError(Exception):
+
+class PushError(MixpanelEtlError):
     """The push as a whole cannot go on: its mapping does not fit the query, or it would take away too much.
 
     The text names what is wrong, and what to do.

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from mixpanel_etl.errors import MixpanelEtlError
+
 # Above this a number is milliseconds: 1e11 seconds is the year 5138, 1e11 milliseconds is 1973.
 _MILLISECONDS_FROM = 100_000_000_000
 _LATEST_MS = 253_402_300_800_000  # the year 10000
@@ -29,7 +31,7 @@ class Record(NamedTuple):
     tail: bytes
 
 
-class RecordError(ValueError):
+class RecordError(MixpanelEtlError, ValueError):
     """A line that no Mixpanel project could hold."""
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from mixpanel_etl.errors import MixpanelEtlError
 from mixpanel_etl.quoting import redacted
 
 
-class WarehouseError(Exception):
+class WarehouseError(MixpanelEtlError):
     """The warehouse can't be reached, refuses the query, or broke off in the middle of its result.
 
     The text says which, in the warehouse's own words, and what to do.

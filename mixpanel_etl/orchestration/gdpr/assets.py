@@ -20,7 +20,7 @@ from mixpanel_etl.gdpr.ledger import Entry, Ledger
 from mixpanel_etl.gdpr.progress import Progress, Step, open_requests
 from mixpanel_etl.orchestration.gdpr.metadata import step_metadata
 from mixpanel_etl.orchestration.gdpr.settings import Gdpr
-from mixpanel_etl.orchestration.recording import told_plainly
+from mixpanel_etl.orchestration.recording import as_failure
 
 #: Does a step for the requests of some ids, as far as it is due; yields those for which it is done, to be recorded.
 Work = Callable[[Gdpr, Ledger, Sequence[str]], Iterator[Progress]]
@@ -58,7 +58,7 @@ def _asset(gdpr: Gdpr, step: Step, work: Work, deps: Sequence[Step], description
     )
     def gdpr_step(context: dg.AssetExecutionContext) -> Iterator[dg.AssetMaterialization]:
         ledger = gdpr.ledger()
-        with told_plainly():
+        with as_failure():
             for one in work(gdpr, ledger, list(context.partition_keys)):
                 metadata = step_metadata(ledger, one, step, gdpr.now())
                 yield dg.AssetMaterialization(spec.key, partition=one.entry.request_id, metadata=metadata)

@@ -16,7 +16,7 @@ from mixpanel_etl.gdpr.progress import Progress, open_requests
 from mixpanel_etl.gdpr.suppression import Suppression
 from mixpanel_etl.orchestration.gdpr.metadata import request_metadata, table_of
 from mixpanel_etl.orchestration.gdpr.settings import Gdpr
-from mixpanel_etl.orchestration.recording import quoting_nobody
+from mixpanel_etl.orchestration.recording import withheld_messages
 
 JOBS, DEADLINES, CONFIRMED = "jobs_are_well", "deadlines_are_kept", "ids_confirmed"
 _MAX_LISTED = 20
@@ -69,7 +69,7 @@ def gdpr_checks(gdpr: Gdpr) -> list[dg.AssetChecksDefinition]:
         asset=gdpr.key("outcomes"),
         description="No Mixpanel job of an open request has failed, is late, or is not known to exist.",
     )
-    @quoting_nobody()
+    @withheld_messages()
     def jobs() -> dg.AssetCheckResult:
         found = jobs_are_well(gdpr, gdpr.ledger())
         return dg.AssetCheckResult(passed=found.passed, description=found.description, metadata=found.metadata)
@@ -107,7 +107,7 @@ def overview_asset(gdpr: Gdpr) -> dg.AssetsDefinition:
         pool=gdpr.pool,
     )
     def overview(context: dg.AssetExecutionContext) -> Iterator[dg.AssetObservation | dg.MaterializeResult[Any]]:
-        with quoting_nobody():
+        with withheld_messages():
             ledger, now = gdpr.ledger(), gdpr.now()
             removed = remove_expired(ledger, gdpr.destination, now) if gdpr.destination else []
         for entry in removed:

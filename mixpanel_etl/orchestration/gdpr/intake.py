@@ -23,7 +23,7 @@ from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.requests import Row
 from mixpanel_etl.gdpr.rows import rows_of
 from mixpanel_etl.orchestration.gdpr.settings import Gdpr
-from mixpanel_etl.orchestration.recording import quoting_nobody
+from mixpanel_etl.orchestration.recording import withheld_messages
 from mixpanel_etl.settings import SettingsError
 from mixpanel_etl.warehouse import WarehouseError
 
@@ -43,7 +43,7 @@ def intake_sensor(gdpr: Gdpr) -> dg.SensorDefinition:
         target=dg.AssetSelection.assets(gdpr.key("requests")),
         description="Takes requests in, from the query and the folder: a partition for each.",
     )
-    @quoting_nobody()
+    @withheld_messages()
     def intake(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         ledger, stop_at = gdpr.ledger(), time.monotonic() + _TICK_SECONDS
         taken, troubles = _take_in(gdpr, ledger, lambda: time.monotonic() > stop_at)
@@ -79,7 +79,7 @@ def intake_check(gdpr: Gdpr) -> dg.AssetChecksDefinition:
         asset=gdpr.key("requests"),
         description="The query and every file of the folder can be read, and no request is rejected and not sent anew.",
     )
-    @quoting_nobody()
+    @withheld_messages()
     def taken_in() -> dg.AssetCheckResult:
         troubles = []
         try:

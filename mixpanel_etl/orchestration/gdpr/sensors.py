@@ -17,7 +17,7 @@ from mixpanel_etl.gdpr.polling import poll, trouble
 from mixpanel_etl.gdpr.progress import Step, open_requests
 from mixpanel_etl.orchestration.gdpr.checks import CONFIRMED, ids_confirmed, jobs_are_well
 from mixpanel_etl.orchestration.gdpr.settings import Gdpr
-from mixpanel_etl.orchestration.recording import quoting_nobody
+from mixpanel_etl.orchestration.recording import withheld_messages
 
 STEP_TAG = "mixpanel_etl/gdpr_step"
 
@@ -37,7 +37,7 @@ def progress_sensor(gdpr: Gdpr) -> dg.SensorDefinition:
         target=dg.AssetSelection.assets(*(gdpr.key(step) for step in get_args(Step))),
         description="Polls Mixpanel's jobs (after minutes, then hours, for weeks), and starts the steps that are due.",
     )
-    @quoting_nobody()
+    @withheld_messages()
     def progress(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         ledger = gdpr.ledger()
         _poll(gdpr, context, ledger)

@@ -11,7 +11,7 @@ import dagster as dg
 from mixpanel_etl.client import Clock, Mixpanel
 from mixpanel_etl.client.warehouse import SyncMode
 from mixpanel_etl.lake import ConfigurationError
-from mixpanel_etl.orchestration.recording import told_plainly
+from mixpanel_etl.orchestration.recording import as_failure
 from mixpanel_etl.orchestration.resource import MixpanelResource
 from mixpanel_etl.orchestration.warehouse import WarehouseResource
 from mixpanel_etl.push.sync import Sync
@@ -122,7 +122,7 @@ def sync_asset(sync: WarehouseSync, item: SyncedImport) -> dg.AssetsDefinition:
         retry_policy=dg.RetryPolicy(max_retries=1),
     )
     def warehouse_sync(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        with told_plainly(), sync.mixpanel.client(context.log, deadline=DEADLINE) as mixpanel:
+        with as_failure(), sync.mixpanel.client(context.log, deadline=DEADLINE) as mixpanel:
             syncs = sync.syncs(mixpanel)
             by = context.run.root_run_id or context.run.run_id
             asked = syncs.request(item.import_id, by, _written_at(context.instance, item.spec))

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from mixpanel_etl.orchestration.recording import quoting_nobody
+from mixpanel_etl.orchestration.recording import withheld_messages
 from mixpanel_etl.orchestration.warehouse_sync.asset import SyncedImport, WarehouseSync
 from mixpanel_etl.warehouse import Warehouse, WarehouseError
 
@@ -23,7 +23,7 @@ def rows_match_source(sync: WarehouseSync, item: SyncedImport) -> dg.AssetChecks
         description="The sync imported as many rows as the source has. Mixpanel drops rows that it finds invalid, "
         "and tells nobody.",
     )
-    @quoting_nobody()
+    @withheld_messages()
     def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         event = context.instance.get_latest_materialization_event(item.spec.key)
         recorded = event.asset_materialization if event else None

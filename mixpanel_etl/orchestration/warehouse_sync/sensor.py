@@ -8,7 +8,7 @@ import dagster as dg
 import msgspec
 
 from mixpanel_etl.client import CredentialError, MixpanelError, NotFound, PermissionDenied
-from mixpanel_etl.orchestration.recording import quoting_nobody
+from mixpanel_etl.orchestration.recording import withheld_messages
 from mixpanel_etl.orchestration.warehouse_sync.asset import SyncedImport, WarehouseSync, sensor_name, sync_metadata
 from mixpanel_etl.orchestration.warehouse_sync.rows import CHECK as ROWS
 from mixpanel_etl.push.sync import Sync
@@ -58,7 +58,7 @@ def sync_sensor(sync: WarehouseSync) -> dg.SensorDefinition:
         target=dg.AssetSelection.assets(*(item.spec.key for item in sync.imports)),
         description="Follows triggered syncs of warehouse imports, and records how they ended.",
     )
-    @quoting_nobody()
+    @withheld_messages()
     def follow(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor, events, ended = Cursor.read(context.cursor), list[Event](), list[SyncedImport]()
         stop_at = time.monotonic() + _TICK_SECONDS
@@ -84,7 +84,7 @@ def sync_succeeded(sync: WarehouseSync, item: SyncedImport) -> dg.AssetChecksDef
     @dg.asset_check(
         name=CHECK, asset=item.spec.key, description="The last sync of the import that was followed SUCCEEDED."
     )
-    @quoting_nobody()
+    @withheld_messages()
     def check() -> dg.AssetCheckResult:
         with sync.mixpanel.client() as mixpanel:
             kept = sync.syncs(mixpanel).kept(item.import_id)

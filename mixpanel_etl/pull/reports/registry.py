@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from mixpanel_etl.errors import MixpanelEtlError
 from mixpanel_etl.expressions import ExpressionError
 from mixpanel_etl.pull.reports.events import (
     EventNames,
@@ -60,7 +61,7 @@ class Problem(NamedTuple):
     message: str
 
 
-class InvalidReport(ValueError):
+class InvalidReport(MixpanelEtlError, ValueError):
     """Parameters of a report that can't work."""
 
     def __init__(self, problems: list[Problem]) -> None:

@@ -1,0 +1,84 @@
+"""The root of all errors of this package. Each package below declares its own kinds beside the code that raises them.
+
+MixpanelEtlError
+├── MixpanelError
+│   ├── BadRequest
+│   │   ├── RecordsRejected
+│   │   └── FutureDate
+│   ├── CredentialError
+│   ├── PlanError
+│   ├── PermissionDenied
+│   ├── NotFound
+│   ├── PayloadTooLarge
+│   ├── RateLimited
+│   ├── ServerError
+│   ├── ConnectionFailed
+│   ├── IncompleteResponse
+│   ├── ReplyError
+│   │   ├── ReplyTooLarge
+│   │   └── NothingTaken
+│   ├── InvalidRequest
+│   ├── WrongCredentialKind
+│   ├── DeadlineExceeded
+│   │   └── BudgetExhausted
+│   └── BudgetUnavailable
+├── SettingsError
+├── LakeError
+│   ├── ConfigurationError
+│   │   └── ColumnTaken
+│   ├── ExportError
+│   │   ├── TerminatedEarly
+│   │   ├── MalformedLine
+│   │   ├── DaysMixed
+│   │   └── OutsideWindow
+│   ├── DaysMalformed
+│   ├── DaysHeldBack
+│   ├── DaysMissing
+│   ├── DayShrinks
+│   ├── PartitionsHeldBack
+│   ├── ForeignFile
+│   ├── UnreadableFile
+│   ├── WriteConflict
+│   ├── ConditionsIgnored
+│   ├── LockTimeout
+│   ├── LeaseHeld
+│   ├── LeaseLost
+│   ├── DamagedSalt
+│   └── Unerasable
+├── UnexpectedError
+├── ExpressionError
+├── EvaluationError
+├── InvalidReport
+├── GdprError
+│   ├── BadArchive
+│   ├── LedgerError
+│   ├── NotTakenIn
+│   ├── NotErased
+│   ├── NotCreated
+│   └── MaybeCreated
+├── WarehouseError
+├── LexiconError
+│   ├── LexiconFilesError
+│   └── DropsData
+├── PushError
+├── BackfillError
+└── RecordError
+
+`MixpanelError` says by itself whether Mixpanel may have done what was asked (`may_have_arrived`) and whether the same
+request can succeed later (`retryable`). Disk and network trouble of the lake is an `OSError`, as Python raises it.
+"""
+
+from __future__ import annotations
+
+
+class MixpanelEtlError(Exception):
+    """Base of every error that this package raises on purpose. Its message says what is wrong and what to do."""
+
+
+#: Errors whose message is written for the person who runs a command or a job; everything else is a bug.
+EXPECTED_ERRORS = (MixpanelEtlError, OSError)
+
+
+def describe(error: BaseException) -> str:
+    """One of `EXPECTED_ERRORS` as the command line and Dagster show it: kind and message."""
+    return f"{type(error).__name__}: {error}"
