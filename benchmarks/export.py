@@ -86,7 +86,7 @@ def _ours(source: Path, days: int) -> Callable[[], int]:
 
 def _chunks(source: Path) -> Iterator[bytes]:
     # The size in which the client takes a response from the network.
-    from mixpanel_etl.client.response import CHUNK
+    from mixpanel_etl.client.http.response import CHUNK
 
     with source.open("rb") as file:
         while chunk := file.read(CHUNK):

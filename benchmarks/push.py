@@ -73,7 +73,7 @@ def _made(events: int) -> Path:
 
 def _push(table: Path, server: str) -> int:
     from mixpanel_etl.client import Mixpanel
-    from mixpanel_etl.client.limits import BUDGETS
+    from mixpanel_etl.client.limits.rates import BUDGETS
     from mixpanel_etl.push.events import EventMapping
     from mixpanel_etl.push.rows import RowPush, push_rows
     from mixpanel_etl.settings import Settings

@@ -12,7 +12,7 @@ import typer
 
 from mixpanel_etl.cli.shared import console, exit_on_error
 from mixpanel_etl.client import Mixpanel, MixpanelError, PermissionDenied
-from mixpanel_etl.client.regions import url_of
+from mixpanel_etl.client.http.regions import url_of
 from mixpanel_etl.lake import EventsTable, LakeError
 from mixpanel_etl.settings import Settings, SettingsError
 

@@ -11,7 +11,7 @@ import yaml
 
 from mixpanel_etl.cli.shared import exit_on_error
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.warehouse import WarehouseImport
+from mixpanel_etl.client.warehouse_connectors import WarehouseImport
 from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
 
 

@@ -9,7 +9,6 @@
 Every operation is in `catalogue`, and in docs/reference.md. What a group takes and gives is in the module of its name.
 """
 
-from mixpanel_etl.client.budget import Usage
 from mixpanel_etl.client.errors import (
     BadRequest,
     BudgetExhausted,
@@ -34,13 +33,14 @@ from mixpanel_etl.client.errors import (
     ServerError,
     WrongCredentialKind,
 )
-from mixpanel_etl.client.events import Event
-from mixpanel_etl.client.gunzip import gunzip
+from mixpanel_etl.client.http.gunzip import gunzip
+from mixpanel_etl.client.http.response import Response
+from mixpanel_etl.client.http.transport import RawReply, Timeouts
+from mixpanel_etl.client.http.waiting import Clock, Wait
+from mixpanel_etl.client.ingestion.events import Event
+from mixpanel_etl.client.ingestion.profile_updates import GroupUpdate, UserUpdate
+from mixpanel_etl.client.limits.budget import Usage
 from mixpanel_etl.client.mixpanel import Mixpanel
-from mixpanel_etl.client.profile_updates import GroupUpdate, UserUpdate
-from mixpanel_etl.client.response import Response
-from mixpanel_etl.client.transport import RawReply, Timeouts
-from mixpanel_etl.client.waiting import Clock, Wait
 
 __all__ = [
     "BadRequest",

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from mixpanel_etl.client.catalogue import CATALOGUE
+from mixpanel_etl.client.http.transport import Transport
 from mixpanel_etl.client.operations import Request
 from mixpanel_etl.client.replies import Reply, typed
-from mixpanel_etl.client.transport import Transport
 
 ME = CATALOGUE["me"]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mixpanel_etl.client.credentials import Credential, OAuthToken, ProjectSecret, ProjectToken, ServiceAccount
+from mixpanel_etl.client.http.credentials import Credential, OAuthToken, ProjectSecret, ProjectToken, ServiceAccount
+from mixpanel_etl.client.http.regions import Family
 from mixpanel_etl.client.operations import Method, Operation, Place
-from mixpanel_etl.client.regions import Family
 
 Kinds = tuple[type[Credential], ...]
 

@@ -9,9 +9,9 @@ from datetime import date, timedelta
 from mixpanel_etl.client import parameters
 from mixpanel_etl.client.catalogue import CATALOGUE
 from mixpanel_etl.client.errors import InvalidRequest
+from mixpanel_etl.client.http.response import Response
+from mixpanel_etl.client.http.transport import Transport
 from mixpanel_etl.client.operations import Request
-from mixpanel_etl.client.response import Response
-from mixpanel_etl.client.transport import Transport
 
 EXPORT = CATALOGUE["export"]
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from mixpanel_etl.client.catalogue import CATALOGUE
-from mixpanel_etl.client.encoding import Body, as_form, as_json
 from mixpanel_etl.client.errors import InvalidRequest
+from mixpanel_etl.client.http.encoding import Body, as_form, as_json
+from mixpanel_etl.client.http.transport import Transport
 from mixpanel_etl.client.operations import Operation, Request
 from mixpanel_etl.client.replies import wire
-from mixpanel_etl.client.transport import Transport
 
 
 class Group:

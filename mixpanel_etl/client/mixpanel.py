@@ -9,20 +9,20 @@ from typing import Self
 
 from mixpanel_etl.client import app, export
 from mixpanel_etl.client.annotations import Annotations
-from mixpanel_etl.client.budget import Budgets, Usage
 from mixpanel_etl.client.experiments import Experiments
-from mixpanel_etl.client.feature_flags import FeatureFlags
+from mixpanel_etl.client.feature_flags.api import FeatureFlags
 from mixpanel_etl.client.gdpr import Gdpr
+from mixpanel_etl.client.http.response import Response
+from mixpanel_etl.client.http.transport import RawReply, Timeouts, Transport
+from mixpanel_etl.client.http.waiting import Clock, OnWait, Waiter
 from mixpanel_etl.client.identity import Identity
-from mixpanel_etl.client.ingestion import Ingestion
+from mixpanel_etl.client.ingestion.api import Ingestion
 from mixpanel_etl.client.lexicon import Lexicon
-from mixpanel_etl.client.pipelines import Pipelines
-from mixpanel_etl.client.query import Query
-from mixpanel_etl.client.response import Response
+from mixpanel_etl.client.limits.budget import Budgets, Usage
+from mixpanel_etl.client.pipelines.api import Pipelines
+from mixpanel_etl.client.query.api import Query
 from mixpanel_etl.client.service_accounts import ServiceAccounts
-from mixpanel_etl.client.transport import RawReply, Timeouts, Transport
-from mixpanel_etl.client.waiting import Clock, OnWait, Waiter
-from mixpanel_etl.client.warehouse import Warehouse
+from mixpanel_etl.client.warehouse_connectors import Warehouse
 from mixpanel_etl.settings import Settings
 
 DEADLINE = 2 * 3600.0  # room for one whole hour of an exhausted budget

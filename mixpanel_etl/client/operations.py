@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
 
-from mixpanel_etl.client.credentials import Credential
-from mixpanel_etl.client.regions import FAMILIES, Family
+from mixpanel_etl.client.http.credentials import Credential
+from mixpanel_etl.client.http.regions import FAMILIES, Family
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Place = Literal["header", "body"]

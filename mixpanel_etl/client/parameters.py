@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from enum import Enum
 
-from mixpanel_etl.client.encoding import as_text
 from mixpanel_etl.client.errors import InvalidRequest
+from mixpanel_etl.client.http.encoding import as_text
 from mixpanel_etl.quoting import described
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from mixpanel_etl.client.catalogue import NOT_IN_SANDBOX, OPERATIONS
-from mixpanel_etl.client.credentials import Credential, OAuthToken, ProjectSecret, ProjectToken, ServiceAccount
-from mixpanel_etl.client.limits import BUDGETS, Limits
+from mixpanel_etl.client.http.credentials import Credential, OAuthToken, ProjectSecret, ProjectToken, ServiceAccount
+from mixpanel_etl.client.http.regions import FAMILIES
+from mixpanel_etl.client.limits.rates import BUDGETS, Limits
 from mixpanel_etl.client.operations import Operation
-from mixpanel_etl.client.regions import FAMILIES
 
 TITLES = {
     "": "The client itself",

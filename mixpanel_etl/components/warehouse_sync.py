@@ -8,7 +8,7 @@ from typing import Annotated
 
 import dagster as dg
 
-from mixpanel_etl.client.warehouse import SyncMode
+from mixpanel_etl.client.warehouse_connectors import SyncMode
 from mixpanel_etl.components.fields import EnvPrefix, Lake, read_sql
 from mixpanel_etl.orchestration import MixpanelResource
 from mixpanel_etl.orchestration.warehouse import WarehouseResource

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from mixpanel_etl.client import GroupUpdate, Mixpanel, UserUpdate
 from mixpanel_etl.client.experiments import Changes
-from mixpanel_etl.client.flag_definitions import NewFlag, Rollout, RuleSet, Variant
-from mixpanel_etl.client.pipeline_types import S3Raw
+from mixpanel_etl.client.feature_flags.definitions import NewFlag, Rollout, RuleSet, Variant
+from mixpanel_etl.client.pipelines.types import S3Raw
 
 if TYPE_CHECKING:
     from mixpanel_etl.sandbox import Project, Sandbox
@@ -23,7 +23,7 @@ _BATCH = 2_000
 def shop_project() -> Project:
     """The shop, with what only Mixpanel's UI can make."""
     from mixpanel_etl.sandbox import Project
-    from mixpanel_etl.sandbox.projects import LookupTable
+    from mixpanel_etl.sandbox.engine.projects import LookupTable
 
     orders = {"id": 101, "created": datetime.now(UTC), "table_params": {"schema": "shop", "table": "orders"}}
     return Project(

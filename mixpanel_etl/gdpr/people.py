@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from mixpanel_etl.client.events import NOBODY
+from mixpanel_etl.client.ingestion.events import NOBODY
 from mixpanel_etl.gdpr.evidence import Evidence, Grade, Reason
 from mixpanel_etl.gdpr.files import LakeFile, lake_files
 from mixpanel_etl.gdpr.id_rows import IdRow, Place, rows_of

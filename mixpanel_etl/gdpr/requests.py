@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 import msgspec
 
-from mixpanel_etl.client.events import NOBODY
 from mixpanel_etl.client.gdpr import ComplianceType, DisclosureType
+from mixpanel_etl.client.ingestion.events import NOBODY
 from mixpanel_etl.gdpr import cells
 
 Kind = Literal["deletion", "retrieval"]

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from mixpanel_etl.client import InvalidRequest, Mixpanel
-from mixpanel_etl.client.profile_pages import Arrived
-from mixpanel_etl.client.query_replies import Cohort, Profile, ProfilePage
+from mixpanel_etl.client.query.profile_pages import Arrived
+from mixpanel_etl.client.query.replies import Cohort, Profile, ProfilePage
 from mixpanel_etl.lake import Table
 from mixpanel_etl.lake.columns import TIMESTAMP, whole_characters
 from mixpanel_etl.lake.pages import Pages, discard_others

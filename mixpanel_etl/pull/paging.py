@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from mixpanel_etl.client import BadRequest, Mixpanel, MixpanelError, Usage
-from mixpanel_etl.client.profile_pages import Arrived
-from mixpanel_etl.client.query_replies import PAGE_SIZE, Profile, ProfilePage
+from mixpanel_etl.client.query.profile_pages import Arrived
+from mixpanel_etl.client.query.replies import PAGE_SIZE, Profile, ProfilePage
 from mixpanel_etl.lake import Partition, Provenance, Table
 from mixpanel_etl.lake.pages import Pages
 from mixpanel_etl.lake.repeats import without_repeats

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mixpanel_etl.client.events import MOST_TEXT_BYTES
+from mixpanel_etl.client.ingestion.events import MOST_TEXT_BYTES
 from mixpanel_etl.lake.storage import Storage
 from mixpanel_etl.push.dead_letters import DeadLetter
 from mixpanel_etl.push.event_values import CUT, NOT_FINITE, TRIMMED, WHITESPACE

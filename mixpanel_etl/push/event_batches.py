@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from mixpanel_etl.client.events import MOST_EVENTS
 from mixpanel_etl.client.identity import IDENTITY_EVENTS
+from mixpanel_etl.client.ingestion.events import MOST_EVENTS
 from mixpanel_etl.push.dead_letters import DeadLetter
 from mixpanel_etl.push.events import ResolvedEvents
 from mixpanel_etl.push.projects import CopiedEvents

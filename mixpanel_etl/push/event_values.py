@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pyarrow as pa
 
-from mixpanel_etl.client.events import INSERT_ID, MOST_TEXT_BYTES, NOBODY, check_nested
+from mixpanel_etl.client.ingestion.events import INSERT_ID, MOST_TEXT_BYTES, NOBODY, check_nested
 from mixpanel_etl.lake.columns import without_half_pairs
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import pyarrow as pa
 
-from mixpanel_etl.client.events import (
+from mixpanel_etl.client.ingestion.events import (
     AHEAD,
     EARLIEST,
     MOST_BYTES,

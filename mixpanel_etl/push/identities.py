@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import pyarrow as pa
 
 from mixpanel_etl.client import InvalidRequest, Mixpanel
-from mixpanel_etl.client.events import MOST_EVENTS
 from mixpanel_etl.client.identity import EVENTS, Link, link_properties
+from mixpanel_etl.client.ingestion.events import MOST_EVENTS
 from mixpanel_etl.push.dead_letters import DeadLetter
 from mixpanel_etl.push.errors import PushError, check_columns
 from mixpanel_etl.push.event_batches import Seen

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container
 from typing import Generic, Protocol, Self, TypeVar
 
 from mixpanel_etl.client import BadRequest, FailedRecord, PayloadTooLarge, RecordsRejected, ReplyError
-from mixpanel_etl.client.ingestion import Imported
+from mixpanel_etl.client.ingestion.api import Imported
 from mixpanel_etl.push.dead_letters import DeadLetter
 from mixpanel_etl.push.refusals import Refusals
 

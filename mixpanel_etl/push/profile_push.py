@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from mixpanel_etl.client import Clock, Mixpanel, MixpanelError
-from mixpanel_etl.client.profile_updates import encoded
+from mixpanel_etl.client.ingestion.profile_updates import encoded
 from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.identity import of_persons
 from mixpanel_etl.lake.leases import Lease, lease

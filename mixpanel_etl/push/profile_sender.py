@@ -17,7 +17,7 @@ from mixpanel_etl.client import (
     RecordsRejected,
     ReplyError,
 )
-from mixpanel_etl.client.profile_updates import MOST_UPDATES, encoded
+from mixpanel_etl.client.ingestion.profile_updates import MOST_UPDATES, encoded
 from mixpanel_etl.push.dead_letters import DeadLetter
 from mixpanel_etl.push.profiles import Update
 from mixpanel_etl.push.refusals import Refusals

@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from mixpanel_etl.client import GroupUpdate, UserUpdate
-from mixpanel_etl.client.profile_updates import NOT_FOR_GROUPS, REPEATABLE, Operator
+from mixpanel_etl.client.ingestion.profile_updates import NOT_FOR_GROUPS, REPEATABLE, Operator
 from mixpanel_etl.push.errors import PushError, check_columns
 from mixpanel_etl.warehouse import NumberType
 

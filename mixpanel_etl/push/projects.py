@@ -16,7 +16,15 @@ from zoneinfo import available_timezones
 import msgspec
 import pyarrow as pa
 
-from mixpanel_etl.client.events import AHEAD, EARLIEST, INSERT_ID, MOST_BYTES, MOST_MEMBERS, NOBODY, check_nested
+from mixpanel_etl.client.ingestion.events import (
+    AHEAD,
+    EARLIEST,
+    INSERT_ID,
+    MOST_BYTES,
+    MOST_MEMBERS,
+    NOBODY,
+    check_nested,
+)
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.lake.columns import CORE_SCHEMA, without_half_pairs
 from mixpanel_etl.push.errors import PushError

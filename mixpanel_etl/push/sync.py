@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from mixpanel_etl.client.warehouse import Run, moment
+from mixpanel_etl.client.warehouse_connectors import Run, moment
 
 Phase = Literal["waiting", "triggered", "running", "ended"]
 

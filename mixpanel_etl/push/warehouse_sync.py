@@ -24,7 +24,7 @@ from mixpanel_etl.client import (
     MixpanelError,
     RateLimited,
 )
-from mixpanel_etl.client.warehouse import Run
+from mixpanel_etl.client.warehouse_connectors import Run
 from mixpanel_etl.lake.leases import Lease, lease
 from mixpanel_etl.lake.storage import Storage, storage
 from mixpanel_etl.push.sync import Sync, as_in, new_run, newest, over, starts

@@ -8,18 +8,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mixpanel_etl.sandbox.clock import Clock
+    from mixpanel_etl.sandbox.apis.warehouse_connectors.runs import RunOutcome
+    from mixpanel_etl.sandbox.engine.clock import Clock
+    from mixpanel_etl.sandbox.engine.event_store import Kept
+    from mixpanel_etl.sandbox.engine.faults import Fault
+    from mixpanel_etl.sandbox.engine.lines import read_lines
+    from mixpanel_etl.sandbox.engine.projects import Project, ServiceAccount, read_projects
+    from mixpanel_etl.sandbox.engine.saved import Cohort, Funnel, FunnelStep, Insight
+    from mixpanel_etl.sandbox.engine.state import SeenRequest
     from mixpanel_etl.sandbox.environment import CONTROL_HEADER
-    from mixpanel_etl.sandbox.faults import Fault
     from mixpanel_etl.sandbox.foreground import serve
-    from mixpanel_etl.sandbox.generate import generate_lines
-    from mixpanel_etl.sandbox.lines import read_lines
-    from mixpanel_etl.sandbox.projects import Project, ServiceAccount, read_projects
-    from mixpanel_etl.sandbox.saved import Cohort, Funnel, FunnelStep, Insight
     from mixpanel_etl.sandbox.server import Sandbox
-    from mixpanel_etl.sandbox.state import SeenRequest
-    from mixpanel_etl.sandbox.store import Kept
-    from mixpanel_etl.sandbox.warehouse_runs import RunOutcome
+    from mixpanel_etl.sandbox.shop.generate import generate_lines
 
 __all__ = [
     "CONTROL_HEADER",
@@ -43,21 +43,21 @@ __all__ = [
 
 _HOMES = {
     "CONTROL_HEADER": "environment",
-    "Clock": "clock",
-    "Cohort": "saved",
-    "Fault": "faults",
-    "Funnel": "saved",
-    "FunnelStep": "saved",
-    "Insight": "saved",
-    "Kept": "store",
-    "Project": "projects",
-    "RunOutcome": "warehouse_runs",
+    "Clock": "engine.clock",
+    "Cohort": "engine.saved",
+    "Fault": "engine.faults",
+    "Funnel": "engine.saved",
+    "FunnelStep": "engine.saved",
+    "Insight": "engine.saved",
+    "Kept": "engine.event_store",
+    "Project": "engine.projects",
+    "RunOutcome": "apis.warehouse_connectors.runs",
     "Sandbox": "server",
-    "SeenRequest": "state",
-    "ServiceAccount": "projects",
-    "generate_lines": "generate",
-    "read_lines": "lines",
-    "read_projects": "projects",
+    "SeenRequest": "engine.state",
+    "ServiceAccount": "engine.projects",
+    "generate_lines": "shop.generate",
+    "read_lines": "engine.lines",
+    "read_projects": "engine.projects",
     "serve": "foreground",
 }
 

@@ -16,23 +16,24 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mixpanel_etl.sandbox.annotations import annotation_routes
-from mixpanel_etl.sandbox.app_api import me
-from mixpanel_etl.sandbox.control import control_routes
-from mixpanel_etl.sandbox.environment import CONTROL_HEADER
-from mixpanel_etl.sandbox.experiments import experiment_routes
-from mixpanel_etl.sandbox.export import export
-from mixpanel_etl.sandbox.feature_flags import feature_flag_routes
-from mixpanel_etl.sandbox.flag_management import flag_management_routes
-from mixpanel_etl.sandbox.gdpr import gdpr_routes
-from mixpanel_etl.sandbox.ingestion import import_events, track
-from mixpanel_etl.sandbox.interference import subject_to_faults
-from mixpanel_etl.sandbox.lexicon import lexicon_routes
-from mixpanel_etl.sandbox.lookup_tables import lookup_routes
-from mixpanel_etl.sandbox.pipelines import pipeline_routes
-from mixpanel_etl.sandbox.profile_ingestion import engage, groups
-from mixpanel_etl.sandbox.query import query_routes
-from mixpanel_etl.sandbox.replies import (
+from mixpanel_etl.sandbox.apis.annotations import annotation_routes
+from mixpanel_etl.sandbox.apis.app import me
+from mixpanel_etl.sandbox.apis.experiments import experiment_routes
+from mixpanel_etl.sandbox.apis.export import export
+from mixpanel_etl.sandbox.apis.feature_flags.evaluation import feature_flag_routes
+from mixpanel_etl.sandbox.apis.feature_flags.management import flag_management_routes
+from mixpanel_etl.sandbox.apis.gdpr.routes import gdpr_routes
+from mixpanel_etl.sandbox.apis.ingestion.events import import_events, track
+from mixpanel_etl.sandbox.apis.ingestion.lookup_tables import lookup_routes
+from mixpanel_etl.sandbox.apis.ingestion.profiles import engage, groups
+from mixpanel_etl.sandbox.apis.lexicon import lexicon_routes
+from mixpanel_etl.sandbox.apis.pipelines.routes import pipeline_routes
+from mixpanel_etl.sandbox.apis.query import query_routes
+from mixpanel_etl.sandbox.apis.service_accounts import service_account_routes
+from mixpanel_etl.sandbox.apis.warehouse_connectors.routes import warehouse_routes
+from mixpanel_etl.sandbox.control.events import control_routes
+from mixpanel_etl.sandbox.engine.interference import subject_to_faults
+from mixpanel_etl.sandbox.engine.replies import (
     Handler,
     Shape,
     answering,
@@ -41,9 +42,8 @@ from mixpanel_etl.sandbox.replies import (
     import_shape,
     json_response,
 )
-from mixpanel_etl.sandbox.service_accounts import service_account_routes
-from mixpanel_etl.sandbox.state import SeenRequest, State
-from mixpanel_etl.sandbox.warehouse import warehouse_routes
+from mixpanel_etl.sandbox.engine.state import SeenRequest, State
+from mixpanel_etl.sandbox.environment import CONTROL_HEADER
 
 _SECRET_PARAMETERS = frozenset({"token", "api_key", "api_secret", "secret", "data", "sig"})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mixpanel_etl.sandbox.projects import Project
+from mixpanel_etl.sandbox.engine.projects import Project
 
 #: Header of every call of `/sandbox/...`; any value will do.
 CONTROL_HEADER = "X-Mixpanel-Sandbox"

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 
-from mixpanel_etl.sandbox.lines import read_lines
-from mixpanel_etl.sandbox.projects import Project
+from mixpanel_etl.sandbox.engine.lines import read_lines
+from mixpanel_etl.sandbox.engine.projects import Project
 from mixpanel_etl.sandbox.server import Sandbox
 
 DEFAULT_PORT = 8010

@@ -11,24 +11,24 @@ from typing import Any, Self
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from mixpanel_etl.sandbox.apis.gdpr.jobs import GdprJobs, Outcome
+from mixpanel_etl.sandbox.apis.ingestion.lookup_tables import LookupTables
+from mixpanel_etl.sandbox.apis.pipelines.routes import Pipelines
+from mixpanel_etl.sandbox.apis.pipelines.tasks import DecidedState
+from mixpanel_etl.sandbox.apis.query.engage import data_group_id
+from mixpanel_etl.sandbox.apis.warehouse_connectors.runs import RunOutcome, WarehouseImports
 from mixpanel_etl.sandbox.app import create_app
-from mixpanel_etl.sandbox.budgets import Budgets
-from mixpanel_etl.sandbox.clock import Clock
+from mixpanel_etl.sandbox.engine.budgets import Budgets
+from mixpanel_etl.sandbox.engine.clock import Clock
+from mixpanel_etl.sandbox.engine.event_store import Days, Kept, Store
+from mixpanel_etl.sandbox.engine.faults import Fault, Faults
+from mixpanel_etl.sandbox.engine.identity import Identities
+from mixpanel_etl.sandbox.engine.profiles import Profile
+from mixpanel_etl.sandbox.engine.projects import Project, Projects
+from mixpanel_etl.sandbox.engine.saved import Cohort, Funnel, Insight, SavedReports
+from mixpanel_etl.sandbox.engine.state import LOOPBACK_NAMES, SeenRequest, State
 from mixpanel_etl.sandbox.environment import environment
-from mixpanel_etl.sandbox.faults import Fault, Faults
-from mixpanel_etl.sandbox.gdpr_jobs import GdprJobs, Outcome
-from mixpanel_etl.sandbox.generate import generate_lines
-from mixpanel_etl.sandbox.identity import Identities
-from mixpanel_etl.sandbox.lookup_tables import LookupTables
-from mixpanel_etl.sandbox.pipeline_tasks import DecidedState
-from mixpanel_etl.sandbox.pipelines import Pipelines
-from mixpanel_etl.sandbox.profiles import Profile
-from mixpanel_etl.sandbox.projects import Project, Projects
-from mixpanel_etl.sandbox.query.engage import data_group_id
-from mixpanel_etl.sandbox.saved import Cohort, Funnel, Insight, SavedReports
-from mixpanel_etl.sandbox.state import LOOPBACK_NAMES, SeenRequest, State
-from mixpanel_etl.sandbox.store import Days, Kept, Store
-from mixpanel_etl.sandbox.warehouse_runs import RunOutcome, WarehouseImports
+from mixpanel_etl.sandbox.shop.generate import generate_lines
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 10

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.catalogue import CATALOGUE
-from mixpanel_etl.client.regions import FAMILIES
+from mixpanel_etl.client.http.regions import FAMILIES
 from mixpanel_etl.sandbox import Project, Sandbox
 
 Test = TypeVar("Test", bound=Callable[..., Any])

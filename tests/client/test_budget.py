@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from mixpanel_etl.client import BudgetExhausted, BudgetUnavailable, Clock, InvalidRequest, Mixpanel, Wait
-from mixpanel_etl.client.credentials import ServiceAccount
-from mixpanel_etl.client.limits import BUDGETS, Rate
+from mixpanel_etl.client.http.credentials import ServiceAccount
+from mixpanel_etl.client.limits.rates import BUDGETS, Rate
 from mixpanel_etl.client.operations import Operation, Request
 from mixpanel_etl.sandbox import Fault, Sandbox
 from mixpanel_etl.settings import Settings
@@ -222,7 +222,7 @@ def test_a_failed_request_gives_its_place_back(
 def test_without_the_shared_state_nothing_is_sent(
     make_mixpanel: Callable[..., Mixpanel], server: ScriptedServer, unreachable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mixpanel_etl.client.stores.postgres.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("mixpanel_etl.client.limits.stores.postgres.CONNECT_SECONDS", 0.2)
     with pytest.raises(BudgetUnavailable, match="MIXPANEL_BUDGET_URL") as caught:
         make_mixpanel(budget_url=unreachable).query.event_names()
     assert "pa55word" not in str(caught.value) + repr(caught.value.__cause__)

@@ -12,10 +12,10 @@ import requests
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.catalogue import CATALOGUE, NOT_IN_SANDBOX, OPERATIONS
 from mixpanel_etl.client.group import Group
-from mixpanel_etl.client.limits import BUDGETS
+from mixpanel_etl.client.http.regions import FAMILIES
+from mixpanel_etl.client.limits.rates import BUDGETS
 from mixpanel_etl.client.operations import Operation, Request
 from mixpanel_etl.client.reference import page
-from mixpanel_etl.client.regions import FAMILIES
 from mixpanel_etl.sandbox import Sandbox
 
 from .examples import EXAMPLES

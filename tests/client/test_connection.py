@@ -23,8 +23,8 @@ from mixpanel_etl.client import (
     ReplyTooLarge,
     Timeouts,
 )
-from mixpanel_etl.client.connection import RATE_SECONDS
-from mixpanel_etl.client.credentials import ServiceAccount
+from mixpanel_etl.client.http.connection import RATE_SECONDS
+from mixpanel_etl.client.http.credentials import ServiceAccount
 from mixpanel_etl.client.operations import Operation, Request
 
 from .scripted import Answer, FakeClock, ScriptedServer, gzipped

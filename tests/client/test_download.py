@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.addresses import is_public
 from mixpanel_etl.client.errors import InvalidRequest, MixpanelError, ReplyError
+from mixpanel_etl.client.http.addresses import is_public
 
 from .scripted import Answer, ScriptedServer
 

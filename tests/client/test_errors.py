@@ -25,7 +25,7 @@ from mixpanel_etl.client import (
     ServerError,
     Timeouts,
 )
-from mixpanel_etl.client.credentials import ServiceAccount
+from mixpanel_etl.client.http.credentials import ServiceAccount
 from mixpanel_etl.client.operations import Operation, Request
 
 from .scripted import NOW, Answer, ScriptedServer, gzipped

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mixpanel_etl.client.feature_flags import FeatureFlags
-from mixpanel_etl.client.flag_assignment import assign, normalized_hash
-from mixpanel_etl.client.flag_definitions import Flag, Rollout, RuleSet, Test, Variant, VariantOverride
+from mixpanel_etl.client.feature_flags.api import FeatureFlags
+from mixpanel_etl.client.feature_flags.assignment import assign, normalized_hash
+from mixpanel_etl.client.feature_flags.definitions import Flag, Rollout, RuleSet, Test, Variant, VariantOverride
 
 A = Variant(key="a", value=1, is_control=False, split=0.5)
 B = Variant(key="b", value=2, is_control=True, split=0.5)

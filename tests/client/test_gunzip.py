@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixpanel_etl.client import IncompleteResponse, gunzip
-from mixpanel_etl.client.gunzip import MAX_OUTPUT
+from mixpanel_etl.client.http.gunzip import MAX_OUTPUT
 
 members = st.lists(st.binary(max_size=2000), min_size=1, max_size=4)
 

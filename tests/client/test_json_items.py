@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixpanel_etl.client import IncompleteResponse, ReplyError
-from mixpanel_etl.client.failures import Scrubber
-from mixpanel_etl.client.json_items import items
+from mixpanel_etl.client.http.error_mapping import Scrubber
+from mixpanel_etl.client.http.json_items import items
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(

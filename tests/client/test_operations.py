@@ -22,7 +22,7 @@ from mixpanel_etl.client import (
     WrongCredentialKind,
 )
 from mixpanel_etl.client.catalogue import CATALOGUE, OPERATIONS
-from mixpanel_etl.client.credentials import ProjectToken, ServiceAccount
+from mixpanel_etl.client.http.credentials import ProjectToken, ServiceAccount
 
 from ..openapi.descriptions import FILES, descriptions
 from .documented import DOCUMENTED, NOT_IN_OPENAPI

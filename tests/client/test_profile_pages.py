@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mixpanel_etl.client import Mixpanel, ReplyError
-from mixpanel_etl.client.profile_pages import Arrived
+from mixpanel_etl.client.query.profile_pages import Arrived
 
 from .scripted import Answer, ScriptedServer
 

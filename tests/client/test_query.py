@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mixpanel_etl.client import CredentialError, InvalidRequest, Mixpanel, PlanError, ReplyError
-from mixpanel_etl.client.regions import FAMILIES, url_of
+from mixpanel_etl.client.http.regions import FAMILIES, url_of
 from mixpanel_etl.sandbox import Project, Sandbox
 from mixpanel_etl.settings import Settings
 

@@ -10,9 +10,9 @@ from email.utils import format_datetime
 import pytest
 
 from mixpanel_etl.client import ConnectionFailed, IncompleteResponse, Mixpanel, MixpanelError, RateLimited, Wait
-from mixpanel_etl.client.credentials import ServiceAccount
+from mixpanel_etl.client.http.credentials import ServiceAccount
+from mixpanel_etl.client.http.retries import ATTEMPTS
 from mixpanel_etl.client.operations import Operation, Request
-from mixpanel_etl.client.retries import ATTEMPTS
 
 from .scripted import NOW, Answer, FakeClock, ScriptedServer
 

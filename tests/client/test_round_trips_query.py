@@ -150,7 +150,7 @@ def test_every_operator_changes_a_profile(world: World) -> None:
 @covers("ingestion.groups")
 def test_group_profiles_are_kept(world: World) -> None:
     world.mixpanel.ingestion.groups([GroupUpdate("company", "acme", "$set", {"plan": "enterprise"})])
-    from mixpanel_etl.sandbox.query.engage import data_group_id
+    from mixpanel_etl.sandbox.apis.query.engage import data_group_id
 
     group_id = data_group_id(world.project.project_id, "company")
     assert [p.distinct_id for p in all_profiles(world.mixpanel, data_group_id=group_id)] == ["acme"]

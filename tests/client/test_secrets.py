@@ -13,8 +13,8 @@ from urllib.parse import quote
 import pytest
 
 from mixpanel_etl.client import Mixpanel, MixpanelError, WrongCredentialKind
-from mixpanel_etl.client import credentials as kinds
-from mixpanel_etl.client.failures import Scrubber
+from mixpanel_etl.client.http import credentials as kinds
+from mixpanel_etl.client.http.error_mapping import Scrubber
 from mixpanel_etl.client.operations import Operation, Request
 
 from .conftest import SECRET

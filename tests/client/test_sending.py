@@ -23,7 +23,7 @@ from mixpanel_etl.client import (
     ServerError,
     UserUpdate,
 )
-from mixpanel_etl.client.lookup_tables import as_csv
+from mixpanel_etl.client.ingestion.lookup_tables import as_csv
 
 from .scripted import NOW, Answer, ScriptedServer
 

@@ -17,9 +17,9 @@ import pytest
 from filelock import FileLock
 from pyrate_limiter import Rate, RateItem
 
-from mixpanel_etl.client.stores import Bucket, Store, open_store
-from mixpanel_etl.client.stores import file as file_store
-from mixpanel_etl.client.stores.file import FileStore
+from mixpanel_etl.client.limits.stores import Bucket, Store, open_store
+from mixpanel_etl.client.limits.stores import file as file_store
+from mixpanel_etl.client.limits.stores.file import FileStore
 
 from .scripted import FakeClock
 
@@ -118,7 +118,7 @@ def test_the_place_of_a_killed_process_is_free_again(open_one: Callable[[], Stor
 def test_a_redis_place_is_renewed_while_its_holder_lives(
     redis_url: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mixpanel_etl.client.stores import redis
+    from mixpanel_etl.client.limits.stores import redis
 
     monkeypatch.setattr(redis, "RENEWAL", 0.01)
     store = open_store(redis_url, lambda: datetime.now(UTC))

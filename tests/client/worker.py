@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from mixpanel_etl.client import BudgetExhausted, Mixpanel
-from mixpanel_etl.client.stores import open_store
+from mixpanel_etl.client.limits.stores import open_store
 from mixpanel_etl.settings import Settings
 
 

@@ -19,7 +19,7 @@ from mixpanel_etl.gdpr.progress import open_requests
 from mixpanel_etl.gdpr.requests import Request
 from mixpanel_etl.lake.storage import Disk
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
-from mixpanel_etl.sandbox.gdpr_jobs import GdprJobs
+from mixpanel_etl.sandbox.apis.gdpr.jobs import GdprJobs
 from mixpanel_etl.settings import Settings
 
 from .desk import NOW, Desk

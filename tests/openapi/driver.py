@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from mixpanel_etl.client import GroupUpdate, Mixpanel, MixpanelError, UserUpdate
-from mixpanel_etl.client.profile_updates import Operator, Value
+from mixpanel_etl.client.ingestion.profile_updates import Operator, Value
 from mixpanel_etl.sandbox import Sandbox
 
 from ..client import test_round_trips_app, test_round_trips_query

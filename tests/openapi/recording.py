@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
 from mixpanel_etl.client.catalogue import CATALOGUE
-from mixpanel_etl.client.regions import FAMILIES
+from mixpanel_etl.client.http.regions import FAMILIES
 
 IN_THE_BODY = {"$identify": "identity.create_identity", "$create_alias": "identity.create_alias"}
 

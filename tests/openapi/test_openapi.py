@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from mixpanel_etl.client.catalogue import CATALOGUE
-from mixpanel_etl.client.regions import FAMILIES
+from mixpanel_etl.client.http.regions import FAMILIES
 from mixpanel_etl.sandbox import Sandbox
 from mixpanel_etl.settings import Region
 

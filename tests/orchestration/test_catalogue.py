@@ -14,16 +14,16 @@ import pytest
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.experiments import Changes
-from mixpanel_etl.client.flag_definitions import NewFlag, Rollout, RuleSet, Test, Variant
+from mixpanel_etl.client.feature_flags.definitions import NewFlag, Rollout, RuleSet, Test, Variant
 from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
-from mixpanel_etl.client.pipeline_types import S3Raw
+from mixpanel_etl.client.pipelines.types import S3Raw
 from mixpanel_etl.client.replies import typed, wire
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.lake import Table
 from mixpanel_etl.orchestration.catalogue import EXPIRY, Catalogue, catalogue_definitions
 from mixpanel_etl.pull.catalogue import GROUPS, Group, listings
 from mixpanel_etl.sandbox import Fault, Project, RunOutcome, Sandbox
-from mixpanel_etl.sandbox.projects import LookupTable, ServiceAccount
+from mixpanel_etl.sandbox.engine.projects import LookupTable, ServiceAccount
 from mixpanel_etl.settings import Settings
 
 from .profiles import Today, failure_of

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.query import Query
+from mixpanel_etl.client.query.api import Query
 from mixpanel_etl.lake import Table
 from mixpanel_etl.orchestration.cohorts import Cohorts, cohort_definitions
 from mixpanel_etl.pull.cohorts import COHORTS, MEMBERS_SCHEMA

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixpanel_etl.client import Mixpanel, UserUpdate
-from mixpanel_etl.client.query_replies import Profile
+from mixpanel_etl.client.query.replies import Profile
 from mixpanel_etl.lake import PromotedColumn, Table, connect
 from mixpanel_etl.lake.columns import whole_characters
 from mixpanel_etl.pull.profiles import Source, profile_rows, profile_schema, pull_profiles

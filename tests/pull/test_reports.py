@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixpanel_etl.client import BadRequest, Mixpanel, ReplyError
-from mixpanel_etl.client.query import Query
+from mixpanel_etl.client.query.api import Query
 from mixpanel_etl.pull.reports import (
     InvalidReport,
     RangeReport,
@@ -412,7 +412,7 @@ def test_numbers_of_a_week_that_begins_on_a_sunday_are_refused() -> None:
     )
 )
 def test_whatever_an_insights_report_looks_like_no_number_of_it_is_lost(series: Any) -> None:
-    from mixpanel_etl.client.query_replies import Insights
+    from mixpanel_etl.client.query.replies import Insights
 
     report = report_of("insights", {"bookmark_id": 1})
     assert isinstance(report, Snapshot)

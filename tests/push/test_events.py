@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixpanel_etl.client.events import INSERT_ID, NOBODY
+from mixpanel_etl.client.ingestion.events import INSERT_ID, NOBODY
 from mixpanel_etl.push.errors import PushError
 from mixpanel_etl.push.events import EventMapping
 from mixpanel_etl.push.repeats import Repeats

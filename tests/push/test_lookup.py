@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from mixpanel_etl.client import Mixpanel, MixpanelError, RecordsRejected
-from mixpanel_etl.client.lookup_tables import as_csv
+from mixpanel_etl.client.ingestion.lookup_tables import as_csv
 from mixpanel_etl.push.errors import PushError
 from mixpanel_etl.push.lookup import LookupMapping, LookupPush, preview_lookup, push_lookup
 from mixpanel_etl.push.query import QueryPush
@@ -115,7 +115,7 @@ def test_rows_that_mixpanel_refuses_are_named_and_the_table_is_as_it_was(
         # Nothing that we let through is refused by the sandbox, so break a row on its way.
         return as_csv(*arguments).replace(b"\r\np3,", b"\r\n ,")
 
-    monkeypatch.setattr("mixpanel_etl.client.ingestion.as_csv", broken)
+    monkeypatch.setattr("mixpanel_etl.client.ingestion.api.as_csv", broken)
     with pytest.raises(RecordsRejected):
         push_lookup(client, rows([*PRODUCTS, {"sku": "new", "name": "n", "price": None}]), push)
     assert stored(mixpanel) == as_stored(PRODUCTS)

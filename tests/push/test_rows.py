@@ -24,7 +24,7 @@ from mixpanel_etl.client import (
     ReplyError,
     Timeouts,
 )
-from mixpanel_etl.client.ingestion import Imported
+from mixpanel_etl.client.ingestion.api import Imported
 from mixpanel_etl.gdpr.suppression import Suppression
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.pull import pull_events

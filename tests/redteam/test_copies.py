@@ -40,7 +40,7 @@ from mixpanel_etl.push.lookup import LookupMapping
 from mixpanel_etl.push.profiles import ProfileMapping
 from mixpanel_etl.push.query import QueryPush
 from mixpanel_etl.sandbox import Cohort, Fault, Funnel, Insight, Project, Sandbox
-from mixpanel_etl.sandbox.projects import LookupTable, ServiceAccount
+from mixpanel_etl.sandbox.engine.projects import LookupTable, ServiceAccount
 from mixpanel_etl.scratch import local_scratch
 from mixpanel_etl.settings import Settings
 from mixpanel_etl.warehouse import Warehouse

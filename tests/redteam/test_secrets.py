@@ -13,9 +13,9 @@ from rich.traceback import Traceback
 
 from mixpanel_etl.cli import app
 from mixpanel_etl.client import Clock, Mixpanel
-from mixpanel_etl.client import credentials as kinds
-from mixpanel_etl.client.events import Event
-from mixpanel_etl.client.profile_updates import UserUpdate
+from mixpanel_etl.client.http import credentials as kinds
+from mixpanel_etl.client.ingestion.events import Event
+from mixpanel_etl.client.ingestion.profile_updates import UserUpdate
 from mixpanel_etl.lake import Table
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.push.changes import SNAPSHOT
@@ -113,7 +113,7 @@ def test_settings_that_are_malformed(secrets: Sandbox, monkeypatch: pytest.Monke
     ],
 )
 def test_a_budget_that_cannot_be_reached(secrets: Sandbox, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setattr("mixpanel_etl.client.stores.postgres.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("mixpanel_etl.client.limits.stores.postgres.CONNECT_SECONDS", 1)
     monkeypatch.setenv("MIXPANEL_BUDGET_URL", url)
     with Mixpanel(Settings.load()) as client:
         assert SECRET not in rendered(client.query.event_names)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mixpanel_etl.client import Mixpanel, MixpanelError
-from mixpanel_etl.client.credentials import ServiceAccount
+from mixpanel_etl.client.http.credentials import ServiceAccount
 from mixpanel_etl.client.operations import Operation, Request
 from mixpanel_etl.settings import Settings
 

@@ -6,8 +6,8 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from mixpanel_etl.sandbox import Clock, Project, Sandbox
-from mixpanel_etl.sandbox.budgets import INGESTION_EVENTS_PER_MINUTE, Budgets, Family
-from mixpanel_etl.sandbox.replies import Refusal
+from mixpanel_etl.sandbox.engine.budgets import INGESTION_EVENTS_PER_MINUTE, Budgets, Family
+from mixpanel_etl.sandbox.engine.replies import Refusal
 
 from .talk import Call
 

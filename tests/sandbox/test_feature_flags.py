@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from mixpanel_etl.sandbox import Project, Sandbox
-from mixpanel_etl.sandbox.flag_assignment import fnv1a_64, normalized_hash
+from mixpanel_etl.sandbox.apis.feature_flags.assignment import fnv1a_64, normalized_hash
 
 from .app_talk import NOON, PROJECT, call, error, results, with_role
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import dagster as dg
 
 from mixpanel_etl.client import Clock, Mixpanel
-from mixpanel_etl.client.warehouse import SyncMode
+from mixpanel_etl.client.warehouse_connectors import SyncMode
 from mixpanel_etl.lake import ConfigurationError
 from mixpanel_etl.orchestration.recording import as_failure
 from mixpanel_etl.orchestration.resource import MixpanelResource

@@ -9,8 +9,8 @@ from msgspec import UNSET, UnsetType
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.lexicon import AllMetadata
-from mixpanel_etl.client.query import MOST_NAMES
-from mixpanel_etl.client.query_parameters import MOST_VALUES
+from mixpanel_etl.client.query.api import MOST_NAMES
+from mixpanel_etl.client.query.parameters import MOST_VALUES
 from mixpanel_etl.lake.columns import JSON
 from mixpanel_etl.pull.listings import FLAG, NUMBER, TEXT, TEXTS, WHOLE, Column, Listing
 

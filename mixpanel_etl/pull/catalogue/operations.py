@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.pipelines import Job
-from mixpanel_etl.client.warehouse import moment
+from mixpanel_etl.client.pipelines.api import Job
+from mixpanel_etl.client.warehouse_connectors import moment
 from mixpanel_etl.lake.columns import JSON, TIMESTAMP
 from mixpanel_etl.pull.listings import FLAG, TEXT, TEXTS, WHOLE, Column, Listing
 

@@ -9,10 +9,10 @@ from typing import Annotated
 import pyarrow as pa
 from pydantic import Field
 
-from mixpanel_etl.client.query import MOST_NAMES, Query
-from mixpanel_etl.client.query_parameters import MOST_VALUES, Counting
-from mixpanel_etl.client.query_replies import EventCounts, Segmentation
-from mixpanel_etl.client.query_replies import TopEvents as TopEventsReply
+from mixpanel_etl.client.query.api import MOST_NAMES, Query
+from mixpanel_etl.client.query.parameters import MOST_VALUES, Counting
+from mixpanel_etl.client.query.replies import EventCounts, Segmentation
+from mixpanel_etl.client.query.replies import TopEvents as TopEventsReply
 from mixpanel_etl.pull.reports.calendar import Days, moment_of
 from mixpanel_etl.pull.reports.report import (
     EVENT,

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
-from mixpanel_etl.client.query import Query
-from mixpanel_etl.client.query_parameters import LONGEST, MOST_VALUES, SECONDS, Interval, LengthUnit
-from mixpanel_etl.client.query_replies import Funnel as Reply
-from mixpanel_etl.client.query_replies import FunnelStep
+from mixpanel_etl.client.query.api import Query
+from mixpanel_etl.client.query.parameters import LONGEST, MOST_VALUES, SECONDS, Interval, LengthUnit
+from mixpanel_etl.client.query.replies import Funnel as Reply
+from mixpanel_etl.client.query.replies import FunnelStep
 from mixpanel_etl.pull.reports.calendar import Days
 from mixpanel_etl.pull.reports.report import SEGMENT, Column, Count, Expression, Fact, units_in
 from mixpanel_etl.pull.reports.segments import On

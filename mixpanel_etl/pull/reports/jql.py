@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from mixpanel_etl.client import ReplyError
-from mixpanel_etl.client.query import Query
+from mixpanel_etl.client.query.api import Query
 from mixpanel_etl.lake import ColumnType
 from mixpanel_etl.lake.columns import readable_json
 from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit, moment_of

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mixpanel_etl.client import Mixpanel, MixpanelError
-from mixpanel_etl.client.query import MOST_NAMES
-from mixpanel_etl.client.query_parameters import MOST_VALUES
+from mixpanel_etl.client.query.api import MOST_NAMES
+from mixpanel_etl.client.query.parameters import MOST_VALUES
 from mixpanel_etl.lake import Table
 from mixpanel_etl.pull.reports.report import Report
 

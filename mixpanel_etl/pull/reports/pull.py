@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from mixpanel_etl.client import Mixpanel, RawReply, ReplyError
-from mixpanel_etl.client.json_text import decode_json
+from mixpanel_etl.client.http.json_text import decode_json
 from mixpanel_etl.lake import Partition, PartitionsHeldBack, Provenance, Table
 from mixpanel_etl.lake.columns import whole_characters
 from mixpanel_etl.lake.errors import shrinks

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
-from mixpanel_etl.client.query import Query
-from mixpanel_etl.client.query_parameters import MOST_VALUES, Interval, NumericUnit, RetentionType
-from mixpanel_etl.client.query_replies import Addiction as AddictionReply
-from mixpanel_etl.client.query_replies import RetentionCohort
+from mixpanel_etl.client.query.api import Query
+from mixpanel_etl.client.query.parameters import MOST_VALUES, Interval, NumericUnit, RetentionType
+from mixpanel_etl.client.query.replies import Addiction as AddictionReply
+from mixpanel_etl.client.query.replies import RetentionCohort
 from mixpanel_etl.pull.reports.calendar import Days
 from mixpanel_etl.pull.reports.report import SEGMENT, Column, Count, Expression, Fact, Name
 from mixpanel_etl.pull.reports.segments import On

@@ -11,10 +11,10 @@ from typing import Annotated, Any, ClassVar
 import pyarrow as pa
 from pydantic import Field
 
-from mixpanel_etl.client.query import Query
-from mixpanel_etl.client.query_parameters import MOST_VALUES, Counting, NumericUnit
-from mixpanel_etl.client.query_replies import NumericResults
-from mixpanel_etl.client.query_replies import Segmentation as Series
+from mixpanel_etl.client.query.api import Query
+from mixpanel_etl.client.query.parameters import MOST_VALUES, Counting, NumericUnit
+from mixpanel_etl.client.query.replies import NumericResults
+from mixpanel_etl.client.query.replies import Segmentation as Series
 from mixpanel_etl.pull.reports.calendar import Days, moment_of
 from mixpanel_etl.pull.reports.report import (
     EVENT,

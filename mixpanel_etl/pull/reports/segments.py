@@ -14,8 +14,8 @@ from typing import Annotated, Any, ClassVar
 import pyarrow as pa
 from pydantic import Field
 
-from mixpanel_etl.client.query_parameters import MOST_VALUES
-from mixpanel_etl.client.query_replies import Segmentation
+from mixpanel_etl.client.query.parameters import MOST_VALUES
+from mixpanel_etl.client.query.replies import Segmentation
 from mixpanel_etl.pull.reports.report import Expression, Kept, RangeReport
 
 

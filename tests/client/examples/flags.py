@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mixpanel_etl.client.experiments import Changes
-from mixpanel_etl.client.flag_definitions import NewFlag, Rollout, RuleSet, Test, Variant
+from mixpanel_etl.client.feature_flags.definitions import NewFlag, Rollout, RuleSet, Test, Variant
 
 from .example import Example
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from mixpanel_etl.client.pipeline_types import (
+from mixpanel_etl.client.pipelines.types import (
     Aws,
     AzureBlob,
     AzureRaw,
@@ -18,7 +18,7 @@ from mixpanel_etl.client.pipeline_types import (
     S3Raw,
     Snowflake,
 )
-from mixpanel_etl.client.warehouse import RunEvery
+from mixpanel_etl.client.warehouse_connectors import RunEvery
 
 from .example import Example
 

@@ -1,0 +1,1 @@
+"""The Feature Flags API, and evaluation without a request."""

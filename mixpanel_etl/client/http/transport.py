@@ -1,0 +1,305 @@
+"""Requests to Mixpanel over HTTP: credentials, budgets, time-outs, retries, and errors with a type.
+
+Source: specification 2, 15 and 16; api-facts 1.2, 13 and 14.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import date, datetime
+from http.cookiejar import DefaultCookiePolicy
+from importlib.metadata import version
+from typing import Any, Literal, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+
+from mixpanel_etl.client.errors import InvalidRequest, MixpanelError, ReplyTooLarge
+from mixpanel_etl.client.http import credentials
+from mixpanel_etl.client.http import error_mapping as failures
+from mixpanel_etl.client.http.connection import OutOfTime, StrictAdapter, Watch, watched
+from mixpanel_etl.client.http.credentials import Credential, Nobody, ProjectToken
+from mixpanel_etl.client.http.regions import url_of
+from mixpanel_etl.client.http.response import Response
+from mixpanel_etl.client.http.retries import retrying
+from mixpanel_etl.client.http.waiting import Waiter
+from mixpanel_etl.client.limits.budget import Budgets
+from mixpanel_etl.client.operations import Request
+from mixpanel_etl.settings import DEFAULT_PREFIX, Settings, is_loopback
+
+POOLED_CONNECTIONS = 16
+# Seconds that even a request gets which was sent at the last moment: its budget is spent already. A short deadline is
+# at most doubled.
+MAX_GRACE = 30.0
+ERROR_BODY_SECONDS = 10.0  # for the body of an error, whose status says most of it
+
+T = TypeVar("T")
+
+
+class Timeouts(NamedTuple):
+    """Seconds for connecting, and for each silence of the server while it answers.
+
+    Mixpanel's own edge gives up after 488 s of a query (120 s of the App API; api-facts 1.4): who gives up before it
+    never hears why, and asks again what costs a query each time.
+    """
+
+    connect: float = 10.0
+    read: float = 600.0
+
+
+class RawReply(NamedTuple):
+    """A reply as it came: byte for byte, without its compression."""
+
+    endpoint: str
+    requested_at: datetime
+    body: bytes
+
+
+# A context variable, so that threads that share a client do not hear each other's replies.
+_heard: ContextVar[list[RawReply] | None] = ContextVar("heard", default=None)
+
+
+class Transport:
+    """Sends requests for one project. Safe to share between threads; close it when done.
+
+    Args:
+        settings: region, credentials, project.
+        budgets: the rate limits, shared with other processes.
+        waiter: how to wait.
+        timeouts: of one attempt.
+        deadline: seconds that one request may take, all waits, retries and the body included; an attempt under way
+            gets as many again, at most 30. The body of an export has a least rate instead (`export_min_rate`).
+    """
+
+    def __init__(
+        self, settings: Settings, budgets: Budgets, *, waiter: Waiter, timeouts: Timeouts, deadline: float
+    ) -> None:
+        self.settings = settings
+        self._budgets = budgets
+        self._waiter = waiter
+        self.timeouts = timeouts
+        self._deadline = deadline
+        self._credentials = credentials.configured(settings)
+        self.session = _session(settings)
+        self._scrub = failures.Scrubber(secret for c in self._credentials for secret in c.secrets())
+
+    def close(self) -> None:
+        self.session.close()
+
+    def now(self) -> datetime:
+        """The aware time."""
+        return self._waiter.clock.now()
+
+    def today(self) -> date:
+        """The date in the project's time zone."""
+        return self.now().astimezone(self.settings.zone).date()
+
+    def project_token(self, endpoint: str) -> str:
+        """The token, for APIs that take it as a parameter.
+
+        Raises:
+            WrongCredentialKind: it is not set.
+        """
+        return credentials.choose((ProjectToken,), self.settings, self._credentials, endpoint=endpoint).secret
+
+    def required(self, name: Literal["project_id", "workspace_id"], endpoint: str) -> int:
+        """A number of the settings that is part of the path.
+
+        Raises:
+            InvalidRequest: it is not set; names the variable.
+        """
+        value: int | None = getattr(self.settings, name)
+        if value is None:
+            raise InvalidRequest(
+                f"{name} is not set, and part of the path",
+                endpoint=endpoint,
+                advice=f"Set {self.settings.variable(name)}.",
+            )
+        return value
+
+    @contextmanager
+    def replies(self) -> Iterator[list[RawReply]]:
+        """The replies that are read as a whole within the block, in this thread; refused requests have none."""
+        heard: list[RawReply] = []
+        token = _heard.set(heard)
+        try:
+            yield heard
+        finally:
+            _heard.reset(token)
+
+    @contextmanager
+    def stream(self, request: Request) -> Iterator[Response]:
+        """Send, and hand out the response with its body unread. Only what comes before the body is retried."""
+        response = self._send(request, lambda response: response)
+        if request.operation.family == "export":
+            response.watch.pace(self.settings.export_min_rate)
+            response.max_line = self.settings.max_line_bytes
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def read(self, request: Request) -> bytes:
+        """Send, and read the whole body, which must fit in memory. A cut body is retried too.
+
+        Raises:
+            ReplyTooLarge: it is larger than `max_reply_bytes`.
+        """
+        return self._send(request, self._whole)
+
+    def json(self, request: Request) -> Any:
+        """Send, and decode a JSON reply.
+
+        Raises:
+            ReplyError: it is no JSON, or carries an `error` in spite of its 200 (api-facts 3.0, 14).
+        """
+        operation, scrub = request.operation, self._scrub.also(request.secrets)
+        return failures.decoded(
+            self.read(request), endpoint=operation.endpoint, scrub=scrub, open_keys=operation.open_keys
+        )
+
+    def done(self, request: Request) -> Any:
+        """Send where the reply need say no more than that it worked, be it JSON, text or nothing.
+
+        Returns:
+            The reply, if it is a JSON object.
+
+        Raises:
+            ReplyError: it is JSON that carries an `error` in spite of its 200.
+        """
+        body = self.read(request)
+        if not body.lstrip().startswith(b"{"):
+            return None
+        return failures.decoded(body, endpoint=request.operation.endpoint, scrub=self._scrub.also(request.secrets))
+
+    def watch(self, deadline_at: float | None = None) -> Watch:
+        """The limits of one exchange.
+
+        Args:
+            deadline_at: when it should be over (on the clock's `monotonic`); the whole deadline from now by default.
+        """
+        clock = self._waiter.clock
+        over_at = clock.monotonic() + self._deadline if deadline_at is None else deadline_at
+        return Watch(clock, until=over_at + min(MAX_GRACE, self._deadline), silence=self.timeouts.read)
+
+    def scrubber(self, *more: str) -> failures.Scrubber:
+        """Takes the credentials, and these texts, out of messages."""
+        return self._scrub.also(more)
+
+    def _send(self, request: Request, consume: Callable[[Response], T]) -> T:
+        operation = request.operation
+        credential = credentials.choose(
+            operation.accepts, self.settings, self._credentials, endpoint=operation.endpoint
+        )
+        deadline_at = self._waiter.clock.monotonic() + self._deadline
+        arrived = False
+
+        def attempt() -> T:
+            nonlocal arrived
+            try:
+                return self._attempt(request, credential, deadline_at, consume)
+            except MixpanelError as error:
+                # What an earlier attempt may have done, the last error must not deny.
+                arrived = error.may_have_arrived = arrived or error.may_have_arrived
+                raise
+
+        try:
+            result: T = retrying(request, deadline_at=deadline_at, waiter=self._waiter)(attempt)
+        except MixpanelError as error:
+            error.advice = error.advice.replace(DEFAULT_PREFIX, self.settings.prefix)
+            raise
+        return result
+
+    def _attempt(
+        self, request: Request, credential: Credential, deadline_at: float, consume: Callable[[Response], T]
+    ) -> T:
+        response = self._exchange(request, credential, deadline_at)
+        try:
+            if not 200 <= response.status < 300:
+                response.watch.limit(ERROR_BODY_SECONDS)
+            error = failures.error_of(response, self._scrub.also(request.secrets), reads=request.operation.reads)
+            if error is not None:
+                raise error
+            return consume(response)
+        except BaseException:
+            response.close()
+            raise
+
+    def _exchange(self, request: Request, credential: Credential, deadline_at: float) -> Response:
+        operation = request.operation
+        release = self._budgets.acquire(request, deadline_at)
+        requested_at = self._waiter.clock.now()
+        watch = self.watch(deadline_at)
+        try:
+            with watched(watch):
+                answer = self.session.request(
+                    operation.method,
+                    url_of(
+                        operation.family,
+                        request.filled_path,
+                        region=self.settings.region,
+                        base_url=self.settings.base_url,
+                    ),
+                    params={**credential.query, **request.query},
+                    data=request.body,
+                    headers=dict(request.headers),
+                    auth=credential if operation.credentials_in == "header" else Nobody(),
+                    timeout=Timeouts(min(self.timeouts.connect, watch.patience()), self.timeouts.read),
+                    # A redirect would carry the credentials, or the data, to where nobody decided to send them.
+                    allow_redirects=False,
+                    stream=True,
+                )
+        except (requests.RequestException, OutOfTime) as error:
+            release()
+            scrub = self._scrub.also(request.secrets)
+            failure = failures.connection_error(error, watch, endpoint=operation.endpoint, scrub=scrub)
+        except BaseException:
+            release()
+            raise
+        else:
+            return Response(
+                answer, endpoint=operation.endpoint, requested_at=requested_at, on_close=release, watch=watch
+            )
+        # Raised out here: the original would carry the request, with its Authorization header, along.
+        raise failure
+
+    def _whole(self, response: Response) -> bytes:
+        body, most = bytearray(), self.settings.max_reply_bytes
+        for chunk in response:
+            body += chunk
+            if len(body) > most:
+                raise ReplyTooLarge(
+                    f"the reply is larger than {most:,} bytes",
+                    endpoint=response.endpoint,
+                    setting="MIXPANEL_MAX_REPLY_BYTES",
+                )
+        response.close()
+        whole = bytes(body)
+        if (heard := _heard.get()) is not None:
+            heard.append(RawReply(response.endpoint, response.requested_at, whole))
+        return whole
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Takes queries out of urllib3's debug log: ids of persons, and tokens, are parameters of some requests."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(one.partition("?")[0] if isinstance(one, str) else one for one in record.args)
+    return True
+
+
+def _session(settings: Settings) -> requests.Session:
+    logging.getLogger("urllib3.connectionpool").addFilter(_without_query)
+    session = requests.Session()
+    adapter = StrictAdapter(pool_connections=POOLED_CONNECTIONS, pool_maxsize=POOLED_CONNECTIONS, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    session.headers["Accept-Encoding"] = "gzip"
+    session.headers["User-Agent"] = f"mixpanel_etl/{version('mixpanel_etl')}"
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    # Proxies and certificate bundles of the environment are wanted, except on the way to this very machine: a
+    # proxy would get the credentials unencrypted.
+    session.trust_env = not (settings.base_url and is_loopback(urlsplit(settings.base_url).hostname))
+    return session

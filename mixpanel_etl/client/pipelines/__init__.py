@@ -1,0 +1,1 @@
+"""The Data Pipelines API, which Mixpanel has deprecated."""

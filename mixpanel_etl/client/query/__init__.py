@@ -1,0 +1,1 @@
+"""The Query API: reports, profiles, cohorts, JQL, activity."""

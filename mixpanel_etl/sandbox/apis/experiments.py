@@ -1,0 +1,204 @@
+"""Experiments: draft, launched, concluded, decided; archived and deleted. api-facts 9.3."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import count
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.routing import Route
+
+from mixpanel_etl.sandbox.apis.app_calls import ANALYSTS, INVALID_ACCOUNT, Call, app_route, ok
+from mixpanel_etl.sandbox.apis.feature_flags.management import Flags, creator, iso, uuid_of
+from mixpanel_etl.sandbox.engine.auth import Caller, Kind, authenticate
+from mixpanel_etl.sandbox.engine.replies import Refusal, typed_shape
+from mixpanel_etl.sandbox.engine.state import State
+
+_PATH = "/workspaces/{workspace_id:int}/experiments"
+_FLAG_MEMBERS = ("id", "key", "name", "status", "is_experiment_active")
+
+_ACCEPTS: tuple[Kind, ...] = ("service_account",)
+
+Experiment = dict[str, Any]
+
+
+def experiment_routes() -> list[Route]:
+    one = f"{_PATH}/{{experiment_id}}"
+    return [
+        app_route("GET", _PATH, list_experiments, identify=_member, shape=typed_shape),
+        app_route("POST", _PATH, create, identify=_member, roles=ANALYSTS, status=201, shape=typed_shape),
+        app_route("GET", one, get, identify=_member, shape=typed_shape),
+        app_route("PATCH", one, update, identify=_member, roles=ANALYSTS, shape=typed_shape),
+        app_route("DELETE", one, delete, identify=_member, roles=ANALYSTS, shape=typed_shape),
+        app_route("POST", f"{one}/archive", archive, identify=_member, roles=ANALYSTS, shape=typed_shape),
+        app_route("DELETE", f"{one}/archive", unarchive, identify=_member, roles=ANALYSTS, shape=typed_shape),
+        app_route("PUT", f"{one}/launch", launch, identify=_member, roles=ANALYSTS, shape=typed_shape),
+        app_route("PUT", f"{one}/force_conclude", force_conclude, identify=_member, roles=ANALYSTS, shape=typed_shape),
+        app_route("PATCH", f"{one}/decide", decide, identify=_member, roles=ANALYSTS, shape=typed_shape),
+    ]
+
+
+class Experiments:
+    """The experiments of all projects: (project id, experiment id) -> experiment."""
+
+    def __init__(self, _state: State) -> None:
+        self._numbers = count(1)
+        self.experiments: dict[tuple[int, str], Experiment] = {}
+
+    def new_id(self) -> str:
+        return uuid_of(f"experiment {next(self._numbers)}")
+
+
+_Name = Annotated[str, Meta(min_length=1, max_length=255)]
+_Description = Annotated[str, Meta(max_length=400)]
+
+
+class _New(msgspec.Struct):
+    name: _Name
+    description: _Description | None = None
+    hypothesis: str | None = None
+    settings: dict[str, Any] = {}
+    variants: list[Any] = []
+    metrics: list[Any] = []
+
+
+class _Changed(msgspec.Struct, omit_defaults=True):
+    name: _Name | msgspec.UnsetType = msgspec.UNSET
+    description: _Description | msgspec.UnsetType = msgspec.UNSET
+    hypothesis: str | msgspec.UnsetType = msgspec.UNSET
+    status: Literal["draft", "active", "concluded", "success", "fail"] | msgspec.UnsetType = msgspec.UNSET
+    settings: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    variants: list[Any] | msgspec.UnsetType = msgspec.UNSET
+    metrics: list[Any] | msgspec.UnsetType = msgspec.UNSET
+    start_date: str | msgspec.UnsetType = msgspec.UNSET
+    end_date: str | msgspec.UnsetType = msgspec.UNSET
+    exposures_cache: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    results_cache: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    tags: list[str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Decision(msgspec.Struct):
+    success: bool
+    variant: str | None = None
+    message: str | None = None
+
+
+class _Conclusion(msgspec.Struct):
+    end_date: str | None = None
+
+
+def list_experiments(call: Call) -> object:
+    """Those that are not archived."""
+    project_id = call.project.project_id
+    found = [item for (owner, _), item in call.state.part(Experiments).experiments.items() if owner == project_id]
+    return ok([_shown(call, experiment) for experiment in found if not experiment["deleted"]])
+
+
+def create(call: Call) -> object:
+    new, part = call.json(_New), call.state.part(Experiments)
+    experiment: Experiment = {
+        "id": part.new_id(),
+        "content_type": "experiment",
+        **msgspec.to_builtins(new),
+        "status": "draft",
+        "created": iso(call.now),
+        "modified": iso(call.now),
+        **creator(call),
+        "deleted": None,
+        "tags": [],
+        "exposures_cache": {},
+        "results_cache": {},
+        "start_date": None,
+        "end_date": None,
+    }
+    part.experiments[call.project.project_id, experiment["id"]] = experiment
+    return ok(_shown(call, experiment))
+
+
+def get(call: Call) -> object:
+    return ok(_shown(call, _found(call)))
+
+
+def update(call: Call) -> object:
+    """Only what is sent changes."""
+    experiment, changed = _found(call), call.json(_Changed)
+    experiment.update(msgspec.to_builtins(changed))
+    return _touched(call, experiment)
+
+
+def delete(call: Call) -> object:
+    """For good, unlike archiving."""
+    experiment = _found(call)
+    del call.state.part(Experiments).experiments[call.project.project_id, experiment["id"]]
+    return ok({"id": experiment["id"]})
+
+
+def archive(call: Call) -> object:
+    experiment = _found(call)
+    experiment["deleted"] = iso(call.now)
+    return ok({"id": experiment["id"]})
+
+
+def unarchive(call: Call) -> object:
+    experiment = _found(call)
+    experiment["deleted"] = None
+    return _touched(call, experiment)
+
+
+def launch(call: Call) -> object:
+    experiment = _found(call)
+    _check_status(experiment, "draft")
+    experiment.update(status="active", start_date=iso(call.now))
+    return _touched(call, experiment)
+
+
+def force_conclude(call: Call) -> object:
+    experiment, conclusion = _found(call), call.json(_Conclusion)
+    _check_status(experiment, "active")
+    experiment.update(status="concluded", end_date=conclusion.end_date or iso(call.now))
+    return _touched(call, experiment)
+
+
+def decide(call: Call) -> object:
+    """The decision is kept in `results_cache`; an experiment that still runs is concluded by it."""
+    experiment, decision = _found(call), call.json(_Decision)
+    _check_status(experiment, "active", "concluded")
+    experiment["status"] = "success" if decision.success else "fail"
+    experiment["end_date"] = experiment["end_date"] or iso(call.now)
+    experiment["results_cache"] = {**experiment["results_cache"], "decision": msgspec.to_builtins(decision)}
+    return _touched(call, experiment)
+
+
+def _found(call: Call) -> Experiment:
+    key = call.project.project_id, call.path["experiment_id"]
+    experiment = call.state.part(Experiments).experiments.get(key)
+    if experiment is None:
+        raise Refusal(404, f"Experiment {key[1]} does not exist")
+    return experiment
+
+
+def _check_status(experiment: Experiment, *wanted: str) -> None:
+    if experiment["status"] not in wanted:
+        raise Refusal(400, f"The experiment is {experiment['status']}: it would have to be {' or '.join(wanted)}")
+
+
+def _touched(call: Call, experiment: Experiment) -> object:
+    experiment["modified"] = iso(call.now)
+    return ok(_shown(call, experiment))
+
+
+def _shown(call: Call, experiment: Experiment) -> Experiment:
+    flags = call.state.part(Flags).of_project(call.project.project_id)
+    linked = next((flag for flag in flags if flag["experiment_id"] == experiment["id"]), None)
+    return {**experiment, "feature_flag": {name: linked[name] for name in _FLAG_MEMBERS} if linked else None}
+
+
+def _member(request: Request, state: State, now: datetime) -> Caller:
+    """A service account that is a member of the project to which the workspace belongs."""
+    workspace_id = request.path_params["workspace_id"]
+    project = next((project for project in state.projects if project.workspace_id == workspace_id), None)
+    project_id = project.project_id if project else 0
+    return authenticate(request, state.projects, _ACCEPTS, now, unknown=INVALID_ACCOUNT, project_id=project_id)

@@ -1,0 +1,1 @@
+"""The Feature Flags API: evaluation and management."""

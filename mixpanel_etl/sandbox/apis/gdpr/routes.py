@@ -1,0 +1,193 @@
+"""The GDPR and CCPA API: retrievals and deletions of what is known of a person. Specification 9; api-facts 7.
+
+A job is PENDING, STAGING, STARTED and then SUCCESS by the sandbox's clock; until STARTED a deletion can be cancelled. A
+deletion really removes events and profiles when it succeeds; a retrieval then has an archive to be downloaded.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mixpanel_etl.sandbox.apis.app_calls import Call, app_route, ok
+from mixpanel_etl.sandbox.apis.gdpr.jobs import GdprJobs, Job, Task
+from mixpanel_etl.sandbox.engine.auth import Caller, bearer_token, projects_of_token
+from mixpanel_etl.sandbox.engine.budgets import Rule
+from mixpanel_etl.sandbox.engine.interference import subject_to_faults
+from mixpanel_etl.sandbox.engine.replies import Refusal, answering, app_shape, json_response
+from mixpanel_etl.sandbox.engine.state import State
+
+REQUESTS = Rule("gdpr", 1, timedelta(seconds=1), "Rate limit exceeded: 1 request per second")
+MAX_IDS: dict[Task, int] = {"retrieval": 2000, "deletion": 1999}
+MAX_SCANNED_DAYS = 1826
+_CCPA_DAYS = 365
+_FIRST_EVENT = "SELECT min(time_ms) FROM events WHERE project_id = ?"
+_MS_PER_DAY = 86_400_000
+
+
+def gdpr_routes() -> list[Route]:
+    retrievals, deletions = "/data-retrievals/v3.0", "/data-deletions/v3.0"
+    return [
+        app_route("POST", retrievals, create_retrieval, identify=_user, status=201),
+        app_route("GET", f"{retrievals}/{{tracking_id}}", get_retrieval, identify=_user),
+        app_route("POST", deletions, create_deletion, identify=_user, status=201),
+        app_route("GET", f"{deletions}/{{tracking_id}}", get_deletion, identify=_user),
+        app_route("DELETE", f"{deletions}/{{tracking_id}}", cancel_deletion, identify=_user),
+        Route("/gdpr-archives/{name}", answering(app_shape, subject_to_faults("/gdpr-archives", download))),
+    ]
+
+
+class _Body(msgspec.Struct):
+    distinct_ids: list[str]
+    compliance_type: str = "GDPR"
+    disclosure_type: str = "Data"
+
+
+def create_retrieval(call: Call) -> object:
+    """429 when what all unfinished retrievals have to scan exceeds five years; a first one always passes."""
+    body = _read(call, "retrieval")
+    jobs, scanned = call.state.part(GdprJobs), _days_to_scan(call, body)
+    outstanding = jobs.outstanding_days(call.project.project_id, call.now)
+    if outstanding and outstanding + scanned > MAX_SCANNED_DAYS and call.project.enforce_budgets:
+        text = f"Rate limit exceeded: {outstanding} days of data scans are outstanding, {MAX_SCANNED_DAYS} are allowed"
+        raise Refusal(429, text)
+    return _created(call, _add(call, "retrieval", body, scanned))
+
+
+def create_deletion(call: Call) -> object:
+    return _created(call, _add(call, "deletion", _read(call, "deletion"), 0))
+
+
+def get_retrieval(call: Call) -> object:
+    job = _job(call, "retrieval")
+    link = "results" if call.project.gdpr_replies == "openapi" else "result"
+    if job is None:
+        return ok({"status": "NOT_FOUND", link: "", "distinct_ids": []})
+    url = _archive_url(call.request, job) if job.archive else ""
+    return ok({"status": job.status(call.now), link: url, "distinct_ids": job.distinct_ids})
+
+
+def get_deletion(call: Call) -> object:
+    job = _job(call, "deletion")
+    if call.project.gdpr_replies == "reference":
+        status = job.status(call.now) if job else "NOT_FOUND"
+        return ok({"status": status, "result": "", "distinct_ids": job.distinct_ids if job else []})
+    return ok(
+        {
+            "tracking_id": call.path["tracking_id"],
+            "status": job.status(call.now) if job else "NOT_FOUND",
+            "requesting_user": job.requesting_user if job else "",
+            "compliance_type": job.compliance_type if job else "",
+            "project_id": call.project.project_id,
+            "date_requested": _moment(job.requested) if job else "",
+            "distinct_ids": job.distinct_ids if job else [],
+        }
+    )
+
+
+def cancel_deletion(call: Call) -> object:
+    """204, or 405 once the job has started. The job is REVOKED then."""
+    job = _job(call, "deletion")
+    if job is None:
+        raise Refusal(404, f"There is no deletion {call.path['tracking_id']!r}")
+    if job.status(call.now) not in ("PENDING", "STAGING"):
+        raise Refusal(405, f"Method Not Allowed: the deletion is {job.status(call.now)}")
+    job.revoked = call.now
+    return Response(status_code=204)
+
+
+async def download(request: Request) -> Response:
+    """The archive of a retrieval: the name in the link is the only credential, and another one is refused."""
+    archive = State.of(request).part(GdprJobs).archive(request.path_params["name"])
+    if "authorization" in request.headers:
+        return json_response({"error": "Only one auth mechanism is allowed: the link needs no other"}, 400)
+    if archive is None:
+        return json_response({"error": "Not Found"}, 404)
+    return Response(archive, media_type="application/zip")
+
+
+def _read(call: Call, task: Task) -> _Body:
+    body = call.json(_Body)
+    if not 0 < len(body.distinct_ids) <= MAX_IDS[task]:
+        raise Refusal(400, f"distinct_ids must be 1 to {MAX_IDS[task]} ids, not {len(body.distinct_ids)}")
+    _check("compliance_type", body.compliance_type.upper(), ("GDPR", "CCPA"))
+    _check("disclosure_type", body.disclosure_type.capitalize(), ("Data", "Categories", "Sources"))
+    return body
+
+
+def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise Refusal(400, f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+def _days_to_scan(call: Call, body: _Body) -> int:
+    """From the project's first event until now; of CCPA, one year."""
+    ((first_ms,),) = call.state.store.query(_FIRST_EVENT, [call.project.project_id])
+    days = 1 if first_ms is None else int(call.now.timestamp() * 1000 - first_ms) // _MS_PER_DAY + 1
+    return min(days, _CCPA_DAYS) if body.compliance_type.upper() == "CCPA" else days
+
+
+def _add(call: Call, task: Task, body: _Body, scanned: int) -> Job:
+    return call.state.part(GdprJobs).add(
+        call.project,
+        task,
+        distinct_ids=body.distinct_ids,
+        compliance_type=body.compliance_type,
+        disclosure_type=body.disclosure_type.capitalize(),
+        requested=call.now,
+        scanned_days=scanned,
+    )
+
+
+def _created(call: Call, job: Job) -> object:
+    """Two shapes are documented: an object with `task_id`, or a list of one with everything."""
+    if call.project.gdpr_replies == "openapi":
+        return ok({"task_id": job.tracking_id, "tracking_id": job.tracking_id})
+    return ok(
+        [
+            {
+                "status": job.status(call.now),
+                "disclosure_type": job.disclosure_type.upper(),
+                "date_requested": _moment(job.requested),
+                "tracking_id": job.tracking_id,
+                "project_id": job.project.project_id,
+                "compliance_type": job.compliance_type.lower(),
+                "destination_url": "",
+                "requesting_user": job.requesting_user,
+                "distinct_id_count": len(job.distinct_ids),
+            }
+        ]
+    )
+
+
+def _job(call: Call, task: Task) -> Job | None:
+    return call.state.part(GdprJobs).get(call.project.project_id, task, call.path["tracking_id"])
+
+
+def _archive_url(request: Request, job: Job) -> str:
+    """On another host than the API, as Mixpanel's storage is: whoever downloads must not send credentials along."""
+    host = "localhost" if request.url.hostname != "localhost" else "127.0.0.1"
+    return str(request.url.replace(hostname=host, path=f"/gdpr-archives/{job.archive}", query=""))
+
+
+def _user(request: Request, state: State, _now: datetime) -> Caller:
+    """The user of an OAuth token, for the project of the `token` in the query. Spends the call's budget."""
+    members = projects_of_token(state.projects, bearer_token(request))
+    if not members:
+        raise Refusal(401, "Invalid OAuth token")
+    token = request.query_params.get("token")
+    if not token:
+        raise Refusal(400, "token is a required parameter: the project token")
+    for project in members:
+        if project.token == token:
+            state.budgets.spend(REQUESTS, project)
+            return Caller(project, "oauth", "owner")
+    raise Refusal(403, "Permission denied: the user has no access to the project of this token")
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"

@@ -1,0 +1,1 @@
+"""The Ingestion API: events, profiles, groups, lookup tables."""

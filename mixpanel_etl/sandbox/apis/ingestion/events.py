@@ -1,0 +1,150 @@
+"""`POST /import` and `/track`: events come in. Specification 6.1; api-facts 4.1, 4.2."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mixpanel_etl.sandbox.apis.ingestion.payload import Payload, read_payload
+from mixpanel_etl.sandbox.apis.ingestion.validation import is_storable, is_too_deep, problem_of
+from mixpanel_etl.sandbox.engine.arrival import store_events
+from mixpanel_etl.sandbox.engine.auth import Kind, authenticate
+from mixpanel_etl.sandbox.engine.faults import Fault
+from mixpanel_etl.sandbox.engine.identity import identity_problem, is_ignored
+from mixpanel_etl.sandbox.engine.parameters import read_flag
+from mixpanel_etl.sandbox.engine.projects import Project
+from mixpanel_etl.sandbox.engine.records import to_milliseconds
+from mixpanel_etl.sandbox.engine.replies import INVALID, Refusal, json_response, status_reply
+from mixpanel_etl.sandbox.engine.state import State
+
+TRACK_MAX_AGE = timedelta(days=5)
+_ACCEPTS: tuple[Kind, ...] = ("service_account", "project_secret", "project_token", "oauth")
+_IMPORT_ROLES = ("owner", "admin")
+
+
+async def import_events(request: Request) -> Response:
+    state = State.of(request)
+    now = state.clock.now()
+    caller = authenticate(request, state.projects, _ACCEPTS, now, unknown="Invalid credentials")
+    if caller.kind == "service_account" and caller.role not in _IMPORT_ROLES:
+        raise Refusal(403, f"importing events needs the role owner or admin, not {caller.role}")
+    project = caller.project
+    payload = await read_payload(request, project.import_max_bytes)
+    state.budgets.ingest(project, payload.size, len(payload.events))
+    # The official SDK posts a form, and asks for neither validation nor the reply that comes with it.
+    if payload.parameters.get("strict", "0" if payload.is_form else "1") == "1":
+        return await _import_strictly(state, project, payload, now, request.state.fault)
+    good = [event for event in payload.events if is_storable(event, now)]
+    await run_in_threadpool(store_events, state, project, good, now, imported=True)
+    if payload.is_form:
+        error = None if good else "no data point in the request is valid"
+        return status_reply(payload.parameters, error)
+    return json_response({"code": 200, "num_records_imported": len(good), "status": "OK"})
+
+
+async def track(request: Request) -> Response:
+    state = State.of(request)
+    now = state.clock.now()
+    try:
+        # Whose events they are is known only when they have been read.
+        payload = await read_payload(request, state.projects.first.import_max_bytes)
+    except Refusal as refusal:
+        if refusal.status != 400:
+            raise
+        return status_reply(request.query_params, refusal.text)
+    by_token: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    errors = []
+    for event in payload.events:
+        error = _track_problem(event)
+        if error:
+            errors.append(error)
+        else:
+            by_token[event["properties"]["token"]].append(_with_address(event, request, payload))
+    for project in state.projects:
+        events = by_token.get(project.token, [])
+        if events:
+            state.budgets.ingest(project, payload.size, len(events))
+            recent = [event for event in events if _is_recent(event, now)]
+            await run_in_threadpool(store_events, state, project, recent, now, imported=False)
+    # One valid event is enough for a 1, and a token that belongs to no project counts as valid.
+    return status_reply(payload.parameters, None if by_token else next(iter(errors), "data, missing or empty"))
+
+
+async def _import_strictly(
+    state: State, project: Project, payload: Payload, now: datetime, fault: Fault | None
+) -> Response:
+    foreign = [event["event"] for event in payload.events if _is_foreign(project, event)]
+    if foreign:
+        # One such event, and nothing of the request is imported; the records that failed are texts (api-facts 5).
+        texts = [f"{name} is not supported in projects with Simplified ID Merge" for name in foreign]
+        raise Refusal(400, INVALID, extra={"num_records_imported": 0, "failed_records": texts})
+    if fault and fault.kind == "partly_taken":
+        taken = [event for event in payload.events if problem_of(event, now) is None][: fault.rows]
+        await run_in_threadpool(store_events, state, project, taken, now, imported=True)
+        return json_response({"code": 200, "num_records_imported": len(taken), "status": "OK"})
+    good, failed = [], []
+    for index, event in enumerate(payload.events):
+        problem = None if _is_ignored(project, event) else problem_of(event, now)
+        if problem is None:
+            good.append(event)
+        else:
+            failed.append({"index": index, "insert_id": _insert_id(event), **problem._asdict()})
+    await run_in_threadpool(store_events, state, project, good, now, imported=True)
+    if failed:
+        extra = {"num_records_imported": len(good), "failed_records": failed}
+        raise Refusal(400, INVALID, extra=extra)
+    return json_response({"code": 200, "num_records_imported": len(good), "status": "OK"})
+
+
+def _is_ignored(project: Project, event: Any) -> bool:
+    if not isinstance(event, dict) or not isinstance(event.get("properties"), dict):
+        return False
+    return isinstance(event.get("event"), str) and is_ignored(project, event["event"])
+
+
+def _is_foreign(project: Project, event: Any) -> bool:
+    return project.id_merge == "simplified" and _is_ignored(project, event)
+
+
+def _insert_id(event: Any) -> str:
+    properties = event.get("properties") if isinstance(event, dict) else None
+    value = properties.get("$insert_id") if isinstance(properties, dict) else None
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def _track_problem(event: Any) -> str | None:
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str) or not event["event"]:
+        return "event, missing or empty"
+    properties = event.get("properties")
+    if not isinstance(properties, dict) or is_too_deep(properties):
+        return "properties, missing or empty"
+    if not isinstance(properties.get("token"), str) or not properties["token"]:
+        return "token, missing or empty"
+    missing = identity_problem(event["event"], properties)
+    if missing or event["event"] == "$merge":
+        return f"{missing}, missing or empty" if missing else "$merge is accepted by /import only"
+    time = properties.get("time")
+    if isinstance(time, bool) or not isinstance(time, int | float | None):
+        return "'properties.time' is invalid: must be specified as seconds since epoch"
+    return None
+
+
+def _with_address(event: dict[str, Any], request: Request, payload: Payload) -> dict[str, Any]:
+    """With `ip=1`, an event without any id gets one made from the address it came from."""
+    properties = event["properties"]
+    anonymous = not {"distinct_id", "$user_id", "$device_id"} & properties.keys()
+    if anonymous and read_flag(payload.parameters, "ip") and request.client:
+        address = hashlib.sha256(request.client.host.encode()).hexdigest()[:32]
+        return {**event, "properties": {**properties, "distinct_id": address}}
+    return event
+
+
+def _is_recent(event: dict[str, Any], now: datetime) -> bool:
+    time = event["properties"].get("time")
+    return time is None or to_milliseconds(time) >= (now - TRACK_MAX_AGE).timestamp() * 1000

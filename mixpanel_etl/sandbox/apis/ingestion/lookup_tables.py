@@ -1,0 +1,180 @@
+"""Lookup tables: listed, and replaced by a CSV as a whole. Specification 6.4; api-facts 4.5.
+
+Only the UI creates them: a project declares those it has.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mixpanel_etl.sandbox.apis.app_calls import Call, app_route
+from mixpanel_etl.sandbox.apis.ingestion.payload import uncompressed
+from mixpanel_etl.sandbox.engine.auth import Caller, Kind, authenticate
+from mixpanel_etl.sandbox.engine.budgets import INGESTION_TEXT, Rule
+from mixpanel_etl.sandbox.engine.replies import Refusal, import_shape
+from mixpanel_etl.sandbox.engine.state import State
+
+REPLACEMENTS = Rule("lookup table replacements", 100, timedelta(hours=24), INGESTION_TEXT)
+MAX_ROWS = 5_000_000
+MAX_FAILED_RECORDS = 10
+MAX_RECORD_CHARACTERS = 1_000_000
+_INVALID = "Some data points in the request failed validation."
+
+_READERS: tuple[Kind, ...] = ("service_account",)
+_WRITERS: tuple[Kind, ...] = ("service_account", "project_secret")
+
+Row = dict[str, Any]
+
+
+def lookup_routes() -> list[Route]:
+    return [
+        app_route("GET", "/lookup-tables", list_tables, identify=_reader, shape=import_shape, prefix=""),
+        app_route("PUT", "/lookup-tables/{table_id}", replace, identify=_writer, shape=_shape, prefix=""),
+    ]
+
+
+class LookupTables:
+    """The rows of each table, by project and id."""
+
+    def __init__(self, state: State) -> None:
+        self.rows: dict[tuple[int, str], list[Row]] = {
+            (project.project_id, table.id): [] for project in state.projects for table in project.tables
+        }
+
+
+class Failure(msgspec.Struct):
+    """A row that cannot be taken; the header is row 0."""
+
+    index: int
+    message: str
+
+
+def list_tables(call: Call) -> object:
+    return {"code": 200, "status": "OK", "results": [table._asdict() for table in call.project.tables]}
+
+
+def replace(call: Call) -> object:
+    """All rows or none. 400 with the first ten bad rows, 404, 413 and 429 as documented."""
+    tables, key = call.state.part(LookupTables), (call.project.project_id, call.path["table_id"])
+    call.state.budgets.spend(REPLACEMENTS, call.project)
+    if key not in tables.rows:
+        raise Refusal(404, f"Lookup table with id '{key[1]}' was not found.")
+    body = uncompressed(call.body, call.request, call.project.lookup_max_bytes)
+    if len(body) > call.project.lookup_max_bytes:
+        raise Refusal(413, f"request exceeds max limit of {call.project.lookup_max_bytes} bytes")
+    others = sum(
+        len(held) for (project_id, name), held in tables.rows.items() if project_id == key[0] and name != key[1]
+    )
+    tables.rows[key] = _table(body, MAX_ROWS - others)
+    return {"code": 200, "status": "OK"}
+
+
+def _table(body: bytes, most: int) -> list[Row]:
+    """The typed rows of a CSV. Raises Refusal for one that cannot be taken; a row is held when it is good."""
+    table: list[Row] = []
+    failures: list[Failure] = []
+    seen: dict[str, int] = {}
+    try:
+        records = _records(body)
+        header = next(records, [])
+        if not header or not all(header) or len(set(header)) < len(header):
+            raise _refusal([Failure(0, "invalid header: names must be unique and not blank")])
+        for index, row in enumerate(records, start=1):
+            failure = _failure(index, row, header, seen) if row else None  # a blank line holds no record
+            if failure:
+                failures.append(failure)
+            if len(failures) == MAX_FAILED_RECORDS:
+                break
+            if row and not failures:
+                table.append(_typed_row(header, row))
+            if len(table) > most:
+                raise Refusal(400, f"lookup tables of a project have at most {MAX_ROWS} rows")
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise _refusal([Failure(0, f"invalid CSV: {error}")]) from None
+    if failures:
+        raise _refusal(failures)
+    return table
+
+
+def _records(body: bytes) -> Iterator[list[str]]:
+    """The records, one at a time, and none that is longer than any table needs: 100 MB of commas are one list."""
+    size = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal size
+        text = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
+        while line := text.readline(MAX_RECORD_CHARACTERS + 1):
+            size += len(line)
+            if size > MAX_RECORD_CHARACTERS:
+                raise csv.Error(f"a record is longer than {MAX_RECORD_CHARACTERS:,} characters")
+            yield line
+
+    for record in csv.reader(lines(), strict=True):
+        size = 0
+        yield record
+
+
+def _failure(index: int, row: list[str], header: list[str], seen: dict[str, int]) -> Failure | None:
+    if len(row) != len(header):
+        return Failure(index, "invalid row: wrong number of fields")
+    if not row[0].strip():
+        return Failure(index, "primary key is required and cannot be blank")
+    if row[0] in seen:
+        return Failure(index, f"invalid row: row indexes {seen[row[0]]} and {index} have the same primary key")
+    seen[row[0]] = index
+    return None
+
+
+def _typed_row(header: list[str], row: list[str]) -> Row:
+    """The key as text, the rest by what it looks like; empty is undefined."""
+    values = {name: _typed(text) for name, text in zip(header[1:], row[1:], strict=True) if text != ""}
+    return {header[0]: row[0], **values}
+
+
+def _typed(text: str) -> Any:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return _moment(text) or text
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_list = isinstance(value, list) and all(isinstance(item, str | int | float) for item in value)
+    return value if is_number or is_list else text
+
+
+def _moment(text: str) -> datetime | None:
+    """A date and time of RFC 3339."""
+    try:
+        return msgspec.json.decode(msgspec.json.encode(text), type=datetime)
+    except msgspec.ValidationError:
+        return None
+
+
+def _refusal(failures: list[Failure]) -> Refusal:
+    records = [msgspec.structs.asdict(failure) for failure in failures[:MAX_FAILED_RECORDS]]
+    return Refusal(400, _INVALID, extra={"failed_records": records})
+
+
+def _shape(request: Request, refusal: Refusal) -> Response:
+    """The family's shape, but that the body of a 404 says 200: so it is documented."""
+    if refusal.status == 404:
+        refusal = Refusal(404, refusal.text, refusal.headers, {"code": 200, **refusal.extra})
+    return import_shape(request, refusal)
+
+
+def _reader(request: Request, state: State, now: datetime) -> Caller:
+    return authenticate(request, state.projects, _READERS, now, unknown="Invalid credentials")
+
+
+def _writer(request: Request, state: State, now: datetime) -> Caller:
+    return authenticate(request, state.projects, _WRITERS, now, unknown="Invalid credentials")

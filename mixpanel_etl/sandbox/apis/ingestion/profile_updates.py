@@ -1,0 +1,208 @@
+"""One update of a profile: is it valid, and what does it make of the profile? Specification 6.2, 6.3; api-facts 4.4.
+
+The rules are documented, the texts that name a broken one are invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from mixpanel_etl.sandbox.apis.ingestion.validation import is_too_deep
+from mixpanel_etl.sandbox.engine.profiles import Profile
+from mixpanel_etl.sandbox.engine.replies import json_bytes
+
+USER_OPERATORS = ("$set", "$set_once", "$add", "$append", "$union", "$remove", "$unset", "$delete")
+GROUP_OPERATORS = ("$set", "$set_once", "$union", "$remove", "$unset", "$delete")
+MAX_UPDATE_BYTES = 1_048_576
+MAX_PROPERTIES = 2000
+MAX_NESTED_BYTES = 262_144
+_LAST_SEEN = "$last_seen"
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
+
+Update = Mapping[str, Any]
+Properties = dict[str, Any]
+
+
+class Fault(NamedTuple):
+    """Why an update was not applied: the field, and a text that names it."""
+
+    field: str
+    message: str
+
+
+def user_fault(update: Any) -> Fault | None:
+    """The first rule that a user update breaks, or None."""
+    return next(_faults(update, ("$distinct_id",), USER_OPERATORS), None)
+
+
+def group_fault(update: Any, group_keys: Collection[str]) -> Fault | None:
+    """The first rule that a group update breaks, or None; `group_keys` are those the project has."""
+    fault = next(_faults(update, ("$group_key", "$group_id"), GROUP_OPERATORS), None)
+    if fault is None and "$distinct_id" in update:
+        return Fault("$distinct_id", "'$distinct_id' is invalid: a group is named by $group_key and $group_id alone")
+    if fault is None and update["$group_key"] not in group_keys:
+        return Fault("$group_key", f"'$group_key' is invalid: the project has no group key {update['$group_key']!r}")
+    return fault
+
+
+def updated(profile: Profile | None, update: Update, now: datetime) -> Profile | None:
+    """What a valid update makes of a profile; None deletes it, or lets none come into being."""
+    if "$delete" in update:
+        return None
+    before = dict(profile.properties) if profile else {}
+    after = dict(before)
+    for operator, value in update.items():
+        if operator in _OPERATORS:
+            _OPERATORS[operator](after, value)
+    after = {name[:255]: value for name, value in after.items()}
+    if len(after.keys() - {_LAST_SEEN}) > MAX_PROPERTIES:
+        return profile
+    if profile is None and not after and "$set" not in update:
+        return None
+    for coordinate in ("$latitude", "$longitude"):
+        if coordinate in update:
+            after[coordinate] = update[coordinate]
+    if not update.get("$ignore_time"):
+        after[_LAST_SEEN] = f"{now:{_TIME_FORMAT}}"
+    return Profile(after, last_updated=now)
+
+
+def _faults(update: Any, ids: Collection[str], operators: Collection[str]) -> Iterator[Fault]:
+    if not isinstance(update, dict) or is_too_deep(update):
+        yield Fault("", "update is invalid: must be an object, not too deeply nested")
+        return
+    for name in ("$token", *ids):
+        value = update.get(name)
+        if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
+            yield Fault(name, f"'{name}' is invalid: must not be missing or empty")
+    if len(json_bytes(update)) > MAX_UPDATE_BYTES:
+        yield Fault("", "update is invalid: must not be larger than 1 MB")
+    for name in USER_OPERATORS:
+        if name in update and name not in operators:
+            yield Fault(name, f"'{name}' is invalid: groups do not support it")
+    present = [name for name in operators if name in update]
+    if not present:
+        yield Fault("", f"update is invalid: must have one of {', '.join(operators)}")
+    for name in present:
+        reason = _SHAPES[name](update[name]) if name in _SHAPES else None
+        if reason:
+            yield Fault(name, f"'{name}' is invalid: {reason}")
+
+
+def _named_values(value: Any) -> str | None:
+    if not isinstance(value, dict):
+        return "must be an object"
+    for name, member in value.items():
+        if isinstance(member, dict | list) and len(json_bytes(member)) > MAX_NESTED_BYTES:
+            return f"{name} must not be larger than {MAX_NESTED_BYTES} bytes"
+    return None
+
+
+def _named_numbers(value: Any) -> str | None:
+    if not isinstance(value, dict) or not all(_is_number(member) for member in value.values()):
+        return "must be an object of numbers"
+    return None
+
+
+def _named_lists(value: Any) -> str | None:
+    if not isinstance(value, dict) or not value:
+        return "must be an object of lists"
+    for member in value.values():
+        if not isinstance(member, list) or not all(_is_number(item) or isinstance(item, str) for item in member):
+            return "must be an object of lists of numbers or strings"
+    return None
+
+
+def _names(value: Any) -> str | None:
+    is_list = isinstance(value, list) and value and all(isinstance(name, str) for name in value)
+    return None if is_list else "must be a list of property names"
+
+
+_SHAPES: dict[str, Callable[[Any], str | None]] = {
+    "$set": _named_values,
+    "$set_once": _named_values,
+    "$add": _named_numbers,
+    "$append": _named_values,
+    "$union": _named_lists,
+    "$remove": _named_values,
+    "$unset": _names,
+}
+
+
+def _set(properties: Properties, values: Properties) -> None:
+    properties.update(_cut(values))
+
+
+def _set_once(properties: Properties, values: Properties) -> None:
+    for name, value in _cut(values).items():
+        properties.setdefault(name, value)
+
+
+def _add(properties: Properties, values: Properties) -> None:
+    """What is no number stays as it is."""
+    for name, value in values.items():
+        before = properties.get(name, 0)
+        if _is_number(before):
+            properties[name] = before + value
+
+
+def _append(properties: Properties, values: Properties) -> None:
+    """What is no list stays as it is, here and below."""
+    for name, value in _cut(values).items():
+        before = properties.get(name, [])
+        if isinstance(before, list):
+            properties[name] = [*before, value]
+
+
+def _union(properties: Properties, values: Properties) -> None:
+    for name, members in _cut(values).items():
+        before = properties.get(name, [])
+        if isinstance(before, list):
+            properties[name] = before + [item for item in _each_once(members) if not _holds(before, item)]
+
+
+def _remove(properties: Properties, values: Properties) -> None:
+    for name, value in _cut(values).items():
+        before = properties.get(name)
+        if isinstance(before, list):
+            properties[name] = [item for item in before if not _holds([value], item)]
+
+
+def _unset(properties: Properties, names: list[str]) -> None:
+    for name in names:
+        properties.pop(name, None)
+
+
+_OPERATORS: dict[str, Callable[[Properties, Any], None]] = {
+    "$set": _set,
+    "$set_once": _set_once,
+    "$add": _add,
+    "$append": _append,
+    "$union": _union,
+    "$remove": _remove,
+    "$unset": _unset,
+}
+
+
+def _cut(value: Any) -> Any:
+    """Texts lose what exceeds 255 characters."""
+    if isinstance(value, str):
+        return value[:255]
+    if isinstance(value, dict):
+        return {name: _cut(member) for name, member in value.items()}
+    return [_cut(member) for member in value] if isinstance(value, list) else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _each_once(items: list[Any]) -> list[Any]:
+    return [item for number, item in enumerate(items) if not _holds(items[:number], item)]
+
+
+def _holds(items: list[Any], wanted: Any) -> bool:
+    """Whether a list has a value: true is not 1, though Python thinks so."""
+    return any(item == wanted and isinstance(item, bool) == isinstance(wanted, bool) for item in items)

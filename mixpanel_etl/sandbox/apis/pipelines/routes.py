@@ -1,0 +1,228 @@
+"""Data pipelines (the deprecated API): created, edited, paused, and their history. Specification 13; api-facts 11."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import date, datetime, timedelta
+from typing import Any, get_args
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from mixpanel_etl.sandbox.apis.app_calls import ADMINS, Call, app_route
+from mixpanel_etl.sandbox.apis.pipelines.tasks import DecidedState, Pipeline, Task
+from mixpanel_etl.sandbox.apis.pipelines.types import Wanted, read_creation, read_edit
+from mixpanel_etl.sandbox.engine.auth import Caller, Kind, authenticate
+from mixpanel_etl.sandbox.engine.replies import Refusal
+from mixpanel_etl.sandbox.engine.state import State
+
+MAX_RECURRING = 2
+MAX_DATED = 1
+FILTERS = ("pending", "running", "retried", "failed", "canceled", "timed_out")
+_ALWAYS_SHOWN = ("canceled", "retried", "succeeded")
+_NEVER = "0000-12-31T16:00:00-08:00"
+_PATH = "/nessie/pipeline"
+_PREFIX = "/api/2.0"
+_ACCEPTS: tuple[Kind, ...] = ("service_account", "project_secret")
+
+
+def pipeline_routes() -> list[Route]:
+    operations = [
+        ("GET", "jobs", list_jobs),
+        ("POST", "create", create),
+        ("POST", "edit", edit),
+        ("POST", "pause", pause),
+        ("POST", "resume", resume),
+        ("POST", "cancel", cancel),
+        ("GET", "status", status),
+        ("GET", "timeline", timeline),
+    ]
+    return [
+        app_route(method, f"{_PATH}/{name}", operation, roles=ADMINS, identify=_caller, prefix=_PREFIX)
+        for method, name, operation in operations
+    ]
+
+
+class Pipelines:
+    """The pipelines of each project by name, and when each project created its dated ones."""
+
+    def __init__(self, _state: State) -> None:
+        self.pipelines: dict[int, dict[str, Pipeline]] = defaultdict(dict)
+        self.dated: dict[int, list[datetime]] = defaultdict(list)
+
+    def decide(self, project_id: int, name: str, day: date, state: DecidedState) -> None:
+        """Have the tasks of a day come to this. Raises ValueError for a pipeline or state that does not exist."""
+        known = self.pipelines[project_id]
+        if name not in known:
+            raise ValueError(f"name {name!r} is no pipeline of the project, which has {sorted(known)}")
+        if state not in get_args(DecidedState):
+            raise ValueError(f"state {state!r} is not one of {', '.join(get_args(DecidedState))}")
+        known[name].decided[day] = state
+
+
+def list_jobs(call: Call) -> object:
+    """By project id; a bool as text and a time with the zone's name, as documented."""
+    jobs = [_job(pipeline, call.now) for pipeline in _pipelines(call).values()]
+    return {str(call.project.project_id): jobs}
+
+
+def create(call: Call) -> object:
+    """One pipeline; two, of events and of people, for a trial of a schematized type."""
+    form = _form(call.body)
+    wanted = read_creation(form, call.project.today(call.now))
+    part, pipelines = call.state.part(Pipelines), _pipelines(call)
+    _check_limits(part, call, wanted)
+    names = []
+    for source in wanted.data_sources:
+        name = _free_name(pipelines, wanted, source)
+        pipelines[name] = Pipeline(name, call.project, source, wanted, call.now, form)
+        names.append(name)
+    if wanted.to_date is not None:
+        part.dated[call.project.project_id].append(call.now)
+    reply: dict[str, object] = {"pipeline_names": names}
+    if wanted.kind == "bigquery":
+        dataset = f"{form['gcp_project']}:{form['bq_dataset_name']}"
+        reply["bigquery_dataset_name"] = f"https://bigquery.cloud.google.com/dataset/{dataset}"
+    return reply
+
+
+def edit(call: Call) -> object:
+    form = _form(call.body)
+    pipeline = _found(call, form)
+    pipeline.settings.update(read_edit(form, pipeline.wanted.kind))
+    return {}
+
+
+def pause(call: Call) -> object:
+    """Stops what runs, too. A pipeline that is paused stays so."""
+    pipeline = _found(call, _form(call.body))
+    if not pipeline.is_paused:
+        pipeline.pauses.append((call.now, None))
+    return {}
+
+
+def resume(call: Call) -> object:
+    pipeline = _found(call, _form(call.body))
+    if pipeline.is_paused:
+        pipeline.pauses[-1] = (pipeline.pauses[-1][0], call.now)
+    return {}
+
+
+def cancel(call: Call) -> object:
+    """The pipeline is gone, with its history."""
+    del _pipelines(call)[_found(call, _form(call.body)).name]
+    return {}
+
+
+def status(call: Call) -> object:
+    """Tasks by state; with `summary=true` only how many, with `status` only those states."""
+    pipeline = _found(call, call.parameters)
+    wanted = call.request.query_params.getlist("status")
+    for name in wanted:
+        if name not in FILTERS:
+            raise Refusal(400, f"status must be one of {', '.join(FILTERS)}, not {name!r}")
+    tasks: dict[str, list[Task]] = {name: [] for name in wanted or _ALWAYS_SHOWN}
+    for task in pipeline.tasks(call.now):
+        if not wanted or task.state in wanted:
+            tasks.setdefault(task.state, []).append(task)
+    if call.parameters.get("summary") == "true":
+        return {name: len(members) for name, members in tasks.items()}
+    return {name: [_shown(pipeline, task) for task in members] for name, members in tasks.items()}
+
+
+def timeline(call: Call) -> object:
+    """For each day of the export that is over, when it was exported."""
+    pipeline = _found(call, call.parameters)
+    days: dict[str, list[str]] = defaultdict(list)
+    for task in pipeline.tasks(call.now):
+        times = days[f"{task.start:%Y-%m-%d}"]
+        if task.finished and task.state == "succeeded":
+            times.append(f"{task.finished.astimezone(pipeline.project.zone):%Y-%m-%d %H:%M:%S.%f %z %Z}")
+    syncs = [
+        {"date": day, "sync_times": times, "status": "synced" if times else "pending"} for day, times in days.items()
+    ]
+    return {"day_syncs": syncs}
+
+
+def _check_limits(part: Pipelines, call: Call, wanted: Wanted) -> None:
+    project_id, pipelines = call.project.project_id, _pipelines(call).values()
+    is_dated = wanted.to_date is not None
+    # The two pipelines of a trial were wanted as one.
+    same_kind = {id(item.wanted) for item in pipelines if (item.wanted.to_date is not None) == is_dated}
+    most = MAX_DATED if is_dated else MAX_RECURRING
+    if len(same_kind) >= most:
+        raise Refusal(400, f"A project has at most {most} {'date-ranged' if is_dated else 'recurring'} pipelines")
+    if is_dated and any(created > call.now - timedelta(hours=24) for created in part.dated[project_id]):
+        raise Refusal(400, "A project can create one date-ranged pipeline in 24 hours")
+    for item in pipelines:
+        if item.wanted.destination == wanted.destination and item.data_source in wanted.data_sources:
+            first, last = item.wanted.from_date, item.wanted.to_date or date.max
+            if first <= (wanted.to_date or date.max) and wanted.from_date <= last:
+                raise Refusal(400, f"The range overlaps that of pipeline {item.name}, which has the same destination")
+
+
+def _free_name(pipelines: dict[str, Pipeline], wanted: Wanted, source: str) -> str:
+    parts = ["trial"] if wanted.is_trial else []
+    parts += [source, wanted.frequency, wanted.kind, *([wanted.schema_type] if wanted.schema_type else [])]
+    name, number = "-".join(parts), 1
+    while name in pipelines:
+        number += 1
+        name = "-".join([*parts, str(number)])
+    return name
+
+
+def _pipelines(call: Call) -> dict[str, Pipeline]:
+    return call.state.part(Pipelines).pipelines[call.project.project_id]
+
+
+def _found(call: Call, parameters: dict[str, str]) -> Pipeline:
+    name = parameters.get("name")
+    if not name:
+        raise Refusal(400, "name is a required parameter")
+    if name not in _pipelines(call):
+        raise Refusal(404, f"Pipeline {name} does not exist")
+    return _pipelines(call)[name]
+
+
+def _job(pipeline: Pipeline, now: datetime) -> dict[str, Any]:
+    dispatched = [task for task in pipeline.tasks(now) if task.state != "pending"]
+    last = max((task.run_at for task in dispatched), default=pipeline.created)
+    is_behind = any(
+        task.end < pipeline.created and task.state in ("pending", "running") for task in pipeline.tasks(now)
+    )
+    return {
+        "name": pipeline.name,
+        "Dispatcher": "backfill" if is_behind else "live",
+        "last_dispatched": f"{last.astimezone(pipeline.project.zone):%Y-%m-%d %H:%M:%S} {pipeline.project.timezone}",
+        "frequency": pipeline.wanted.frequency,
+        "sync_enabled": str(pipeline.wanted.sync).lower(),
+    }
+
+
+def _shown(pipeline: Pipeline, task: Task) -> dict[str, Any]:
+    zone = pipeline.project.zone
+    return {
+        "project_id": pipeline.project.project_id,
+        "name": pipeline.name,
+        "state": task.state,
+        "last_finish": task.finished.astimezone(zone).isoformat() if task.finished else _NEVER,
+        "run_at": task.run_at.astimezone(zone).isoformat(),
+        "from_date": task.start.isoformat(),
+        "to_date": task.end.isoformat(),
+    }
+
+
+def _form(body: bytes) -> dict[str, str]:
+    """The fields; of `events`, which may be repeated, all of them, one a line."""
+    fields: dict[str, str] = {}
+    for name, value in parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True):
+        fields[name] = f"{fields[name]}\n{value}" if name == "events" and name in fields else value
+    return fields
+
+
+def _caller(request: Request, state: State, now: datetime) -> Caller:
+    """`project_id` may stand in the form as well as in the query."""
+    text = _form(request.state.body).get("project_id") or request.query_params.get("project_id")
+    project_id = int(text) if text and text.isdecimal() else None
+    return authenticate(request, state.projects, _ACCEPTS, now, unknown="Unauthorized", project_id=project_id)

@@ -1,0 +1,261 @@
+"""`POST /jql`: queries in JavaScript, run by quickjs in a process of their own. Specification 5.9; api-facts 3.9.
+
+A script's main() only describes what it wants. The process is asked for that description, the records are read, and
+the process is given them to transform. It never calls back, has no network, and is killed when its time is over.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime
+from functools import cache
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
+from threading import Timer
+from typing import Any
+
+import msgspec
+
+from mixpanel_etl.expressions import ExpressionError, Sources, parse, predicate
+from mixpanel_etl.sandbox.apis.query.log import Event, Log
+from mixpanel_etl.sandbox.apis.query.question import Question
+from mixpanel_etl.sandbox.engine.clock import milliseconds
+from mixpanel_etl.sandbox.engine.parameters import read_dates, required
+from mixpanel_etl.sandbox.engine.profiles import Profile
+from mixpanel_etl.sandbox.engine.projects import Project
+from mixpanel_etl.sandbox.engine.replies import Refusal
+
+_WORKER = Path(__file__).with_name("jql_worker.py")
+_NOT_IN_PROPERTIES = frozenset({"time", "distinct_id", "$distinct_id"})
+_Record = dict[str, Any]
+
+
+def jql(question: Question) -> object:
+    """What the script's main() comes to. Raises Refusal 400 for what goes wrong in it."""
+    script = required(question.parameters, "script")
+    parameters = _parameters(question)
+    with _Engine(question.project) as engine:
+        source = engine.source(script, parameters)
+        return msgspec.Raw(engine.result(_records(question, source)))
+
+
+class _Engine:
+    """A process with a JavaScript world of its own for one script. Use it as a context manager."""
+
+    def __init__(self, project: Project) -> None:
+        if find_spec("quickjs") is None:
+            raise Refusal(501, "this sandbox has no JavaScript: pip install 'mixpanel_etl[jql]'")
+        self._project = project
+        self._left = project.jql_seconds
+        command = [sys.executable, "-I", str(_WORKER)]
+        self._process = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={})  # noqa: S603 - our own
+
+    def __enter__(self) -> _Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def source(self, script: str, parameters: bytes) -> _Source:
+        """The description of the records that main() asks for."""
+        wanted = {
+            "before": [_prelude()],
+            "parameters": parameters.decode(),
+            "script": script,
+            "seconds": self._project.jql_seconds,
+            "megabytes": self._project.jql_megabytes,
+        }
+        text = self._asked(msgspec.json.encode(wanted))
+        try:
+            return msgspec.json.decode(text, type=_Source)
+        except msgspec.MsgspecError as error:
+            raise Refusal(400, f"Events(), People() or join() with wrong arguments: {error}") from None
+
+    def result(self, records: Iterable[_Record]) -> bytes:
+        """The records after the transformations, as JSON."""
+        text = self._asked(b"[%b]" % b",".join(map(msgspec.json.encode, records)))
+        try:
+            msgspec.json.decode(text, type=msgspec.Raw)
+        except msgspec.DecodeError:
+            raise Refusal(400, "Uncaught exception the result is not JSON") from None
+        return text.encode()
+
+    def _asked(self, line: bytes) -> str:
+        """What the process answers within the time that the script has left."""
+        assert self._process.stdin and self._process.stdout  # noqa: S101, PT018 - both are pipes
+        started, answer = time.monotonic(), b""
+        with _killed_after(self._left, self._process), suppress(BrokenPipeError):
+            self._process.stdin.write(line + b"\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        self._left -= time.monotonic() - started
+        if not answer.endswith(b"\n"):
+            seconds = f"{self._project.jql_seconds:g} seconds"
+            ended = f"took longer than {seconds}" if self._left <= 0 else "broke the JavaScript engine"
+            raise Refusal(400, f"Uncaught exception the script {ended}")
+        reply = msgspec.json.decode(answer, type=dict[str, str])
+        if "error" in reply:
+            raise Refusal(400, f"Uncaught exception {reply['error']}")
+        return reply["result"]
+
+
+@contextmanager
+def _killed_after(seconds: float, process: Popen[bytes]) -> Iterator[None]:
+    timer = Timer(max(0.0, seconds), process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@cache
+def _prelude() -> str:
+    return files(__package__).joinpath("jql_prelude.js").read_text("utf-8")
+
+
+def _parameters(question: Question) -> bytes:
+    text = question.parameters.get("params") or "{}"
+    try:
+        return bytes(msgspec.json.decode(text, type=msgspec.Raw))
+    except msgspec.DecodeError:
+        raise Refusal(400, f"params must be JSON, not {text[:80]!r}") from None
+
+
+class _Selector(msgspec.Struct):
+    event: str | None = None
+    selector: str | None = None
+    label: str | None = None
+
+
+class _Source(msgspec.Struct):
+    """What Events(), People() or join() were called with."""
+
+    kind: str
+    from_date: str | None = None
+    to_date: str | None = None
+    event_selectors: list[_Selector] | None = None
+    user_selectors: list[_Selector] | None = None
+    events: _Source | None = None
+    people: _Source | None = None
+    type: str = "full"
+    selectors: list[_Selector] | None = None
+
+
+def _records(question: Question, source: _Source) -> Iterator[_Record]:
+    if source.kind == "events":
+        return (record for record, _ in _events(question, source))
+    if source.kind == "people":
+        return (record for record, _ in _people(question, source).values())
+    return _joined(question, source)
+
+
+def _events(question: Question, source: _Source) -> Iterator[tuple[_Record, Sources]]:
+    """The event records, in order of time, and what expressions refer to."""
+    buckets = question.buckets(*_dates(question, source), "all")
+    project, selectors = question.project, source.event_selectors
+    chosen = _matcher(selectors, project)
+    names = None
+    if selectors is not None and all(selector.event is not None for selector in selectors):
+        names = [selector.event or "" for selector in selectors]
+    for event in Log(question.state, project).events(buckets.starts[0], buckets.end, names, ordered=True):
+        selector = chosen(event.name, event.sources)
+        if selector is not None:
+            label = {} if selector.label is None else {"label": selector.label}
+            yield {**_event_record(event, project), **label}, event.sources
+
+
+def _people(question: Question, source: _Source) -> dict[str, tuple[_Record, Mapping[str, Any]]]:
+    """The user records and properties, by distinct_id."""
+    chosen = _matcher(source.user_selectors, question.project)
+    profiles = question.state.profiles.users(question.project.project_id)
+    return {
+        distinct_id: (_user_record(distinct_id, profile, question.project), profile.properties)
+        for distinct_id, profile in profiles.items()
+        if chosen(None, {"user": profile.properties, "properties": profile.properties}) is not None
+    }
+
+
+def _joined(question: Question, source: _Source) -> Iterator[_Record]:
+    """Events with their users: all of both in a full join, all events in a left one, all users in a right one."""
+    if source.type not in ("full", "left", "right", "inner"):
+        raise Refusal(400, f"join() type must be one of full, left, right, inner, not {source.type!r}")
+    assert source.events and source.people  # noqa: S101, PT018 - join() has seen to it
+    people = _people(question, source.people)
+    chosen = _matcher(source.selectors, question.project)
+    seen = set()
+    for event, sources in _events(question, source.events):
+        distinct_id = event.get("distinct_id")
+        user, properties = people.get(distinct_id or "", (None, {}))
+        seen.add(distinct_id)
+        if user is None and source.type in ("right", "inner"):
+            continue
+        if chosen(event["name"], {**sources, "user": properties}) is not None:
+            yield _without_none({"distinct_id": distinct_id, "event": event, "user": user})
+    if source.type in ("full", "right"):
+        for distinct_id, (user, properties) in people.items():
+            if distinct_id not in seen and chosen(None, {"user": properties}) is not None:
+                yield {"distinct_id": distinct_id, "user": user}
+
+
+def _matcher(selectors: list[_Selector] | None, project: Project) -> Callable[[str | None, Sources], _Selector | None]:
+    """The first selector that a record satisfies; any record satisfies none at all."""
+    if selectors is None:
+        anything = _Selector()
+        return lambda _name, _sources: anything
+    try:
+        conditions = [
+            (each, predicate(parse(each.selector), project.stored_zone) if each.selector else None)
+            for each in selectors
+        ]
+    except ExpressionError as error:
+        raise Refusal(400, f"error parsing selector: {error}") from None
+
+    def first(name: str | None, sources: Sources) -> _Selector | None:
+        for selector, holds in conditions:
+            if selector.event in (None, name) and (holds is None or holds(sources)):
+                return selector
+        return None
+
+    return first
+
+
+def _dates(question: Question, source: _Source) -> tuple[date, date]:
+    """Of Events(); a Date of JavaScript arrives with its time."""
+    given = {"from_date": source.from_date, "to_date": source.to_date}
+    first, last = read_dates({name: text[:10] for name, text in given.items() if text})
+    question.check_history(first)
+    return first, last
+
+
+def _event_record(event: Event, project: Project) -> _Record:
+    properties = {
+        name: value
+        for name, value in event.properties.items()
+        if name not in _NOT_IN_PROPERTIES and not isinstance(value, datetime)
+    }
+    stored = datetime.fromtimestamp(event.time_ms / 1000, UTC)
+    time = event.time_ms if project.created_before_2023 else event.time_ms + _offset_ms(stored, project)
+    record = {"name": event.name, "distinct_id": event.user, "time": time, "sampling_factor": 1.0}
+    return {**_without_none(record), "properties": properties}
+
+
+def _user_record(distinct_id: str, profile: Profile, project: Project) -> _Record:
+    time = milliseconds(profile.last_updated) + _offset_ms(profile.last_updated, project)
+    return {"distinct_id": distinct_id, "time": time, "last_seen": time, "properties": dict(profile.properties)}
+
+
+def _offset_ms(moment: datetime, project: Project) -> int:
+    offset = moment.astimezone(project.zone).utcoffset()
+    assert offset is not None  # noqa: S101 - a ZoneInfo always has one
+    return int(offset.total_seconds()) * 1000
+
+
+def _without_none(record: _Record) -> _Record:
+    return {name: value for name, value in record.items() if value is not None}

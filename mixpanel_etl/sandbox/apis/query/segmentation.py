@@ -1,0 +1,124 @@
+"""`GET /segmentation`, `/segmentation/numeric`, `/sum`, `/average`. Specification 5.1; api-facts 3.1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from mixpanel_etl.expressions import Expression, Value
+from mixpanel_etl.sandbox.apis.query.log import Event, Log, segment_name
+from mixpanel_etl.sandbox.apis.query.question import Question
+from mixpanel_etl.sandbox.apis.query.series import Series, over_time
+from mixpanel_etl.sandbox.engine.buckets import Buckets, blocks_of
+from mixpanel_etl.sandbox.engine.parameters import read_integer, required
+from mixpanel_etl.sandbox.engine.replies import Refusal
+
+DEFAULT_LIMIT = 60
+MAX_LIMIT = 10_000
+DEFAULT_BUCKETS = 10
+MAX_BUCKETS = 1000
+
+
+def segmentation(question: Question) -> object:
+    """Counts of one event over time, for each value of `on`."""
+    kind, unit = question.type_and_unit("day", "general")
+    question.json_only()
+    on = question.expression("on")
+    limit = question.count("limit", DEFAULT_LIMIT, MAX_LIMIT) if on else None
+    buckets = _buckets(question, kind, unit)
+    name = required(question.parameters, "event")
+    series = Series(buckets, kind)
+    for event, value in _values(question, buckets, on):
+        series.add(segment_name(value) if on else name, event.time_ms, event.user)
+    values = series.values(limit)
+    return over_time(buckets, values if on else {name: {}, **values})
+
+
+def numeric(question: Question) -> object:
+    """Counts of one event over time, for ranges of the numbers that `on` is worth. What is no number is left out."""
+    kind, unit = question.type_and_unit("day", "general")
+    ranges = question.count("buckets", DEFAULT_BUCKETS, MAX_BUCKETS)
+    buckets = _buckets(question, kind, unit)
+    values = _values(question, buckets, _required_on(question))
+    numbers = [(event.time_ms, event.user, value) for event, value in values if _is_number(value)]
+    if not numbers:
+        return over_time(buckets, {})
+    width = _width(min(value for *_, value in numbers), max(value for *_, value in numbers), ranges)
+    series = Series(buckets, kind)
+    lows: dict[str, float] = {}
+    for time_ms, user, value in numbers:
+        low = _steps(value, width) * width
+        name = f"{low:,.12g} - {low + width:,.12g}"
+        lows[name] = low
+        series.add(name, time_ms, user)
+    counts = series.values()
+    return over_time(buckets, {name: counts[name] for name in sorted(counts, key=lows.__getitem__)})
+
+
+def total(question: Question) -> object:
+    """The sum of `on` over the events of each unit of time; what is no number is worth 0."""
+    sums = {label: math.fsum(numbers) for label, numbers in _by_label(question).items()}
+    return {"status": "ok", "computed_at": question.now.isoformat(), "results": sums}
+
+
+def average(question: Question) -> object:
+    """The mean of `on` over the events of each unit of time that has any; what is no number is worth 0."""
+    means = {label: math.fsum(numbers) / len(numbers) for label, numbers in _by_label(question).items() if numbers}
+    return {"status": "ok", "results": means}
+
+
+def _buckets(question: Question, kind: str, unit: str) -> Buckets:
+    """Units of time or, in their stead, blocks of `interval` days."""
+    first, last = question.dates()
+    interval = read_integer(question.parameters, "interval", least=1)
+    if interval is None:
+        return question.buckets(first, last, unit)
+    if kind == "general" or "unit" in question.parameters:
+        raise Refusal(400, "interval takes the place of unit when type is unique or average")
+    return blocks_of(first, last, interval, question.project.stored_zone)
+
+
+def _values(question: Question, buckets: Buckets, on: Expression | None) -> Iterator[tuple[Event, Value]]:
+    """The events asked about, and what `on` is worth for each."""
+    log = Log(question.state, question.project)
+    where = question.expression("where")
+    holds, value_of = log.filter(where), log.value(on) if on else None
+    names = [required(question.parameters, "event")]
+    for event in log.events(buckets.starts[0], buckets.end, names, detail=bool(where or on)):
+        if holds(event):
+            yield event, value_of(event) if value_of else None
+
+
+def _by_label(question: Question) -> dict[str, list[float]]:
+    _, unit = question.type_and_unit("day", "general")
+    buckets = question.buckets(*question.dates(), unit)
+    numbers: dict[str, list[float]] = {label: [] for label in buckets.labels}
+    for event, value in _values(question, buckets, _required_on(question)):
+        numbers[buckets.label(event.time_ms)].append(value if _is_number(value) else 0.0)
+    return numbers
+
+
+def _required_on(question: Question) -> Expression:
+    required(question.parameters, "on")
+    on = question.expression("on")
+    assert on is not None  # noqa: S101 - it is required
+    return on
+
+
+def _is_number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _width(lowest: float, highest: float, ranges: int) -> float:
+    """The least of 1, 2, 5, 10, ... (or a tenth of them, ...) that covers the numbers in so many ranges."""
+    step = (highest - lowest) / ranges
+    power = math.floor(math.log10(step)) if step else 0
+    for step in (factor * 10.0**exponent for exponent in range(power, power + 3) for factor in (1, 2, 5)):
+        if _steps(highest, step) - _steps(lowest, step) < ranges:
+            return step
+    return highest - lowest  # unreached: the last of the steps is a hundred times wider than needed
+
+
+def _steps(value: float, width: float) -> int:
+    """How many whole widths lie below a value; 0.3 has three of 0.1, whatever binary fractions say."""
+    return math.floor(round(value / width, 9))

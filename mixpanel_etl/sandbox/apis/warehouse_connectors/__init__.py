@@ -1,0 +1,1 @@
+"""The Warehouse Connectors API: imports and their runs."""

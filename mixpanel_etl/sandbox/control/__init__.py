@@ -1,0 +1,1 @@
+"""`/sandbox/...`: over HTTP what `Sandbox` offers in Python, for other processes. Invented."""

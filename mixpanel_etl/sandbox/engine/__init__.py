@@ -1,0 +1,1 @@
+"""What the APIs rest on: the clock, the stored events, projects, budgets, faults, and what is scheduled to happen."""

@@ -1,0 +1,163 @@
+"""Rate limits per project, in windows that roll with the sandbox's clock. api-facts 13; Specification 15."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from threading import Lock
+from typing import Literal, NamedTuple
+
+from mixpanel_etl.sandbox.engine.clock import Clock
+from mixpanel_etl.sandbox.engine.projects import Project, RetryAfter
+from mixpanel_etl.sandbox.engine.replies import Refusal
+
+Family = Literal["export", "query", "jql"]
+Release = Callable[[], None]
+
+INGESTION_BYTES_PER_MINUTE = 2_000_000_000
+INGESTION_EVENTS_PER_MINUTE = 30_000 * 60
+INGESTION_TEXT = "Project exceeded rate limits. Please retry the request with exponential backoff."
+
+
+class Limits(NamedTuple):
+    """Requests an hour, requests a second, requests at once."""
+
+    per_hour: int
+    per_second: int
+    concurrent: int
+
+
+class Usage(NamedTuple):
+    """Requests admitted in the last hour, and how many are being answered now."""
+
+    in_last_hour: int
+    running: int
+
+
+class Rule(NamedTuple):
+    """At most `most` of something within `per`; `text` is what a 429 says of it."""
+
+    name: str
+    most: int
+    per: timedelta
+    text: str
+
+
+LIMITS: dict[Family, Limits] = {
+    "export": Limits(60, 3, 100),
+    "query": Limits(60, 60, 5),
+    "jql": Limits(60, 60, 5),  # each also counts as a query
+}
+
+
+class Budgets:
+    """What each project has used. A request that is refused uses nothing (invented: nobody documents it)."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._admitted: dict[tuple[int, Family], deque[datetime]] = defaultdict(deque)
+        self._running: dict[tuple[int, Family], int] = defaultdict(int)
+        self._ingested: dict[int, deque[tuple[datetime, int, int]]] = defaultdict(deque)
+        self._spent: dict[tuple[str, Hashable], deque[tuple[datetime, int]]] = defaultdict(deque)
+
+    def enter(self, project: Project, *families: Family) -> Release:
+        """Count a request in, in all families or in none; call what is returned when its last byte is sent.
+
+        Raises Refusal 429.
+        """
+        keys = [(project.project_id, family) for family in families]
+        with self._lock:
+            now = self._clock.now()
+            if project.enforce_budgets:
+                for family in families:
+                    self._check(project, family, now)
+            for key in keys:
+                self._admitted[key].append(now)
+                self._running[key] += 1
+        return lambda: self._leave(keys)
+
+    def ingest(self, project: Project, size: int, events: int) -> None:
+        """Count an ingestion request: uncompressed bytes and events, valid or not. Raises Refusal 429."""
+        with self._lock:
+            now = self._clock.now()
+            used = self._ingested[project.project_id]
+            while used and used[0][0] <= now - timedelta(minutes=1):
+                used.popleft()
+            too_many = sum(entry[2] for entry in used) + events > INGESTION_EVENTS_PER_MINUTE
+            too_large = sum(entry[1] for entry in used) + size > INGESTION_BYTES_PER_MINUTE
+            if project.enforce_budgets and used and (too_many or too_large):
+                wait = used[0][0] + timedelta(minutes=1) - now
+                raise Refusal(429, INGESTION_TEXT, retry_after_header(project.retry_after, wait.total_seconds()))
+            used.append((now, size, events))
+
+    def spend(self, rule: Rule, project: Project, *, scope: Hashable = None, amount: int = 1) -> None:
+        """Count `amount` against a rule, in a scope that is the project without another. Raises Refusal 429."""
+        with self._lock:
+            now = self._clock.now()
+            spent = self._spent[rule.name, project.project_id if scope is None else scope]
+            while spent and spent[0][0] <= now - rule.per:
+                spent.popleft()
+            if project.enforce_budgets and sum(entry[1] for entry in spent) + amount > rule.most:
+                wait = spent[0][0] + rule.per - now if spent else rule.per
+                raise Refusal(429, rule.text, retry_after_header(project.retry_after, wait.total_seconds()))
+            spent.append((now, amount))
+
+    def usage(self, project_id: int, family: Family) -> Usage:
+        with self._lock:
+            in_last_hour = self._in_last_hour(project_id, family, self._clock.now())
+            return Usage(len(in_last_hour), self._running[project_id, family])
+
+    def reset(self) -> None:
+        """Forget what was used, as if an hour had passed."""
+        with self._lock:
+            self._admitted.clear()
+            self._ingested.clear()
+            self._spent.clear()
+
+    def _check(self, project: Project, family: Family, now: datetime) -> None:
+        limits = LIMITS[family]
+        admitted = self._in_last_hour(project.project_id, family, now)
+        running = self._running[project.project_id, family]
+        in_last_second = sum(moment > now - timedelta(seconds=1) for moment in admitted)
+        wait = None
+        if len(admitted) >= limits.per_hour:
+            wait = admitted[0] + timedelta(hours=1) - now
+        elif in_last_second >= limits.per_second or running >= limits.concurrent:
+            wait = timedelta(seconds=1)
+        if wait is not None:
+            text = query_limit_text(project.project_id, running + 1, len(admitted) + 1, limits)
+            raise Refusal(429, text, retry_after_header(project.retry_after, wait.total_seconds()))
+
+    def _in_last_hour(self, project_id: int, family: Family, now: datetime) -> deque[datetime]:
+        admitted = self._admitted[project_id, family]
+        while admitted and admitted[0] <= now - timedelta(hours=1):
+            admitted.popleft()
+        return admitted
+
+    def _leave(self, keys: list[tuple[int, Family]]) -> None:
+        with self._lock:
+            for key in keys:
+                self._running[key] -= 1
+
+
+def query_limit_text(project_id: int, running: int, in_hour: int, limits: Limits) -> str:
+    """The body of a 429 as observed on the Query API (api-facts 3.0)."""
+    return (
+        f"Query rate limit exceeded for project_id: {project_id}. "
+        f"{running}/{limits.concurrent} queries running concurrently and "
+        f"{in_hour}/{limits.per_hour} queries running in the last hour."
+    )
+
+
+def retry_after_header(form: RetryAfter | None, seconds: float) -> dict[str, str]:
+    """`Retry-After` in the form asked for, or no header. A date is by the real clock, which is the client's."""
+    wait = max(1, math.ceil(seconds))
+    if form == "seconds":
+        return {"Retry-After": str(wait)}
+    if form == "date":
+        return {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=wait), usegmt=True)}
+    return {}

@@ -1,0 +1,189 @@
+"""What can go wrong on request: rules that say which requests fail, in what way, how often. api-facts 2.4 and 16.5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fnmatch import fnmatchcase
+from random import Random
+from threading import Lock
+from typing import Literal, get_args
+
+from mixpanel_etl.sandbox.engine.budgets import INGESTION_TEXT, LIMITS, query_limit_text, retry_after_header
+from mixpanel_etl.sandbox.engine.projects import RetryAfter
+from mixpanel_etl.sandbox.engine.replies import Refusal
+
+# Answered instead of the endpoint.
+AnswerKind = Literal[
+    "rate_limited",
+    "bad_request",
+    "future_date",
+    "unable_to_authenticate",
+    "payment_required",
+    "too_large",
+    "server_error",
+    "error_in_200",
+]
+# Done to the connection or to the bytes of the reply.
+WireKind = Literal["reset", "cut", "truncated", "unterminated", "slow", "trickle"]
+# Done to the lines of an export, before compression.
+LineKind = Literal["terminated_early", "duplicate_rows", "extra_lines"]
+# Done to the stored events just before an export reads them.
+StoreKind = Literal["late_rows", "merged_rows"]
+# Done to the records that are sent.
+RecordKind = Literal["partly_taken"]
+Kind = AnswerKind | WireKind | LineKind | StoreKind | RecordKind
+
+KINDS = tuple(kind for group in (AnswerKind, WireKind, LineKind, StoreKind, RecordKind) for kind in get_args(group))
+
+
+_INGESTION = ("/import", "/track", "/groups", "/lookup-tables")
+_APP = ("/projects", "/organizations", "/workspaces", "/data-", "/nessie", "/flags", "/app")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One rule. The first rule that matches a request and whose turn it is decides; others wait.
+
+    Attributes:
+        route: path with or without the prefix of its API, `/export` or `/api/2.0/export`; `*` stands for any text.
+        kind: what happens; docs/sandbox.md describes each.
+        count: how many requests are hit before the rule is spent; None: all.
+        probability: the chance for each request that matches, drawn from a generator seeded with `seed`.
+        after: bytes of the body (kinds cut, truncated, unterminated; 0 without) or lines (terminated_early: 100
+            without; extra_lines: at the end without) that arrive before it happens.
+        rows: how many rows duplicate_rows repeats, late_rows adds, partly_taken takes, merged_rows' users are merged.
+        lines: the raw lines of extra_lines, each without its newline.
+        text: replaces the usual text of an answer, or the line of terminated_early.
+        status: of server_error: 500 without.
+        retry_after: whether rate_limited carries the header, and in which form.
+        seconds: the delay of slow before the first byte, of trickle before each byte of the body, the wait that
+            Retry-After asks for.
+        longer_than_days: only requests whose from_date..to_date has more days than this.
+        day: only requests whose from_date..to_date has this day.
+        project_id: only requests with this `project_id` in the query.
+        skip: let so many matching requests pass first.
+    """
+
+    route: str
+    kind: Kind
+    count: int | None = None
+    probability: float = 1.0
+    after: int | None = None
+    rows: int = 10
+    lines: Sequence[bytes] = ()
+    text: str | None = None
+    status: int | None = None
+    retry_after: RetryAfter | None = None
+    seconds: float = 1.0
+    longer_than_days: int | None = None
+    day: date | None = None
+    project_id: int | None = None
+    skip: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind {self.kind!r} is not one of {', '.join(KINDS)}")
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"probability {self.probability} must lie in 0..1")
+        if not self.route.startswith(("/", "*")):
+            raise ValueError(f"route {self.route!r} must begin with a slash, such as /export, or be *")
+
+    def refusal(self, route: str, project_id: str) -> Refusal | None:
+        """The answer that stands for the endpoint's own, if this is a fault of that kind."""
+        if self.kind == "rate_limited":
+            text = self.text or _limit_text(route, project_id)
+            return Refusal(429, text, retry_after_header(self.retry_after, self.seconds))
+        if self.kind in _ANSWERS:
+            status, text = _ANSWERS[self.kind]
+            return Refusal(self.status or status, self.text or text)
+        return None
+
+
+class Faults:
+    """The rules of a sandbox, in the order in which they were added. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._rules: list[_Rule] = []
+
+    def add(self, fault: Fault) -> None:
+        with self._lock:
+            self._rules.append(_Rule(fault))
+
+    def clear(self) -> None:
+        with self._lock:
+            self._rules.clear()
+
+    def all(self) -> list[tuple[Fault, int]]:
+        """Each rule and how many requests it has hit."""
+        with self._lock:
+            return [(rule.fault, rule.hits) for rule in self._rules]
+
+    def take(self, route: str, path: str, parameters: Mapping[str, str]) -> Fault | None:
+        """The fault for a request, counted as used."""
+        with self._lock:
+            return next((rule.fault for rule in self._rules if rule.strikes(route, path, parameters)), None)
+
+
+class _Rule:
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self.hits = 0
+        self._passed = 0
+        self._random = Random(fault.seed)  # noqa: S311 - reproducible, not secret
+
+    def strikes(self, route: str, path: str, parameters: Mapping[str, str]) -> bool:
+        fault = self.fault
+        if fault.count is not None and self.hits >= fault.count:
+            return False
+        if not (fnmatchcase(route, fault.route) or fnmatchcase(path, fault.route)):
+            return False
+        if not _concerns(fault, parameters):
+            return False
+        if self._passed < fault.skip:
+            self._passed += 1
+            return False
+        if self._random.random() >= fault.probability:
+            return False
+        self.hits += 1
+        return True
+
+
+def _concerns(fault: Fault, parameters: Mapping[str, str]) -> bool:
+    if fault.project_id is not None and parameters.get("project_id") != str(fault.project_id):
+        return False
+    asked = _days(parameters)
+    if fault.longer_than_days is not None and len(asked) <= fault.longer_than_days:
+        return False
+    return fault.day is None or fault.day.toordinal() in asked
+
+
+def _limit_text(route: str, project_id: str) -> str:
+    """What the API of a route says in a 429."""
+    if route.startswith(_INGESTION):
+        return INGESTION_TEXT
+    if route.startswith(_APP):
+        return "Rate limit exceeded"
+    return query_limit_text(int(project_id or 0), 1, 61, LIMITS["query"])
+
+
+def _days(parameters: Mapping[str, str]) -> range:
+    try:
+        first, last = (date.fromisoformat(parameters[name]) for name in ("from_date", "to_date"))
+    except (KeyError, ValueError):
+        return range(0)
+    return range(first.toordinal(), last.toordinal() + 1)
+
+
+_ANSWERS: dict[Kind, tuple[int, str]] = {
+    "bad_request": (400, "project_id is invalid"),
+    "future_date": (400, "to_date cannot be later than today"),
+    "unable_to_authenticate": (400, "Unable to authenticate request"),
+    "payment_required": (402, "Your plan does not allow API calls. Upgrade to use the Query API."),
+    "too_large": (413, "request exceeds max limit of 2097152 bytes"),
+    "server_error": (500, "Internal Server Error"),
+    "error_in_200": (200, "An internal error occurred while running the query"),
+}

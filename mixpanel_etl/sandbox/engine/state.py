@@ -1,0 +1,85 @@
+"""All that one sandbox knows while it runs: shared by its endpoints, its control plane and its Python API."""
+
+from __future__ import annotations
+
+from asyncio import Transport
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import RLock
+from typing import Any, Protocol, TypeVar, cast
+
+from starlette.requests import Request
+
+from mixpanel_etl.sandbox.engine.agenda import Agenda
+from mixpanel_etl.sandbox.engine.budgets import Budgets
+from mixpanel_etl.sandbox.engine.clock import Clock
+from mixpanel_etl.sandbox.engine.event_store import Store
+from mixpanel_etl.sandbox.engine.faults import Faults
+from mixpanel_etl.sandbox.engine.profiles import Profiles
+from mixpanel_etl.sandbox.engine.projects import Projects
+
+LOOPBACK_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
+_REQUESTS_KEPT = 100_000
+
+
+@dataclass
+class SeenRequest:
+    """A request that arrived: values that are secrets are masked, bodies are not kept.
+
+    `status` is None until the reply begins, and stays so when the connection was reset instead.
+    """
+
+    method: str
+    path: str
+    params: dict[str, str]
+    at: datetime
+    status: int | None = None
+    bytes_sent: int = 0
+
+
+class Part(Protocol):
+    """What one group of APIs keeps: made from the state of its sandbox when it is first asked for."""
+
+    def __init__(self, state: State) -> None: ...
+
+
+_P = TypeVar("_P", bound=Part)
+
+
+@dataclass
+class State:
+    projects: Projects
+    clock: Clock
+    store: Store
+    budgets: Budgets
+    faults: Faults
+    host_names: frozenset[str] = LOOPBACK_NAMES
+    profiles: Profiles = field(default_factory=Profiles)
+    requests: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=_REQUESTS_KEPT))
+    # The connections by the client's address: some faults happen to a connection, not to a reply.
+    connections: dict[tuple[str, int], Transport] = field(default_factory=dict)
+    _parts: dict[type[Any], Any] = field(default_factory=dict)
+    # Held while an operation of the app API runs: one changes what another reads.
+    lock: RLock = field(default_factory=RLock)
+
+    def __post_init__(self) -> None:
+        self.agenda = Agenda(self.lock)
+
+    @classmethod
+    def of(cls, request: Request) -> State:
+        """The state of the sandbox that serves a request."""
+        return cast(State, request.app.state.sandbox)
+
+    def part(self, kind: type[_P]) -> _P:
+        """What a group of APIs keeps: the only instance of `kind` in this sandbox until it is reset."""
+        with self.lock:
+            if kind not in self._parts:
+                self._parts[kind] = kind(self)
+            return cast(_P, self._parts[kind])
+
+    def forget_parts(self) -> None:
+        """Let every group of APIs begin anew."""
+        self.agenda.clear()
+        with self.lock:
+            self._parts.clear()

@@ -1,0 +1,1 @@
+"""Sample events of a small web shop."""
