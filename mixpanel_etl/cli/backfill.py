@@ -19,7 +19,7 @@ from mixpanel_etl.cli.shared import (
     project_module,
     use_dagster_home,
 )
-from mixpanel_etl.orchestration.backfill import Backfill, BackfillError, Which
+from mixpanel_etl.dagster.backfill import Backfill, BackfillError, Which
 
 
 def backfill(

@@ -19,10 +19,10 @@ from rich.table import Table
 from mixpanel_etl.cli.backfill import run
 from mixpanel_etl.cli.shared import console, exit_on_error
 from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.dagster.backfill import Backfill
 from mixpanel_etl.demo.equality import REPORTS, compare
 from mixpanel_etl.demo.project import ROOT, demo_project
 from mixpanel_etl.lake import EventsTable
-from mixpanel_etl.orchestration.backfill import Backfill
 from mixpanel_etl.pull import reconcile
 from mixpanel_etl.settings import Settings
 

@@ -194,7 +194,7 @@ def scrub_dagster(
     """Remove personal data that older versions recorded in Dagster: previews, pictures, reasons, quoted replies."""
     import dagster as dg
 
-    from mixpanel_etl.orchestration.gdpr.scrub import scrub_dagster as scrub
+    from mixpanel_etl.dagster.gdpr.scrub import scrub_dagster as scrub
 
     use_dagster_home()
     with exit_on_error(), dg.DagsterInstance.get() as instance:

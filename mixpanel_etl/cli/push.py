@@ -18,7 +18,7 @@ from rich.table import Table
 
 from mixpanel_etl.cli.shared import console, errors, exit_on_error, project_module, waits
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.orchestration.pushes import Pushes, window_of
+from mixpanel_etl.dagster.push.assets import Pushes, window_of
 from mixpanel_etl.push.dead_letters import LATEST
 from mixpanel_etl.push.errors import PushError
 from mixpanel_etl.push.profile_push import Pushed
@@ -91,7 +91,7 @@ def push(
 
 
 def _found(module: str, name: str) -> tuple[Pushes, QueryPush]:
-    from mixpanel_etl.components import MixpanelPush
+    from mixpanel_etl.dagster.components import MixpanelPush
 
     try:
         folder = importlib.import_module(module)

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pytest
 
 from mixpanel_etl.client import Clock, Mixpanel
+from mixpanel_etl.dagster.push.assets import window_of
 from mixpanel_etl.gdpr.suppression import Suppression
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.lake.columns import CORE_SCHEMA
-from mixpanel_etl.orchestration.pushes import window_of
 from mixpanel_etl.pull import pull_events
 from mixpanel_etl.push.errors import PushError
 from mixpanel_etl.push.event_batches import Seen, event_batches

@@ -22,18 +22,20 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
+from mixpanel_etl.dagster.catalogue.assets import Catalogue, catalogue_definitions
+from mixpanel_etl.dagster.export.assets import Export
+from mixpanel_etl.dagster.export.schedules import export_definitions
+from mixpanel_etl.dagster.metadata import preview
+from mixpanel_etl.dagster.profiles.assets import Profiles, profile_definitions
+from mixpanel_etl.dagster.profiles.cohorts import Cohorts, cohort_definitions
+from mixpanel_etl.dagster.push.assets import PushAsset, Pushes, push_definitions
+from mixpanel_etl.dagster.reports.assets import NamedReport, Reports
+from mixpanel_etl.dagster.reports.schedules import report_definitions
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.gdpr.suppression import Suppression
 from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.sql import connect
 from mixpanel_etl.lake.storage import storage
-from mixpanel_etl.orchestration import Export, NamedReport, Reports, report_definitions
-from mixpanel_etl.orchestration.catalogue import Catalogue, catalogue_definitions
-from mixpanel_etl.orchestration.cohorts import Cohorts, cohort_definitions
-from mixpanel_etl.orchestration.definitions import export_definitions
-from mixpanel_etl.orchestration.metadata import preview
-from mixpanel_etl.orchestration.profiles import Profiles, profile_definitions
-from mixpanel_etl.orchestration.pushes import PushAsset, Pushes, push_definitions
 from mixpanel_etl.pull.reports import RangeReport, report_of
 from mixpanel_etl.push.events import EventMapping
 from mixpanel_etl.push.lookup import LookupMapping
@@ -45,7 +47,7 @@ from mixpanel_etl.scratch import local_scratch
 from mixpanel_etl.settings import Settings
 from mixpanel_etl.warehouse import Warehouse
 
-from ..orchestration.profiles import keep_profiles
+from ..dagster.profiles import keep_profiles
 
 NOW = datetime.now(UTC)
 TODAY = NOW.date()

@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mixpanel_etl.cli import app
-from mixpanel_etl.orchestration.gdpr.scrub import scrub_dagster
-from mixpanel_etl.orchestration.metadata import preview
+from mixpanel_etl.dagster.gdpr.scrub import scrub_dagster
+from mixpanel_etl.dagster.metadata import preview
 from mixpanel_etl.pull.reports import report_of
 
 MARK = "zqanna"

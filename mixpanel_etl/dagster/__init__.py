@@ -1,0 +1,1 @@
+"""Dagster: a folder per feature (component, assets, checks, schedules, sensors), and what they share."""

@@ -1,0 +1,1 @@
+"""Annotations on Mixpanel's charts when jobs end."""

@@ -1,0 +1,1 @@
+"""Daily snapshots of what the project contains besides its data."""

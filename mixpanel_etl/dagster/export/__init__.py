@@ -1,0 +1,1 @@
+"""Raw events: one Parquet file per day."""

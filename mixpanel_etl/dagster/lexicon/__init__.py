@@ -1,0 +1,1 @@
+"""The data dictionary, applied from files."""

@@ -1,0 +1,1 @@
+"""Query API reports as tables."""

@@ -1,0 +1,1 @@
+"""Events of one name with a typed column for each property."""

@@ -1,0 +1,103 @@
+"""The checks find what is missing, and say where."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from mixpanel_etl.dagster.export.assets import Export
+from mixpanel_etl.dagster.export.schedules import export_definitions
+from mixpanel_etl.lake import PromotedColumn
+from mixpanel_etl.pull import EventFilter
+from mixpanel_etl.sandbox import Fault, Sandbox
+
+from ..conftest import FIRST
+from ..lakehouse import days_from
+from .conftest import KEY, Run
+
+DAYS = days_from(FIRST, 10)
+RANGE = ("2026-01-01", "2026-01-10")
+
+
+def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    return {check.check_name: check for check in result.get_asset_check_evaluations()}
+
+
+def test_a_complete_range_passes_all_of_them_for_two_queries(mixpanel: Sandbox, run: Run) -> None:
+    mixpanel.generate(1_000, DAYS[0], DAYS[-1])
+    checks = evaluations(run(*RANGE))
+    assert {name: check.passed for name, check in checks.items()} == {
+        "counts_match_mixpanel": True,
+        "no_empty_day_between_busy_ones": True,
+        "schema_as_declared": True,
+        "no_malformed_lines": True,
+    }
+    assert checks["counts_match_mixpanel"].metadata["days_compared"].value == 10
+    assert sum("/query/" in request.path for request in mixpanel.requests) == 2
+
+
+def alone(definitions: dg.Definitions, instance: dg.DagsterInstance, name: str) -> dg.AssetCheckEvaluation:
+    """A check started by itself, as from the UI: over the last 100 days of the lake."""
+    job = definitions.resolve_implicit_global_asset_job_def()
+    subset = job.get_subset(asset_selection=set(), asset_check_selection={dg.AssetCheckKey(KEY, name)})
+    return evaluations(subset.execute_in_process(instance=instance))[name]
+
+
+def test_a_day_for_which_mixpanel_counts_more_events_is_named(
+    mixpanel: Sandbox, run: Run, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    mixpanel.generate(1_000, DAYS[0], DAYS[-1])
+    assert run(*RANGE).success
+    mixpanel.generate(50, DAYS[4], DAYS[4], seed=7)
+    check = alone(definitions, instance, "counts_match_mixpanel")
+    worst = check.metadata["worst_days"]
+    assert isinstance(worst, dg.TableMetadataValue)
+    assert not check.passed
+    assert [record.data["day"] for record in worst.records] == ["2026-01-05"]
+
+
+def test_a_plan_without_query_api_is_a_warning_and_no_failed_run(mixpanel: Sandbox, run: Run) -> None:
+    mixpanel.generate(100, DAYS[0], DAYS[-1])
+    mixpanel.add_fault(Fault("/events/names", "payment_required"))
+    result = run(*RANGE)
+    check = evaluations(result)["counts_match_mixpanel"]
+    assert result.success
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.WARN
+    assert "reconcile: false" in (check.description or "")
+
+
+def test_a_day_without_events_between_busy_ones_is_named(mixpanel: Sandbox, run: Run) -> None:
+    mixpanel.generate(100, DAYS[0], DAYS[3])
+    mixpanel.generate(100, DAYS[5], DAYS[9])
+    check = evaluations(run(*RANGE))["no_empty_day_between_busy_ones"]
+    assert not check.passed
+    assert check.metadata["empty_days"].value == ["2026-01-05"]
+
+
+def test_days_written_with_other_columns_are_named(mixpanel: Sandbox, run: Run, instance: dg.DagsterInstance) -> None:
+    mixpanel.generate(100, DAYS[0], DAYS[-1])
+    assert run(*RANGE).success
+    promoted = Export(dg.AssetSpec(KEY), promoted=[PromotedColumn("$city", "string")])
+    job = export_definitions(promoted).resolve_job_def("mixpanel__events_refresh")
+    result = job.execute_in_process(instance=instance, partition_key="2026-01-02")
+    assert evaluations(result)["schema_as_declared"].passed  # the day is written anew
+    check = alone(export_definitions(promoted), instance, "schema_as_declared")
+    assert not check.passed
+    assert check.metadata["days_with_other_columns"].value == [str(day) for day in DAYS if day != DAYS[1]]
+
+
+@pytest.mark.parametrize(
+    ("export", "names"),
+    [
+        (Export(dg.AssetSpec(KEY), only=EventFilter(where='properties["plan"] == "pro"')), 3),
+        (Export(dg.AssetSpec(KEY), reconcile=False), 3),
+        (Export(dg.AssetSpec(KEY), only=EventFilter(events=("page view",))), 4),
+    ],
+    ids=["expression", "turned off", "names only"],
+)
+def test_counts_are_compared_only_where_mixpanel_can_count_the_same(
+    mixpanel: Sandbox, export: Export, names: int
+) -> None:
+    graph = export_definitions(export).resolve_asset_graph()
+    assert len(graph.asset_check_keys) == names

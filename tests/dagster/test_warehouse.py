@@ -1,0 +1,23 @@
+"""The warehouse as a resource."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mixpanel_etl.dagster.warehouse import WarehouseResource
+from mixpanel_etl.sandbox import Sandbox
+
+
+def test_the_url_comes_from_the_variable_of_the_prefix(
+    mixpanel: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MIXPANEL_EU_WAREHOUSE_URL", "postgresql://etl:geheim@db/shop")
+    resource = WarehouseResource(env_prefix="MIXPANEL_EU_")
+    assert resource.warehouse().dialect == "postgres"
+    assert "geheim" not in repr(resource) + repr(resource.warehouse())
+
+
+def test_without_a_url_queries_read_parquet_files(mixpanel: Sandbox) -> None:
+    assert WarehouseResource().warehouse().count("SELECT 42") == 1
