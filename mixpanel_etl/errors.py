@@ -23,6 +23,7 @@ MixpanelEtlError
 │   │   └── BudgetExhausted
 │   └── BudgetUnavailable
 ├── SettingsError
+├── MissingExtra
 ├── LakeError
 │   ├── ConfigurationError
 │   │   └── ColumnTaken

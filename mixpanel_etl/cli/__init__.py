@@ -8,6 +8,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from mixpanel_etl.extras import missing_extra
+
 #: Each command, a module of this package, and what `mixpanel-etl --help` says of it.
 COMMANDS = {
     "export": "Export days of events into the lake, without Dagster.",
@@ -48,7 +50,14 @@ for _name, _help in COMMANDS.items():
 def command(name: str) -> Any:
     """The command of a name, or the group of commands: the attribute of its module that is called like it."""
     python_name = name.replace("-", "_")
-    found = getattr(import_module(f"{__name__}.{python_name}"), python_name)
+    try:
+        found = getattr(import_module(f"{__name__}.{python_name}"), python_name)
+    except ImportError as error:
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        typer.echo(f"mixpanel-etl {name}: {missing}", err=True)
+        raise typer.Exit(1) from None
     if not isinstance(found, typer.Typer):
         function, found = found, typer.Typer(add_completion=False)
         found.command(name)(function)

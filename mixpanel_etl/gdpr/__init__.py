@@ -11,3 +11,7 @@ The modules in the order of a request:
 
 `ledger` remembers every request, `progress` works out what is due, `decisions` are a person's.
 """
+
+from mixpanel_etl.extras import require
+
+require("lake")

@@ -3,6 +3,10 @@
 `ingest` turns the bytes of an export into published days of an `EventsTable`. Everything else is a `Table`.
 """
 
+from mixpanel_etl.extras import require
+
+require("lake")
+
 from mixpanel_etl.lake.columns import DESCRIPTIONS as DESCRIPTIONS
 from mixpanel_etl.lake.columns import ColumnType as ColumnType
 from mixpanel_etl.lake.columns import PromotedColumn as PromotedColumn

@@ -3,6 +3,10 @@
 Knows the client, but neither Dagster nor the lake. Source: specification 8; api-facts 6.
 """
 
+from mixpanel_etl.extras import require
+
+require("lake")
+
 from mixpanel_etl.lexicon.differences import DropsData as DropsData
 from mixpanel_etl.lexicon.differences import EntityChange as EntityChange
 from mixpanel_etl.lexicon.differences import Plan as Plan

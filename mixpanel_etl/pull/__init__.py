@@ -1,5 +1,9 @@
 """Mixpanel's events into the lake, and the proof that they arrived. Knows the client and the lake, no Dagster."""
 
+from mixpanel_etl.extras import require
+
+require("lake")
+
 from mixpanel_etl.pull.events import MAX_DAYS as MAX_DAYS
 from mixpanel_etl.pull.events import EventFilter as EventFilter
 from mixpanel_etl.pull.events import Progress as Progress

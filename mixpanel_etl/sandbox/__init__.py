@@ -7,6 +7,8 @@ nobody pays for DuckDB and uvicorn, or has to have them, who does not use the sa
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mixpanel_etl.extras import require
+
 if TYPE_CHECKING:
     from mixpanel_etl.sandbox.apis.warehouse_connectors.runs import RunOutcome
     from mixpanel_etl.sandbox.engine.clock import Clock
@@ -65,4 +67,5 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    require("sandbox")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

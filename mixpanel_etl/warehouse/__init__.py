@@ -8,6 +8,10 @@
 In all warehouses a parameter is written `$name`, and its value is bound, never put into the text.
 """
 
+from mixpanel_etl.extras import require
+
+require("lake")
+
 from mixpanel_etl.warehouse.errors import WarehouseError as WarehouseError
 from mixpanel_etl.warehouse.parameters import columns_of as columns_of
 from mixpanel_etl.warehouse.parameters import parameters_of as parameters_of
