@@ -2,7 +2,7 @@
 
 A reply can hold persons (profiles, events, the value that is at fault), and errors and logs go to places where no
 erasure finds them. So a text is repeated word by word: what is no word that Mixpanel's messages are made of, no small
-number and no date stands as `***`. Source: specification 16; api-facts 14.
+number and no date stands as `***`. Source: mixpanel-api.md#errors.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _text_of(reply: Any) -> str:
 
 
 def _detail(reply: dict[str, Any]) -> str:
-    """The parameter that is at fault, in the shape of specification 16."""
+    """The parameter that is at fault, in the shape of mixpanel-api.md#errors."""
     details = reply.get("details")
     if not isinstance(details, dict):
         return ""

@@ -1,4 +1,4 @@
-"""Ids that say nothing: what programs write when they have none. Specification 17; api-facts 4.1."""
+"""Ids that say nothing: what programs write when they have none. Source: mixpanel-api.md#reserved-ids."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What the package must be told: region, project, credentials, lake. Read from the environment, checked at once.
 
-Source: specification 2, 3 and 17; api-facts 1.1-1.3.
+Source: mixpanel-api.md#hosts, #credentials, #project-time.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Settings(BaseSettings):
 
     @property
     def export_zone(self) -> str:
-        """The IANA zone in which `/export` cuts its days (api-facts 1.3: UTC; before 2023 project time)."""
+        """The IANA zone in which `/export` cuts its days (UTC, or project time; mixpanel-api.md#project-time)."""
         return self.timezone if self.created_before_2023 else "UTC"
 
     @property

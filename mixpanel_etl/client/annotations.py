@@ -1,4 +1,4 @@
-"""Annotations on charts, and their tags. Source: specification 10; api-facts 8."""
+"""Annotations on charts, and their tags. Source: mixpanel-api.md#annotations."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Annotations(Group):
         self._do("delete_annotation", path=self._id("delete_annotation", annotation_id))
 
     def list_tags(self) -> list[Tag]:
-        """The tags of the project; perhaps only those that some annotation has (api-facts 15, C16)."""
+        """The tags of the project; perhaps only those that some annotation has (mixpanel-api.md#annotations)."""
         return plain(results(self._call("list_tags")), list[Tag], endpoint=self._endpoint("list_tags"))
 
     def create_tag(self, name: str) -> Tag:

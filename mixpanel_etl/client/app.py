@@ -1,4 +1,4 @@
-"""What the App API says about whoever is asking. Source: api-facts 1.1."""
+"""What the App API says about whoever is asking. Source: mixpanel-api.md#me."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Every error says by itself whether Mixpanel may have done what was asked (`may_have_arrived`) and whether the same
 request can succeed later (`retryable`). Nothing else may decide that: copies of the rule disagree.
 
-Source: specification 16; api-facts 3.0 and 14.
+Source: mixpanel-api.md#errors.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ class RecordsRejected(BadRequest):
     may_have_arrived = True
     failed_records: list[FailedRecord] = []  # noqa: RUF012 - replaced by whoever raises it
     imported: int | None = None
-    #: What Mixpanel says of records without naming them, as it does of identity events (api-facts 5).
+    #: What Mixpanel says of records without naming them, as it does of identity events
+    #: (mixpanel-api.md#identity-merge).
     unplaced: list[str] = []  # noqa: RUF012 - replaced by whoever raises it
 
     @property

@@ -1,4 +1,4 @@
-"""Experiments. Not in the specification; source: api-facts 9.3."""
+"""Experiments. Source: mixpanel-api.md#experiments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raw event export: `GET /export`. Source: specification 4; api-facts 2."""
+"""Raw event export: `GET /export`. Source: mixpanel-api.md#export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GDPR and CCPA: what is known of a person, and its deletion. Source: specification 9; api-facts 7."""
+"""GDPR and CCPA: what is known of a person, and its deletion. Source: mixpanel-api.md#gdpr-jobs."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class Gdpr(Group):
 
     def _create(self, name: str, body: dict[str, Any]) -> str:
         reply = results(self._call(name, json=body, query=self._token(name)))
-        # A list with a tracking_id in one document, an object with a task_id in the other (api-facts 15, C14).
+        # A list with a tracking_id in one document, an object with a task_id in the other (mixpanel-api.md#gdpr-jobs).
         job = reply[0] if isinstance(reply, list) and reply else reply
         return typed(_Job, job, endpoint=self._endpoint(name)).id(self._endpoint(name))
 

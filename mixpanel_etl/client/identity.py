@@ -1,4 +1,4 @@
-"""Identity API: which ids are the same person. Source: specification 7; api-facts 5."""
+"""Identity API: which ids are the same person. Source: mixpanel-api.md#identity-merge."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Identity(Group):
             )
         token = {}
         if self._transport.settings.project_token is not None:
-            # One description demands it, the other's example leaves it out (api-facts 5).
+            # One description demands it, the other's example leaves it out (mixpanel-api.md#identity-merge).
             token = {"token": str(self._transport.project_token(endpoint))}
         return self._import([(link, {**link_properties(link, *pair, endpoint), **token}) for pair in pairs])
 

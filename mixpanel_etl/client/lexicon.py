@@ -1,4 +1,4 @@
-"""Lexicon schemas: the project's data dictionary. Source: specification 8; api-facts 6."""
+"""Lexicon schemas: the project's data dictionary. Source: mixpanel-api.md#lexicon."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Property(Reply, frozen=True, kw_only=True):
 class Schema(Reply, frozen=True, kw_only=True):
     """What is known of an event, or of profiles."""
 
-    # Mixpanel allows other keys of JSON Schema here, and nowhere else (api-facts 15, C12).
+    # Mixpanel allows other keys of JSON Schema here, and nowhere else (mixpanel-api.md#lexicon).
     returns_unknown: ClassVar[bool] = True
 
     description: str | UnsetType | None = UNSET

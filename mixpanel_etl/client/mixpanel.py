@@ -89,8 +89,9 @@ class Mixpanel:
     ) -> AbstractContextManager[Response]:
         """Stream the raw events of at most 100 days, as decompressed chunks of JSON lines in no order.
 
-        `time` is asked for in milliseconds. Duplicates come as Mixpanel stores them (api-facts 1.4). A 200 can
-        end with a line that is not JSON (`terminated early`, api-facts 2.2): that is for the decoder to refuse.
+        `time` is asked for in milliseconds. Duplicates come as Mixpanel stores them (mixpanel-api.md#deduplication). A
+        200 can end with a line that is not JSON (`terminated early`, mixpanel-api.md#export-truncation): that is for
+        the decoder to refuse.
 
         Args:
             from_date: first day, in UTC (project time for projects created before 2023).

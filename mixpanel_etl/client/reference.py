@@ -40,8 +40,8 @@ INTRODUCTION = """\
 Generated from `mixpanel_etl/client/catalogue.py`; `python -m mixpanel_etl.client.reference` writes this page.
 
 `with Mixpanel(Settings.load()) as mixpanel:` opens the client, and `mixpanel.query.segmentation(...)` is the method
-`query.segmentation` below. The docstring of a method says what goes in and out. A source is a section of the
-specification and of the notes on Mixpanel's own documents ("api-facts").
+`query.segmentation` below. The docstring of a method says what goes in and out. A source is a section of
+[the facts about Mixpanel's APIs](mixpanel-api.md) on which the package rests.
 
 - **Credentials**: the first kind that the settings hold is used. "In the body" means that no header is sent.
 - **Budget**: a name of the table at the end. All processes of a deployment share it.
@@ -90,7 +90,7 @@ def _row(operation: Operation) -> str:
         "; ".join(operation.limits),
         "as sent" if operation.name in BY_CONTENT else _yes(operation.idempotent),
         _yes(operation.name not in NOT_IN_SANDBOX),
-        operation.source,
+        f"[{operation.source}](mixpanel-api.md#{operation.source})",
     )
     return f"| {' | '.join(cells)} |"
 

@@ -65,7 +65,10 @@ def plain(reply: object, kind: type[T], *, endpoint: str) -> T:
 
 
 def results(reply: object) -> Any:
-    """What an App API answers in `results`, or the reply itself where it comes bare (api-facts 8, 10)."""
+    """What an App API answers in `results`, or the reply itself where it comes bare.
+
+    Source: mixpanel-api.md#annotations, #service-accounts.
+    """
     return reply["results"] if isinstance(reply, dict) and "results" in reply else reply
 
 

@@ -1,4 +1,7 @@
-"""Service accounts of an organization, and the projects they are members of. Source: specification 12; api-facts 10."""
+"""Service accounts of an organization, and the projects they are members of.
+
+Source: mixpanel-api.md#service-accounts.
+"""
 
 from __future__ import annotations
 

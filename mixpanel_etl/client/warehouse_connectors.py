@@ -1,4 +1,4 @@
-"""Warehouse connectors: imports of tables, and their runs. Source: specification 14; api-facts 12."""
+"""Warehouse connectors: imports of tables, and their runs. Source: mixpanel-api.md#connectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mixpanel's segmentation expressions: `where` and `on`. Specification 5; api-facts 2.2.
+"""Mixpanel's segmentation expressions: `where` and `on`. Source: mixpanel-api.md#expressions.
 
     expression = parse('properties["plan"] == "pro" and number(properties["seats"]) > 3')
     matches = predicate(expression)

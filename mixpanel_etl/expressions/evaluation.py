@@ -1,4 +1,4 @@
-"""What an expression is worth for one event or profile. api-facts 2.2.
+"""What an expression is worth for one event or profile. Source: mixpanel-api.md#expressions.
 
 An expression becomes one Python function made of functions, so that a filter over a million rows reads its tree once.
 """

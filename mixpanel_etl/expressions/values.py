@@ -1,4 +1,6 @@
-"""The values of expressions: their types, when they are equal, and how one becomes another. api-facts 2.2.
+"""The values of expressions: their types, when they are equal, and how one becomes another.
+
+Source: mixpanel-api.md#expressions.
 
 Values are those of JSON as Python has them, `UNDEFINED` for what is not there, and aware datetimes.
 """

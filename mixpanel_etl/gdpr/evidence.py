@@ -1,6 +1,6 @@
 """Why an id may belong to a person: what was found where, and whether somebody else could have written it.
 
-Source: specification 7; api-facts 2.3, 4.1, 5.
+Source: mixpanel-api.md#export-records, #reserved-ids, #identity-merge.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ from mixpanel_etl.gdpr.suppression import Suppression
 from mixpanel_etl.lake.leases import Lease
 from mixpanel_etl.lake.suppression import hasher
 
-#: Deleted rows still show in raw exports for so long (api-facts 1.3).
+#: Deleted rows still show in raw exports for so long (mixpanel-api.md#deleted-events).
 LINGERING = timedelta(days=30)
-#: What a deletion takes at most, before they begin to linger (api-facts 7).
+#: What a deletion takes at most, before they begin to linger (mixpanel-api.md#gdpr-jobs).
 _DELETION = timedelta(days=30)
 _LISTED = 5  # files named in an error
 

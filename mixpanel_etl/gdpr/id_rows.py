@@ -1,4 +1,4 @@
-"""What the rows of a lake say of ids. Specification 7; api-facts 2.3, 5."""
+"""What the rows of a lake say of ids. Source: mixpanel-api.md#export-records, #identity-merge."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mixpanel_etl.lake.tokens import tokens
 
 #: Properties beside the columns of the same meaning, which hold the same values.
 _ONLY_IN_PROPERTIES = frozenset(ID_PROPERTY_NAMES) - {"distinct_id", "$device_id", "$user_id"}
-#: With these, Mixpanel notes on an event that it did not join the ids (api-facts 5).
+#: With these, Mixpanel notes on an event that it did not join the ids (mixpanel-api.md#identity-merge).
 _REFUSALS = frozenset(("$failure_reason", "$identity_failure_reason"))
 #: A table with all of these holds exported events, whose `distinct_id` is as Mixpanel resolved it.
 _EXPORTED = frozenset((*ID_COLUMNS, "event_name"))

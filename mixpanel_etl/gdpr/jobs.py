@@ -1,4 +1,4 @@
-"""Mixpanel jobs: many requests in few of them, each created once. Source: specification 9; api-facts 7.
+"""Mixpanel jobs: many requests in few of them, each created once. Source: mixpanel-api.md#gdpr-jobs.
 
 Before a job is asked for, the intent is in the ledger; afterwards, its tracking id. Mixpanel can't be asked which jobs
 there are: an intent without a tracking id means that nobody knows whether the job exists, and a person decides.
@@ -61,7 +61,9 @@ class Pack:
 def pack(
     entries: Iterable[Entry], *, together: bool = True, covered: Mapping[str, int] | None = None
 ) -> Iterator[Pack]:
-    """Requests in as few jobs as their limits allow: 1,999 ids for deletions, 2,000 for retrievals (api-facts 7).
+    """Requests in as few jobs as their limits allow: 1,999 ids for deletions, 2,000 for retrievals.
+
+    Source: mixpanel-api.md#gdpr-jobs.
 
     Args:
         entries: with expanded ids.

@@ -1,4 +1,4 @@
-"""Which ids belong to a person, with the row that says so. Specification 7; api-facts 2.3, 5.
+"""Which ids belong to a person, with the row that says so. Source: mixpanel-api.md#export-records, #identity-merge.
 
 Anybody can send an event: the project's token is public. So a row proves only what Mixpanel itself made of it, its
 canonical `distinct_id`. All else that a row says of ids is a claim, which a person accepts or not (`confirmation`).
@@ -20,7 +20,8 @@ from mixpanel_etl.gdpr.matching import Ids
 from mixpanel_etl.lake.identity import ID_COLUMNS
 from mixpanel_etl.lake.storage import storage
 
-#: Mixpanel joins at most so many ids (api-facts 5). Of an id that leads to more, the rest is counted only.
+#: Mixpanel joins at most so many ids (mixpanel-api.md#identity-merge). Of an id that leads to more, the rest is
+#: counted only.
 MAX_IDS = 500
 _DEVICE = "$device:"
 _WORKERS = min(2, os.cpu_count() or 1)
@@ -305,7 +306,10 @@ def _twin(one: str) -> str:
 
 
 def _is_somebody(one: str) -> bool:
-    """Whether it is none of those that Mixpanel refuses (api-facts 4.1): who sends them has not said who it is."""
+    """Whether it is none of those that Mixpanel refuses: who sends them has not said who it is.
+
+    Source: mixpanel-api.md#reserved-ids.
+    """
     return bool(_plain(one)) and _plain(one).strip().lower() not in NOBODY
 
 

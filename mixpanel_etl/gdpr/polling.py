@@ -1,4 +1,7 @@
-"""Asking Mixpanel how its jobs are: soon at first, then every few hours, for weeks. Source: api-facts 7."""
+"""Asking Mixpanel how its jobs are: soon at first, then every few hours, for weeks.
+
+Source: mixpanel-api.md#gdpr-jobs.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Requests of data subjects as somebody wrote them down: read, checked, or refused with a reason.
 
-Source: specification 9; api-facts 7.
+Source: mixpanel-api.md#gdpr-jobs.
 """
 
 from __future__ import annotations
@@ -161,7 +161,10 @@ def _named(row: Row) -> tuple[str, dict[str, Any], str]:
 
 
 def nobodys(ids: Iterable[str]) -> str | None:
-    """The first id that events have whose sender did not know who it was (api-facts 4.1), if there is one."""
+    """The first id that events have whose sender did not know who it was, if there is one.
+
+    Source: mixpanel-api.md#reserved-ids.
+    """
     return next((one for one in ids if one.strip().lower() in NOBODY), None)
 
 

@@ -31,7 +31,8 @@ class Suppression:
 
         Args:
             ids: all ids of the persons.
-            until: aware; when Mixpanel has surely forgotten them, 30 days after a deletion (api-facts 1.3).
+            until: aware; when Mixpanel has surely forgotten them, 30 days after a deletion
+                (mixpanel-api.md#deleted-events).
 
         Raises:
             ValueError: an empty id, or a time without a zone.

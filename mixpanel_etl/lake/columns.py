@@ -73,7 +73,7 @@ DESCRIPTIONS = {
     "properties_as_sent": "What Mixpanel sent, where no JSON reader takes it (half of a surrogate pair): there, "
     "`properties` has U+FFFD instead. Null for all other rows.",
 }
-#: What makes two rows copies of one event; Mixpanel's raw export does not deduplicate (api-facts 1.4).
+#: What makes two rows copies of one event; Mixpanel's raw export does not deduplicate (mixpanel-api.md#deduplication).
 DEDUP_KEY = ("event_name", "time", "distinct_id", "insert_id")
 
 ColumnType = Literal["string", "integer", "number", "boolean", "timestamp"]
@@ -119,7 +119,7 @@ class PromotedColumn:
 
 
 def column_name(property_name: str) -> str:
-    """The column name that Mixpanel's schematized pipelines give a property (api-facts 11).
+    """The column name that Mixpanel's schematized pipelines give a property (mixpanel-api.md#pipeline-columns).
 
     Raises:
         ConfigurationError: nothing is left of the name.

@@ -29,7 +29,8 @@ from mixpanel_etl.quoting import redacted
 
 #: Bytes of decompressed lines that are decoded at once: some thousand events.
 BLOCK_BYTES = 2 << 20
-#: Below this a `time` is in seconds, above in milliseconds: the year 5138, or the 3rd of March 1973 (api-facts C4).
+#: Below this a `time` is in seconds, above in milliseconds: the year 5138, or the 3rd of March 1973
+#: (mixpanel-api.md#export-records).
 _SECONDS_BELOW = 100_000_000_000
 #: The end of the year 9999: what is later, or before 1970, belongs to no day.
 _LAST_MS = 253_402_300_799_999
@@ -244,7 +245,8 @@ class _Decoder:
 
 
 def _unreadable(line: bytes, number: int, reason: str) -> ExportError:
-    # Mixpanel's own words for it, on a line of their own or after the beginning of an event (api-facts 2.2).
+    # Mixpanel's own words for it, on a line of their own or after the beginning of an event
+    # (mixpanel-api.md#export-truncation).
     if b"terminated early" in line[:200] + line[-200:]:
         return TerminatedEarly(f"the export ended early, as its line {number} says")
     return MalformedLine(number, reason, excerpt(line))

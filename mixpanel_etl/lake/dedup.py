@@ -1,4 +1,4 @@
-"""Which rows of a day are copies: Mixpanel's raw export returns every ingested one (api-facts 1.4).
+"""Which rows of a day are copies: Mixpanel's raw export returns every ingested one (mixpanel-api.md#deduplication).
 
 Copies agree in event, time, distinct_id and $insert_id. The one with the newest processing time stays, of equally new
 ones the last received. Rows without an $insert_id are never copies, nor are those whose $insert_id says nothing (`""`,
@@ -49,7 +49,8 @@ def copies(read: Read, rows: int) -> array[int]:
 def compactable(read: Read) -> int:
     """How many rows Mixpanel's compaction may take out of a day.
 
-    It leaves one of the rows that agree in event, distinct_id and `$insert_id`, whatever their times (api-facts 1.4).
+    It leaves one of the rows that agree in event, distinct_id and `$insert_id`, whatever their times
+    (mixpanel-api.md#deduplication).
 
     Args:
         read: gives the rows of the day; called once.

@@ -31,7 +31,10 @@ class ExportError(LakeError):
 
 
 class TerminatedEarly(ExportError):
-    """The response ended before its last event, though HTTP said 200 (api-facts 2.2). Fewer days at once may help."""
+    """The response ended before its last event, though HTTP said 200. Fewer days at once may help.
+
+    Source: mixpanel-api.md#export-truncation.
+    """
 
 
 class MalformedLine(ExportError):

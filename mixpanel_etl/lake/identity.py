@@ -2,7 +2,8 @@
 
 Anybody can send an id to Mixpanel, also one that reads `checkout`, `2026-11-10` or `events.parquet`. So an id counts
 where ids of persons are: in columns and under keys that name persons. Elsewhere it counts only if its form tells that
-it is an id and nothing else, as that of a UUID, an e-mail address or a long number. Specification 7; api-facts 2.3, 5.
+it is an id and nothing else, as that of a UUID, an e-mail address or a long number.
+Source: mixpanel-api.md#export-records, #identity-merge.
 """
 
 from __future__ import annotations

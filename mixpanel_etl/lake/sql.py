@@ -41,7 +41,8 @@ def connect(lake: str, *, timezone: str = "UTC", created_before_2023: bool = Fal
     Args:
         lake: path, `file://` or `s3://` URI of the lake.
         timezone: the project's IANA zone, in which the three reports cut their days.
-        created_before_2023: whether the project stores project time, in which the reports then measure (api-facts 1.3).
+        created_before_2023: whether the project stores project time, in which the reports then measure
+            (mixpanel-api.md#project-time).
 
     Raises:
         ConfigurationError: an unknown kind of URI.

@@ -1,4 +1,6 @@
-"""Persons whose rows no publication may bring back: Mixpanel's export still has them for a while (api-facts 1.3).
+"""Persons whose rows no publication may bring back: Mixpanel's export still has them for a while.
+
+Source: mixpanel-api.md#deleted-events.
 
 The list is in the lake itself, as hashes with a date of expiry: `_suppression/<expiry>-<digest>.json`. The salt of the
 hashes is the lake's own, so that nobody without the lake can try out ids, and no two lakes can be compared.

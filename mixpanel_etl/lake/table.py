@@ -210,8 +210,8 @@ class EventsTable:
         """Hold a day back that has fewer rows than before, unless what is missing is nobody's loss.
 
         The export may have lost suppressed persons already, and copies: Mixpanel's compaction leaves one row of those
-        that agree in event, distinct_id and `$insert_id`, whatever their times (api-facts 4.2), where this table keeps
-        one for each time.
+        that agree in event, distinct_id and `$insert_id`, whatever their times (mixpanel-api.md#deduplication), where
+        this table keeps one for each time.
         """
         explained = self.storage.read_with(self._file(day), partial(self._explained, before - rows))
         allowed = math.floor(before * self.shrink_tolerance)

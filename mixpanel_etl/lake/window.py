@@ -25,7 +25,8 @@ class Window:
         first: first day.
         last: last day.
         zone: the zone in which the export cuts its days. "UTC"; for projects created before 2023 the project's own IANA
-            zone, whose exports also carry `time` as the project's wall clock read as if it were UTC (api-facts 1.3).
+            zone, whose exports also carry `time` as the project's wall clock read as if it were UTC
+            (mixpanel-api.md#project-time).
 
     Raises:
         ConfigurationError: the days are in the wrong order, or the zone is unknown.

@@ -1,6 +1,6 @@
 """The Lexicon as files: a directory of YAML files that is compared with the project's data dictionary, and applied.
 
-Knows the client, but neither Dagster nor the lake. Source: specification 8; api-facts 6.
+Knows the client, but neither Dagster nor the lake. Source: mixpanel-api.md#lexicon.
 """
 
 from mixpanel_etl.extras import require

@@ -22,7 +22,7 @@ class Attribute:
     Args:
         form: of its value.
         in_metadata: known to Mixpanel alone (`metadata["com.mixpanel"]`): an upload that leaves it out keeps the old
-            value, so that its removal takes a null (api-facts 6).
+            value, so that its removal takes a null (mixpanel-api.md#lexicon).
     """
 
     form: Form

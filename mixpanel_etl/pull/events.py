@@ -21,7 +21,7 @@ from mixpanel_etl.lake import (
     ingest,
 )
 
-#: Days that Mixpanel exports in one request (specification 4).
+#: Days that Mixpanel exports in one request (mixpanel-api.md#export).
 MAX_DAYS = 100
 #: Events that one request should bring: until the last has arrived, they wait on disk (some 300 bytes each).
 MAX_ROWS = 10_000_000

@@ -1,4 +1,4 @@
-"""Annotations on Mixpanel's charts, each written once. Specification 10; api-facts 8."""
+"""Annotations on Mixpanel's charts, each written once. Source: mixpanel-api.md#annotations."""
 
 from __future__ import annotations
 

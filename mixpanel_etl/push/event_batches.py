@@ -1,4 +1,4 @@
-"""Events in batches, and each batch through `/import`. Source: specification 6.1; api-facts 4.1, 15 (C1)."""
+"""Events in batches, and each batch through `/import`. Source: mixpanel-api.md#import, #import-limits."""
 
 from __future__ import annotations
 

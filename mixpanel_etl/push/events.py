@@ -1,4 +1,4 @@
-"""Rows as events: how the columns of a query become lines of JSON. Source: specification 6.1; api-facts 4.1."""
+"""Rows as events: how the columns of a query become lines of JSON. Source: mixpanel-api.md#import."""
 
 from __future__ import annotations
 

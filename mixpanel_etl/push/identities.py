@@ -1,4 +1,4 @@
-"""Rows as links between ids: `$merge`, `$identify`, `$create_alias`. Source: specification 7; api-facts 5."""
+"""Rows as links between ids: `$merge`, `$identify`, `$create_alias`. Source: mixpanel-api.md#identity-merge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches through `/import`, which may be sent any number of times. Source: specification 6.1; api-facts 4.1."""
+"""Batches through `/import`, which may be sent any number of times. Source: mixpanel-api.md#import."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Rows as a lookup table, which is replaced as a whole, and only when something in it changed.
 
-Source: specification 6.4; api-facts 4.5. A replacement that is sent twice is the same table, so a push that was killed
+Source: mixpanel-api.md#lookup-tables. A replacement that is sent twice is the same table, so a push that was killed
 is simply run again. Of the hundred replacements that Mixpanel allows a day none is spent on a table that is as it was.
 """
 

@@ -1,4 +1,4 @@
-"""Rows as updates of user or group profiles. Source: specification 6.2 and 6.3; api-facts 4.4."""
+"""Rows as updates of user or group profiles. Source: mixpanel-api.md#profile-updates."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The events of one project's lake as events of another project: ids, times and properties are what they were.
 
-Source: specification 6.1; api-facts 2.3 (what Mixpanel adds to an event) and 4.1 (what it takes).
+Source: mixpanel-api.md#export-records (what Mixpanel adds to an event), mixpanel-api.md#import (what it takes).
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class CopiedEvents:
         for own in _OWN:
             members.pop(own, None)
         insert_id = _insert_id(row, members)
-        # Where it happened is among the properties; by our address it would be here (api-facts 15, C6).
+        # Where it happened is among the properties; by our address it would be here (mixpanel-api.md#geolocation).
         properties = {"time": row.time, "$insert_id": insert_id, "ip": "0", **members}
         line = msgspec.json.encode({"event": row.event, "properties": properties})
         field, message = next(_faults(row, members, len(line), latest), (None, None))

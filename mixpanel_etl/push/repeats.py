@@ -1,4 +1,4 @@
-"""Rows that would become the same event in Mixpanel, which keeps one of such (api-facts 1.4)."""
+"""Rows that would become the same event in Mixpanel, which keeps one of such (mixpanel-api.md#deduplication)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A wish for a sync of a warehouse connector, and which run of Mixpanel's history is its own. Source: api-facts 12."""
+"""A wish for a sync of a warehouse connector, and which run of Mixpanel's history is its own.
+
+Source: mixpanel-api.md#connectors.
+"""
 
 from __future__ import annotations
 

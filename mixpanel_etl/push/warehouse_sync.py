@@ -3,7 +3,7 @@
 Mixpanel tells nobody what became of a trigger: the id it answers is found nowhere else, and nothing says what a second
 trigger does. So a run counts as ours when the history did not have it before we asked, and a trigger whose answer was
 lost is looked for, never sent again. What is asked for is kept in the lake before it is sent, so that whoever comes
-after a killed process goes on where that was. Source: specification 14; api-facts 12.
+after a killed process goes on where that was. Source: mixpanel-api.md#connectors.
 """
 
 from __future__ import annotations

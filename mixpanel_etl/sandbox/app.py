@@ -1,7 +1,7 @@
 """The application: every path of every API on one origin, as a client sees it that sends all hosts to one base URL.
 
 Regions differ by host only, so one set of paths serves all three. Both prefixes of the Query API are answered, and a
-trailing slash is no different path (api-facts 1.1).
+trailing slash is no different path (mixpanel-api.md#hosts).
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from mixpanel_etl.client.limits.rates import BUDGETS
 from mixpanel_etl.client.operations import Operation, Request
 from mixpanel_etl.client.reference import page
 from mixpanel_etl.sandbox import Sandbox
+from tests.docs.facts import anchors
 
 from .examples import EXAMPLES
 from .round_trips import ROUND_TRIPS
@@ -96,7 +97,7 @@ def _is_routed(operation: Operation, url: str) -> bool:
 @pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)
 def test_every_operation_says_who_may_call_it_and_where_that_is_written(operation: Operation) -> None:
     assert operation.accepts
-    assert "api-facts" in operation.source
+    assert operation.source in anchors()
     assert set(operation.budgets) <= BUDGETS.keys()
 
 

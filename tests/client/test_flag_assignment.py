@@ -1,4 +1,4 @@
-"""Local evaluation of feature flags. api-facts 9.1."""
+"""Local evaluation of feature flags. Source: mixpanel-api.md#flag-evaluation."""
 
 from __future__ import annotations
 

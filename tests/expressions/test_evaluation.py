@@ -1,4 +1,4 @@
-"""What expressions are worth. Each row is a sentence of Mixpanel's reference. api-facts 2.2."""
+"""What expressions are worth. Each row is a sentence of Mixpanel's reference. Source: mixpanel-api.md#expressions."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,7 @@
-"""The grammar of segmentation expressions, and what it says to those who miss it. api-facts 2.2."""
+"""The grammar of segmentation expressions, and what it says to those who miss it.
+
+Source: mixpanel-api.md#expressions.
+"""
 
 import pytest
 

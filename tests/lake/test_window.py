@@ -21,7 +21,10 @@ ZONES = ["America/Los_Angeles", "Asia/Kolkata", "Europe/Berlin", "Australia/Lord
 
 
 def exported(moment: datetime, zone: str) -> int:
-    """A moment as a project created before 2023 exports it: its wall clock, read as if it were UTC (api-facts 1.3)."""
+    """A moment as a project created before 2023 exports it: its wall clock, read as if it were UTC.
+
+    Source: mixpanel-api.md#project-time.
+    """
     wall = moment.astimezone(ZoneInfo(zone)).replace(tzinfo=UTC)
     return round(wall.timestamp() * 1000)
 

@@ -16,7 +16,7 @@ from .strict import Finding, Schema, check, decoded, field, like, strict
 
 FORM, NDJSON = "application/x-www-form-urlencoded", "application/x-ndjson"
 
-# In words at the parameter `verbose`, and in no schema; `error` is null on success as seen (api-facts 4.2).
+# In words at the parameter `verbose`, and in no schema; `error` is null on success as seen (mixpanel-api.md#track).
 VERBOSE: Schema = {
     "type": "object",
     "properties": {"status": {"enum": [0, 1]}, "error": {"type": ["string", "null"]}},

@@ -1,4 +1,7 @@
-"""Credentials: which kinds each API takes, and what it says to the others. Specification 2; api-facts 1.2, 14."""
+"""Credentials: which kinds each API takes, and what it says to the others.
+
+Source: mixpanel-api.md#credentials, #errors.
+"""
 
 import base64
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Rate limits, per project, in rolling windows of the sandbox's clock. api-facts 13."""
+"""Rate limits, per project, in rolling windows of the sandbox's clock. Source: mixpanel-api.md#rate-limits."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime

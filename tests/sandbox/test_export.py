@@ -1,4 +1,4 @@
-"""`GET /export` as documented. Specification 4; api-facts 2."""
+"""`GET /export` as documented. Source: mixpanel-api.md#export."""
 
 import json
 from datetime import UTC, date, datetime

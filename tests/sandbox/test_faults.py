@@ -1,4 +1,7 @@
-"""Faults on demand: each kind, and the rules that choose the requests. api-facts 2.4, 16.5."""
+"""Faults on demand: each kind, and the rules that choose the requests.
+
+Source: mixpanel-api.md#errors, #export-truncation.
+"""
 
 import json
 from collections.abc import Callable

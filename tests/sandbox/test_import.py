@@ -1,4 +1,7 @@
-"""`POST /import`: what is accepted, what is said of the rest, what is stored. Specification 6.1; api-facts 4.1, 4.3."""
+"""`POST /import`: what is accepted, what is said of the rest, what is stored.
+
+Source: mixpanel-api.md#import, #hot-shards.
+"""
 
 import gzip
 import json

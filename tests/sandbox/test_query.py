@@ -1,4 +1,4 @@
-"""`GET /events` and `/events/names`. Specification 5.4; api-facts 1.3, 1.4, 3.0, 3.4."""
+"""`GET /events` and `/events/names`. Source: mixpanel-api.md#project-time, #deduplication, #query, #query-events."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,7 @@
-"""`POST /engage`, `/cohorts/list`; `GET /insights`, `/stream/query`. Specification 5.5 to 5.8; api-facts 3.5 to 3.8."""
+"""`POST /engage`, `/cohorts/list`; `GET /insights`, `/stream/query`.
+
+Source: mixpanel-api.md#query-profiles, #query-cohorts, #query-insights, #query-stream.
+"""
 
 import json
 from collections.abc import Callable

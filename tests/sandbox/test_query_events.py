@@ -1,4 +1,4 @@
-"""`/events/top`, `/events/properties` and what lies under it. Specification 5.4; api-facts 3.4."""
+"""`/events/top`, `/events/properties` and what lies under it. Source: mixpanel-api.md#query-events."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""`GET /funnels`, against a data set worked out by hand. Specification 5.2; api-facts 3.2."""
+"""`GET /funnels`, against a data set worked out by hand. Source: mixpanel-api.md#query-funnels."""
 
 from datetime import UTC, datetime
 from typing import Any

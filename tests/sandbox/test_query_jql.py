@@ -1,4 +1,4 @@
-"""`POST /jql`: JavaScript over events and profiles. Specification 5.9; api-facts 3.9 and 13."""
+"""`POST /jql`: JavaScript over events and profiles. Source: mixpanel-api.md#query-jql, #rate-limits."""
 
 import json
 import resource

@@ -1,4 +1,7 @@
-"""`GET /retention` and `/retention/addiction`, against data worked out by hand. Specification 5.3; api-facts 3.3."""
+"""`GET /retention` and `/retention/addiction`, against data worked out by hand.
+
+Source: mixpanel-api.md#query-retention.
+"""
 
 from typing import Any
 

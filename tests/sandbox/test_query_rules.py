@@ -1,4 +1,7 @@
-"""What holds of every operation of the Query API: prefixes, credentials, plan, budgets, faults. api-facts 1, 3.0."""
+"""What holds of every operation of the Query API: prefixes, credentials, plan, budgets, faults.
+
+Source: mixpanel-api.md#hosts, #credentials, #query.
+"""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,7 @@
-"""`GET /segmentation` and its numeric forms, against numbers worked out by hand. Specification 5.1; api-facts 3.1."""
+"""`GET /segmentation` and its numeric forms, against numbers worked out by hand.
+
+Source: mixpanel-api.md#query-segmentation.
+"""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,7 @@
-"""The event store: every copy kept, a perfect lake's view of it, identity merges. api-facts 1.4, 2.2."""
+"""The event store: every copy kept, a perfect lake's view of it, identity merges.
+
+Source: mixpanel-api.md#deduplication, #export-merges.
+"""
 
 import json
 from datetime import date

@@ -1,4 +1,4 @@
-"""`/track`: every wire form, and the many meanings of 1. Specification 6.1; api-facts 4.2."""
+"""`/track`: every wire form, and the many meanings of 1. Source: mixpanel-api.md#track."""
 
 import base64
 import gzip

@@ -1,4 +1,7 @@
-"""Which variant somebody gets, worked out here: bit for bit what Mixpanel works out. Source: api-facts 9.1."""
+"""Which variant somebody gets, worked out here: bit for bit what Mixpanel works out.
+
+Source: mixpanel-api.md#flag-evaluation.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Feature flags as Mixpanel defines them. Source: specification 11; api-facts 9.1, 9.2."""
+"""Feature flags as Mixpanel defines them. Source: mixpanel-api.md#flag-evaluation, #flag-management."""
 
 from __future__ import annotations
 

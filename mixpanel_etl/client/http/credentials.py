@@ -1,4 +1,4 @@
-"""The four kinds of credentials, and which of them goes with a request. Source: specification 2; api-facts 1.2."""
+"""The four kinds of credentials, and which of them goes with a request. Source: mixpanel-api.md#credentials."""
 
 from __future__ import annotations
 

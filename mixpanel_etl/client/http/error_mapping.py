@@ -1,4 +1,4 @@
-"""From what came back to a typed error, without the credentials. Source: specification 16; api-facts 3.0, 14."""
+"""From what came back to a typed error, without the credentials. Source: mixpanel-api.md#errors."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ class _Rejected(msgspec.Struct):
     message: str = ""
     field: str = ""
     insert_id: str = ""
-    # One page of Mixpanel's documentation spells it so (api-facts 15, C5).
+    # One page of Mixpanel's documentation spells it so (mixpanel-api.md#import).
     dollar_insert_id: str = msgspec.field(default="", name="$insert_id")
 
 

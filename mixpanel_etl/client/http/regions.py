@@ -1,4 +1,4 @@
-"""Where each API family lives, in each region. Source: specification 3; api-facts 1.1."""
+"""Where each API family lives, in each region. Source: mixpanel-api.md#hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a request is sent again, and after how long. Source: specification 15; api-facts 13."""
+"""When a request is sent again, and after how long. Source: mixpanel-api.md#retries."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Requests to Mixpanel over HTTP: credentials, budgets, time-outs, retries, and errors with a type.
 
-Source: specification 2, 15 and 16; api-facts 1.2, 13 and 14.
+Source: mixpanel-api.md#credentials, #rate-limits, #errors.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ T = TypeVar("T")
 class Timeouts(NamedTuple):
     """Seconds for connecting, and for each silence of the server while it answers.
 
-    Mixpanel's own edge gives up after 488 s of a query (120 s of the App API; api-facts 1.4): who gives up before it
-    never hears why, and asks again what costs a query each time.
+    Mixpanel's own edge gives up after 488 s of a query (120 s of the App API; mixpanel-api.md#timeouts): who gives up
+    before it never hears why, and asks again what costs a query each time.
     """
 
     connect: float = 10.0
@@ -154,7 +154,7 @@ class Transport:
         """Send, and decode a JSON reply.
 
         Raises:
-            ReplyError: it is no JSON, or carries an `error` in spite of its 200 (api-facts 3.0, 14).
+            ReplyError: it is no JSON, or carries an `error` in spite of its 200 (mixpanel-api.md#errors).
         """
         operation, scrub = request.operation, self._scrub.also(request.secrets)
         return failures.decoded(

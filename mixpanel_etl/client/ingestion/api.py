@@ -1,4 +1,7 @@
-"""Ingestion API: events, profiles, lookup tables. Source: specification 6; api-facts 4."""
+"""Ingestion API: events, profiles, lookup tables.
+
+Source: mixpanel-api.md#import, #track, #profile-updates, #lookup-tables.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from mixpanel_etl.client.replies import Reply, plain, typed
 from mixpanel_etl.quoting import redacted
 
 TRACK_AGE = timedelta(days=5)
-MOST_BYTES = 10_000_000  # of one import; one of Mixpanel's documents says 2 MiB (api-facts 15, C1)
+MOST_BYTES = 10_000_000  # of one import; one of Mixpanel's documents says 2 MiB (mixpanel-api.md#import-limits)
 
 
 class Imported(Reply, frozen=True, kw_only=True):
@@ -164,7 +167,7 @@ class Ingestion(Group):
     def _send(self, name: str, body: Body, count: int, query: dict[str, str], *, repeatable: bool) -> None:
         reply = self._call(
             name,
-            # Without ip=0 the users would be where this server is (api-facts 15, C6).
+            # Without ip=0 the users would be where this server is (mixpanel-api.md#geolocation).
             query={"ip": "0", "verbose": "1", **query},
             body=body,
             cost=ingestion_cost(len(body.content), count),

@@ -1,4 +1,4 @@
-"""Events to send, and what Mixpanel demands of them. Source: specification 6.1 and 17; api-facts 4.1, 15."""
+"""Events to send, and what Mixpanel demands of them. Source: mixpanel-api.md#import-limits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Event:
         time: when it happened (aware). Sent in milliseconds, always, so that a copy is recognised as one.
         distinct_id: whose it is; "" for nobody's. May be None when the properties have `$user_id` or `$device_id`.
         insert_id: what tells it from others, up to 36 letters, digits and hyphens. Two events with the same name,
-            user and insert id on one day can become one (api-facts 1.4).
+            user and insert id on one day can become one (mixpanel-api.md#deduplication).
         properties: what else is known. Dates and times become texts.
         ip: whose address places it on the map; "0" for none, without which it would be ours.
     """

@@ -1,4 +1,4 @@
-"""Rows of a lookup table as the CSV that replaces it. Source: specification 6.4; api-facts 4.5."""
+"""Rows of a lookup table as the CSV that replaces it. Source: mixpanel-api.md#lookup-tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Updates of user and group profiles, and what Mixpanel demands of them. Source: specification 6.2; api-facts 4.4."""
+"""Updates of user and group profiles, and what Mixpanel demands of them. Source: mixpanel-api.md#profile-updates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_PROPERTIES = 2000
 MOST_NAME = 255
 # Doing them twice is doing them once.
 REPEATABLE = frozenset(("$set", "$set_once", "$union", "$unset", "$delete"))
-# One page lists $add for groups, another says that groups have neither (api-facts 15, C10).
+# One page lists $add for groups, another says that groups have neither (mixpanel-api.md#profile-updates).
 NOT_FOR_GROUPS = frozenset(("$add", "$append"))
 
 Value = Mapping[str, Any] | Sequence[str] | None

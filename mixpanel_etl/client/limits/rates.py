@@ -1,4 +1,4 @@
-"""Mixpanel's rate limits, as data. Source: specification 15; api-facts 13."""
+"""Mixpanel's rate limits, as data. Source: mixpanel-api.md#rate-limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data pipelines, an API that Mixpanel has deprecated. Source: specification 13; api-facts 11."""
+"""Data pipelines, an API that Mixpanel has deprecated. Source: mixpanel-api.md#pipelines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The eight types of data pipelines, and what each needs. Source: specification 13; api-facts 11."""
+"""The eight types of data pipelines, and what each needs. Source: mixpanel-api.md#pipelines."""
 
 from __future__ import annotations
 

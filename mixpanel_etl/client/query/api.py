@@ -1,4 +1,4 @@
-"""Query API. Source: specification 5; api-facts 3. All dates are days of the project's time zone."""
+"""Query API. Source: mixpanel-api.md#query. All dates are days of the project's time zone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Query(Reports):
         unit: Unit = "day",
         type: Counting = "general",  # noqa: A002
     ) -> EventCounts:
-        """Counts of the named events over time, duplicates left out (api-facts 1.4).
+        """Counts of the named events over time, duplicates left out (mixpanel-api.md#deduplication).
 
         Args:
             events: at least one name.
@@ -245,7 +245,7 @@ class Query(Reports):
         return plain(reply, list[replies.StreamEvent], endpoint=endpoint)
 
     def jql(self, script: str, params: Mapping[str, Any] | None = None) -> Any:
-        """What a script's `main()` returns. Counted in two budgets; 2 minutes and 5 GB (api-facts 3.9).
+        """What a script's `main()` returns. Counted in two budgets; 2 minutes and 5 GB (mixpanel-api.md#query-jql).
 
         Args:
             script: JavaScript with a function `main`.

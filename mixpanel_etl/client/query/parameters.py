@@ -48,7 +48,7 @@ def choices(endpoint: str, **values: tuple[str | None, Any]) -> dict[str, str]:
 
 
 def counting(type: Counting, unit: Unit, endpoint: str) -> dict[str, str]:  # noqa: A002
-    """How to count and by what, which rules unique users by the hour out (api-facts 3.4)."""
+    """How to count and by what, which rules unique users by the hour out (mixpanel-api.md#query-events)."""
     checked = choices(endpoint, type=(type, Counting), unit=(unit, Unit))
     if type == "unique" and unit in ("minute", "hour"):
         raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""Pages of `POST /engage`. Source: specification 5.5; api-facts 3.5."""
+"""Pages of `POST /engage`. Source: mixpanel-api.md#query-profiles."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Arrived:
     Attributes:
         profiles: number of profiles on all pages so far.
         total: number of profiles of the whole query; None where Mixpanel does not say. One of its documents takes
-            `total` for the number on the page (api-facts C8): a full first page whose `total` is its own length says
-            nothing about the pages after it.
+            `total` for the number on the page (mixpanel-api.md#query-profiles): a full first page whose `total` is its
+            own length says nothing about the pages after it.
         complete: whether no page follows.
     """
 

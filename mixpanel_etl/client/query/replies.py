@@ -1,4 +1,4 @@
-"""What the Query API answers, in both of the shapes that are documented. Source: specification 5; api-facts 3."""
+"""What the Query API answers, in both of the shapes that are documented. Source: mixpanel-api.md#query."""
 
 from __future__ import annotations
 

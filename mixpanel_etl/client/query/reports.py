@@ -1,4 +1,6 @@
-"""Reports of the Query API: segmentation, funnels, retention. Source: specification 5.1-5.3; api-facts 3.1-3.3.
+"""Reports of the Query API: segmentation, funnels, retention.
+
+Source: mixpanel-api.md#query-segmentation, #query-funnels, #query-retention.
 
 All dates are days of the project's time zone.
 """

@@ -21,7 +21,7 @@ Follow = Literal["run", "sensor"]
 
 #: No request of a sync waits longer in the client: a trigger that has to wait for its turn does so where it shows.
 DEADLINE = 60.0
-#: Mixpanel may delete the snapshots of a Mirror import that did not run for two weeks (api-facts 12.4).
+#: Mixpanel may delete the snapshots of a Mirror import that did not run for two weeks (mixpanel-api.md#connectors).
 _MIRROR_LIMIT = timedelta(days=14)
 _MIRROR_LATE = timedelta(days=10)
 

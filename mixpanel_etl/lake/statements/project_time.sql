@@ -18,7 +18,8 @@ CASE
 END;
 
 -- The events of days of project time: `day`, `local_time` (the clock of the project's zone), `ms` (what durations are
--- measured in) and `person` (an empty distinct_id is nobody). Projects created before 2023 store project time as if it were UTC (api-facts 1.3).
+-- measured in) and `person` (an empty distinct_id is nobody). Projects created before 2023 store project time as if it
+-- were UTC (mixpanel-api.md#project-time).
 CREATE OR REPLACE MACRO project_events(from_date, to_date) AS TABLE
 SELECT *, local_time::DATE AS day
 FROM (

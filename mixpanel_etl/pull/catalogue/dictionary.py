@@ -1,4 +1,4 @@
-"""Events and what is known of them. Specification 5.3, 5.4, 8; api-facts 3.3, 3.4, 6."""
+"""Events and what is known of them. Source: mixpanel-api.md#query-retention, #query-events, #lexicon."""
 
 from __future__ import annotations
 

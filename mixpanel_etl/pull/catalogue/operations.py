@@ -1,4 +1,7 @@
-"""What moves data and who may: pipelines, warehouse imports, accounts. Specification 12-14; api-facts 10-12."""
+"""What moves data and who may: pipelines, warehouse imports, accounts.
+
+Source: mixpanel-api.md#service-accounts, #pipelines, #connectors.
+"""
 
 from __future__ import annotations
 

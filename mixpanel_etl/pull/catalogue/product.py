@@ -1,4 +1,7 @@
-"""What product teams make in Mixpanel. Specification 6.4, 10, 11; api-facts 4.5, 8, 9."""
+"""What product teams make in Mixpanel.
+
+Source: mixpanel-api.md#lookup-tables, #annotations, #flag-evaluation, #flag-management, #experiments.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events over time, and which there are, with what properties. Specification 5.4; api-facts 3.4."""
+"""Events over time, and which there are, with what properties. Source: mixpanel-api.md#query-events."""
 
 from __future__ import annotations
 

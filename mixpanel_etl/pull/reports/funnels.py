@@ -1,4 +1,4 @@
-"""Funnels, by the day on which users entered them. Specification 5.2; api-facts 3.2."""
+"""Funnels, by the day on which users entered them. Source: mixpanel-api.md#query-funnels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a saved report answers: Insights, funnels and retention have one envelope. Source: api-facts-2 2.4 to 2.7.
+"""What a saved report answers: Insights, funnels and retention have one envelope.
+
+Source: mixpanel-api.md#query-insights.
 
 A number stands at the end of a path of keys: the metric, then values of breakdowns and a date, in an order that the
 kind of report decides. `$overall` is all segments together, `all` and `$average` are all of the time.

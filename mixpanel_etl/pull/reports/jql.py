@@ -1,4 +1,4 @@
-"""Scripts in Mixpanel's JavaScript Query Language. Specification 5.9; api-facts 3.9."""
+"""Scripts in Mixpanel's JavaScript Query Language. Source: mixpanel-api.md#query-jql."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def _boolean(value: Any) -> bool:
 def _moment(value: Any, zone: tzinfo) -> datetime:
     if isinstance(value, str):
         return moment_of(value, zone)
-    # JQL has milliseconds of project time, as if that were UTC (api-facts 1.3.5).
+    # JQL has milliseconds of project time, as if that were UTC (mixpanel-api.md#project-time).
     return datetime.fromtimestamp(_number(value) / 1000, UTC).replace(tzinfo=zone).astimezone(UTC)
 
 

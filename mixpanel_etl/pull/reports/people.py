@@ -1,4 +1,4 @@
-"""What chosen people did. Specification 5.8; api-facts 3.8."""
+"""What chosen people did. Source: mixpanel-api.md#query-stream."""
 
 from __future__ import annotations
 

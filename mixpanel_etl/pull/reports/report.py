@@ -18,7 +18,8 @@ from mixpanel_etl.lake.identity import is_known_by, of_persons
 from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit
 
 MOMENT = pa.timestamp("ms", tz="UTC")
-#: Days in which events still arrive (api-facts 1.3.6): what a schedule asks for again when a report says nothing.
+#: Days in which events still arrive (mixpanel-api.md#late-events): what a schedule asks for again when a report says
+#: nothing.
 LATE_DAYS = 5
 #: Partitions of one run, and so of one query: a year of days, or a hundred days of hours ...
 MOST_PARTITIONS = 366

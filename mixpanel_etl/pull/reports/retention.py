@@ -1,4 +1,4 @@
-"""Who comes back, and how often. Specification 5.3; api-facts 3.3."""
+"""Who comes back, and how often. Source: mixpanel-api.md#query-retention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saved reports: Insights, funnels and retention. Specification 5.7; api-facts 3.7; api-facts-2 2.4 to 2.7."""
+"""Saved reports: Insights, funnels and retention. Source: mixpanel-api.md#query-insights."""
 
 from __future__ import annotations
 

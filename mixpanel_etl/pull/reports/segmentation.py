@@ -1,4 +1,4 @@
-"""Counts, sums and averages over time. Specification 5.1; api-facts 3.1."""
+"""Counts, sums and averages over time. Source: mixpanel-api.md#query-segmentation."""
 
 from __future__ import annotations
 

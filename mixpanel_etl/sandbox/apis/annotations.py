@@ -1,4 +1,4 @@
-"""Annotations and their tags. Specification 10; api-facts 8."""
+"""Annotations and their tags. Source: mixpanel-api.md#annotations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`GET /api/app/me`: who am I, and which projects can I see. api-facts 1.1; the shape of the reply is invented."""
+"""`GET /api/app/me`: who am I, and which projects can I see.
+
+Source: mixpanel-api.md#me; the shape of the reply is invented.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What the operations of the app API share: who may call them, for which project, and how bodies are read.
 
-`app_route` makes a route of a function from a `Call` to the reply. Specification 8-14; api-facts 1.2, 14.
+`app_route` makes a route of a function from a `Call` to the reply. Source: mixpanel-api.md#credentials, #errors.
 """
 
 from __future__ import annotations

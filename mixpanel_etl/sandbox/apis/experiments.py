@@ -1,4 +1,4 @@
-"""Experiments: draft, launched, concluded, decided; archived and deleted. api-facts 9.3."""
+"""Experiments: draft, launched, concluded, decided; archived and deleted. Source: mixpanel-api.md#experiments."""
 
 from __future__ import annotations
 

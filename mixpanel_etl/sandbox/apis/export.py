@@ -1,4 +1,4 @@
-"""`GET /export`: raw events, as lines of JSON. Specification 4; api-facts 2."""
+"""`GET /export`: raw events, as lines of JSON. Source: mixpanel-api.md#export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lexicon schemas: the data dictionary of a project. Specification 8; api-facts 6.
+"""Lexicon schemas: the data dictionary of a project. Source: mixpanel-api.md#lexicon.
 
 An upload replaces a schema, except for what is known to Mixpanel alone: keys of `metadata["com.mixpanel"]` that the
 upload does not mention stay, and null removes one. What is `dropped` is lost at ingestion from then on.

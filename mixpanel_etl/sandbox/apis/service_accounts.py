@@ -1,4 +1,4 @@
-"""Service accounts: created, deleted, and made members of projects over HTTP. Specification 12; api-facts 10.
+"""Service accounts: created, deleted, and made members of projects over HTTP. Source: mixpanel-api.md#service-accounts.
 
 The accounts themselves, with which every API authenticates, are in `accounts`.
 """

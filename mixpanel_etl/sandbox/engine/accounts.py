@@ -1,4 +1,4 @@
-"""Service accounts and the projects of which they are members. api-facts 1.2, 10.
+"""Service accounts and the projects of which they are members. Source: mixpanel-api.md#credentials, #service-accounts.
 
 An account belongs to one organization, in which it has a role, and has a role of its own in each of its projects. Those
 that the projects declare are there from the beginning; the Service Accounts API adds others, which are as real.

@@ -1,4 +1,6 @@
-"""What becomes of an accepted event on its way into the store. api-facts 1.3, 2.3, 4.1-4.3.
+"""What becomes of an accepted event on its way into the store.
+
+Source: mixpanel-api.md#project-time, #export-records, #import, #track, #hot-shards.
 
 Strings are cut, credentials and addresses dropped, Mixpanel's own properties added, ids completed, times of legacy
 projects shifted into project time, and hot shards rewritten.

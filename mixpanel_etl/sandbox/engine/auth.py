@@ -1,4 +1,4 @@
-"""Who is asking, and for which project. Specification 2; api-facts 1.2.
+"""Who is asking, and for which project. Source: mixpanel-api.md#credentials.
 
 Basic credentials may be base64 or plain text. A username without password is a project secret or, where an API accepts
 it, a project token; with one it is a service account, which says in `project_id` which of its projects it means.

@@ -1,4 +1,7 @@
-"""Days of project time, and their minutes, hours, weeks and months, as intervals of stored time. api-facts 1.3, 3.4."""
+"""Days of project time, and their minutes, hours, weeks and months, as intervals of stored time.
+
+Source: mixpanel-api.md#project-time, #query-events.
+"""
 
 from __future__ import annotations
 

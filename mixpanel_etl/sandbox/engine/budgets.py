@@ -1,4 +1,4 @@
-"""Rate limits per project, in windows that roll with the sandbox's clock. api-facts 13; Specification 15."""
+"""Rate limits per project, in windows that roll with the sandbox's clock. Source: mixpanel-api.md#rate-limits."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Budgets:
 
 
 def query_limit_text(project_id: int, running: int, in_hour: int, limits: Limits) -> str:
-    """The body of a 429 as observed on the Query API (api-facts 3.0)."""
+    """The body of a 429 as observed on the Query API (mixpanel-api.md#rate-limits)."""
     return (
         f"Query rate limit exceeded for project_id: {project_id}. "
         f"{running}/{limits.concurrent} queries running concurrently and "

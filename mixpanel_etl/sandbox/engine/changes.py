@@ -1,4 +1,7 @@
-"""What changes the stored events behind a client's back: identity merges and late arrivals. api-facts 1.3, 2.2, 5."""
+"""What changes the stored events behind a client's back: identity merges and late arrivals.
+
+Source: mixpanel-api.md#late-events, #export-merges, #identity-merge.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The sandbox's own time: the real clock until a test sets another.
 
 Everything that depends on "now" asks it: today's date in project time, the rolling windows of the budgets,
-`$mp_api_timestamp_ms`, the five days of `/track`. api-facts 16.4.
+`$mp_api_timestamp_ms`, the five days of `/track`.
 """
 
 from __future__ import annotations

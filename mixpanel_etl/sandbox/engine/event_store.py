@@ -1,7 +1,8 @@
 """Every ingested copy of every event, in a DuckDB file of its own.
 
-Nothing is deduplicated here: an export returns each copy, as Mixpanel's does (api-facts 1.4). The rows are in the order
-of arrival (`seq`), and `time_ms` is as exported. Reads stream; writes go through in batches; memory stays bounded.
+Nothing is deduplicated here: an export returns each copy, as Mixpanel's does (mixpanel-api.md#deduplication). The rows
+are in the order of arrival (`seq`), and `time_ms` is as exported. Reads stream; writes go through in batches; memory
+stays bounded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What can go wrong on request: rules that say which requests fail, in what way, how often. api-facts 2.4 and 16.5."""
+"""What can go wrong on request: rules that say which requests fail, in what way, how often.
+
+Source: mixpanel-api.md#errors, #export-truncation.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who an event belongs to: the three ID merge APIs of Mixpanel's projects. Specification 7; api-facts 5.
+"""Who an event belongs to: the three ID merge APIs of Mixpanel's projects. Source: mixpanel-api.md#identity-merge.
 
 Simplified: an event with `$user_id` and `$device_id` links the device to the user. Original: `$identify`,
 `$create_alias` and `$merge` join ids to clusters. Legacy: `$create_alias` only, and only for what comes later. Any id

@@ -1,4 +1,4 @@
-"""The profiles of users and groups, by project. api-facts 4.4, 5.
+"""The profiles of users and groups, by project. Source: mixpanel-api.md#profile-updates, #identity-merge.
 
 A profile is replaced, never changed: whoever holds one, or a dict of them, sees what was true when it was read.
 """

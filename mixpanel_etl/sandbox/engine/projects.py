@@ -1,6 +1,6 @@
 """What distinguishes one Mixpanel project from another, and the file in which the command line reads it.
 
-api-facts 1.2 (credentials, roles, plans), 1.3 (time zones), 16.2.
+Source: mixpanel-api.md#credentials, #project-time.
 """
 
 from __future__ import annotations
@@ -64,19 +64,20 @@ class Project:
         max_history_days: the Query API answers 403 to what lies further back.
         enforce_budgets: False lets any number of requests pass.
         retry_after: whether a 429 carries `Retry-After`, and in which of its two forms.
-        import_max_bytes: the largest uncompressed body of `/import` (api-facts 15, C1).
-        hot_shard_threshold: events of one distinct_id on one day before the rest are rewritten (api-facts 4.3).
+        import_max_bytes: the largest uncompressed body of `/import` (mixpanel-api.md#import-limits).
+        hot_shard_threshold: events of one distinct_id on one day before the rest are rewritten
+            (mixpanel-api.md#hot-shards).
         organization_id: projects of one organization share service accounts and the budgets of Lexicon.
         workspace_id: of the data view "All Project Data"; 10,000,000 + project_id when 0.
-        id_merge: the ID merge API of the project (api-facts 5).
+        id_merge: the ID merge API of the project (mixpanel-api.md#identity-merge).
         group_keys: the keys under which `/groups` accepts profiles.
         lookup_tables: empty ones, for `PUT /lookup-tables/{id}` to fill.
-        lookup_max_bytes: the largest uncompressed lookup table (api-facts 15, C26).
+        lookup_max_bytes: the largest uncompressed lookup table (mixpanel-api.md#lookup-tables).
         warehouse_imports: imports that exist from the beginning; the fields of `WarehouseImport`.
         warehouse_times: the unit of the times in a warehouse import's history, which is documented nowhere.
         sync_replies: whether a triggered sync is answered with a `run_id`, or with no more than `{"status": "ok"}`.
-        gdpr_replies: which of two documented shapes the GDPR API answers in (api-facts 7).
-        query_replies: which of two documented shapes the Query API answers in (api-facts 3).
+        gdpr_replies: which of two documented shapes the GDPR API answers in (mixpanel-api.md#gdpr-jobs).
+        query_replies: which of two documented shapes the Query API answers in (mixpanel-api.md#query).
         gdpr_stage_seconds: how long a GDPR job is PENDING, and then STAGING; it ends after 24 times as long.
         flag_cohorts: the distinct_ids of each cohort hash that a feature flag's rollout may name.
         funnels: saved funnels, as `Funnel` or a mapping of its fields.

@@ -1,4 +1,4 @@
-"""Refusals, and the shape in which each API family words them. api-facts 14."""
+"""Refusals, and the shape in which each API family words them. Source: mixpanel-api.md#errors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What people save in Mixpanel's reports and the Query API then reads: funnels, cohorts, Insights reports.
 
 A project declares them (`Project(funnels=[...])`, its table in the projects file), or they are saved while the sandbox
-runs (`Sandbox.save`, `POST /sandbox/funnels`). How they are written down is invented; what they show is api-facts 3.
+runs (`Sandbox.save`, `POST /sandbox/funnels`). How they are written down is invented; what they show is described in
+mixpanel-api.md#query.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class Cohort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Insight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A saved report: counts of events over time, a funnel, or a retention (api-facts-2 2.4 to 2.7).
+    """A saved report: counts of events over time, a funnel, or a retention (mixpanel-api.md#query-insights).
 
     Args:
         bookmark_id: its id.

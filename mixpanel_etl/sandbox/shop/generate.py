@@ -39,7 +39,7 @@ def generate_lines(
         duplicates: the share of lines that repeat an earlier event of the day: half of them to the byte, half with
             a newer `mp_processing_time_ms`.
         timezone: where days begin. Other than UTC it makes the lines of a project created before 2023: `time` is
-            then in project time as if it were epoch (api-facts 1.3).
+            then in project time as if it were epoch (mixpanel-api.md#project-time).
 
     Raises:
         ValueError: to_date before from_date, a negative number of events, a share outside 0..1.

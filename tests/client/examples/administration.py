@@ -1,4 +1,4 @@
-"""Lexicon and annotations. Specification 8, 10; api-facts 6, 8."""
+"""Lexicon and annotations. Source: mixpanel-api.md#lexicon, #annotations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Feature flags and experiments. Specification 11; api-facts 9."""
+"""Feature flags and experiments. Source: mixpanel-api.md#flag-evaluation, #flag-management, #experiments."""
 
 from __future__ import annotations
 

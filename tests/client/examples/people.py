@@ -1,4 +1,4 @@
-"""GDPR, service accounts. Specification 9, 12; api-facts 7, 10."""
+"""GDPR, service accounts. Source: mixpanel-api.md#gdpr-jobs, #service-accounts."""
 
 from __future__ import annotations
 

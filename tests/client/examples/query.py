@@ -1,4 +1,4 @@
-"""Query API. Specification 5; api-facts 3."""
+"""Query API. Source: mixpanel-api.md#query."""
 
 from __future__ import annotations
 

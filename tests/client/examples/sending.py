@@ -1,4 +1,4 @@
-"""Ingestion and identity. Specification 6, 7; api-facts 4, 5."""
+"""Ingestion and identity. Source: mixpanel-api.md#import, #track, #profile-updates, #lookup-tables, #identity-merge."""
 
 from __future__ import annotations
 

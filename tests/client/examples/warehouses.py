@@ -1,4 +1,4 @@
-"""Data pipelines and warehouse connectors. Specification 13, 14; api-facts 11, 12."""
+"""Data pipelines and warehouse connectors. Source: mixpanel-api.md#pipelines, #connectors."""
 
 from __future__ import annotations
 

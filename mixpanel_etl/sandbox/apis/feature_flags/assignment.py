@@ -1,4 +1,6 @@
-"""Which variant of a feature flag somebody gets: the documented hash, rollouts in order. api-facts 9.1.
+"""Which variant of a feature flag somebody gets: the documented hash, rollouts in order.
+
+Source: mixpanel-api.md#flag-evaluation.
 
 The algorithm is that of Mixpanel's SDKs, bit for bit: whoever evaluates definitions locally gets the same variants.
 """

@@ -1,4 +1,4 @@
-"""Feature flags as applications see them: evaluated, and their definitions. Specification 11; api-facts 9.1.
+"""Feature flags as applications see them: evaluated, and their definitions. Source: mixpanel-api.md#flag-evaluation.
 
 Flags are made through `flag_management`.
 """

@@ -1,4 +1,4 @@
-"""Feature flags as people manage them: listed, created, replaced, archived. api-facts 9.2."""
+"""Feature flags as people manage them: listed, created, replaced, archived. Source: mixpanel-api.md#flag-management."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What GDPR jobs do when their time comes. api-facts 7.
+"""What GDPR jobs do when their time comes. Source: mixpanel-api.md#gdpr-jobs.
 
 A job ends 24 stages after its request, where a stage is `Project.gdpr_stage_seconds`: it is PENDING for the first and
 STAGING for the second. A test may have decided that it ends in FAILURE.

@@ -1,4 +1,4 @@
-"""The GDPR and CCPA API: retrievals and deletions of what is known of a person. Specification 9; api-facts 7.
+"""The GDPR and CCPA API: retrievals and deletions of what is known of a person. Source: mixpanel-api.md#gdpr-jobs.
 
 A job is PENDING, STAGING, STARTED and then SUCCESS by the sandbox's clock; until STARTED a deletion can be cancelled. A
 deletion really removes events and profiles when it succeeds; a retrieval then has an archive to be downloaded.

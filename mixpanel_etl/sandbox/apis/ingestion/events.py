@@ -1,4 +1,4 @@
-"""`POST /import` and `/track`: events come in. Specification 6.1; api-facts 4.1, 4.2."""
+"""`POST /import` and `/track`: events come in. Source: mixpanel-api.md#import, #track."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ async def _import_strictly(
 ) -> Response:
     foreign = [event["event"] for event in payload.events if _is_foreign(project, event)]
     if foreign:
-        # One such event, and nothing of the request is imported; the records that failed are texts (api-facts 5).
+        # One such event, and nothing of the request is imported; the records that failed are texts
+        # (mixpanel-api.md#identity-merge).
         texts = [f"{name} is not supported in projects with Simplified ID Merge" for name in foreign]
         raise Refusal(400, INVALID, extra={"num_records_imported": 0, "failed_records": texts})
     if fault and fault.kind == "partly_taken":

@@ -1,4 +1,4 @@
-"""Lookup tables: listed, and replaced by a CSV as a whole. Specification 6.4; api-facts 4.5.
+"""Lookup tables: listed, and replaced by a CSV as a whole. Source: mixpanel-api.md#lookup-tables.
 
 Only the UI creates them: a project declares those it has.
 """

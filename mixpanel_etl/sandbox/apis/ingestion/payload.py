@@ -1,4 +1,7 @@
-"""The wire forms of events: JSON, NDJSON, a form with `data`, a query string, gzip, base64. api-facts 4.1, 4.2."""
+"""The wire forms of events: JSON, NDJSON, a form with `data`, a query string, gzip, base64.
+
+Source: mixpanel-api.md#import, #track.
+"""
 
 from __future__ import annotations
 

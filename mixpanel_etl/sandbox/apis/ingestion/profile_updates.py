@@ -1,4 +1,4 @@
-"""One update of a profile: is it valid, and what does it make of the profile? Specification 6.2, 6.3; api-facts 4.4.
+"""One update of a profile: is it valid, and what does it make of the profile? Source: mixpanel-api.md#profile-updates.
 
 The rules are documented, the texts that name a broken one are invented.
 """

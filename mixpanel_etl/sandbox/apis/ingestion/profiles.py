@@ -1,4 +1,4 @@
-"""`POST /engage` and `/groups`: profiles come in. Specification 6.2, 6.3; api-facts 4.4.
+"""`POST /engage` and `/groups`: profiles come in. Source: mixpanel-api.md#profile-updates.
 
 The answer is 200 whatever was sent: whether it was any good stands in the body, per record when `strict=1` asks for it.
 """

@@ -1,4 +1,4 @@
-"""What `/import` demands of an event under `strict=1`. Specification 6.1 and 17; api-facts 4.1.
+"""What `/import` demands of an event under `strict=1`. Source: mixpanel-api.md#import-limits.
 
 The texts for `properties.time`, `$insert_id` and invalid UTF-8 are Mixpanel's; the others are invented in their manner.
 """

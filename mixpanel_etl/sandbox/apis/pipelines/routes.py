@@ -1,4 +1,7 @@
-"""Data pipelines (the deprecated API): created, edited, paused, and their history. Specification 13; api-facts 11."""
+"""Data pipelines (the deprecated API): created, edited, paused, and their history.
+
+Source: mixpanel-api.md#pipelines.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The tasks of a data pipeline: what it did, does and will do, worked out from the clock. api-facts 11.
+"""The tasks of a data pipeline: what it did, does and will do, worked out from the clock.
+
+Source: mixpanel-api.md#pipelines.
 
 A daily pipeline exports a day half an hour after its end, an hourly one likewise, in project time. What lies before the
 pipeline's creation is made up for from then on, one task every five minutes. A pause stops what runs; what was due

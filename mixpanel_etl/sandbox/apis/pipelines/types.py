@@ -1,4 +1,4 @@
-"""The eight types of data pipelines and what each demands of its creation. Specification 13; api-facts 11.
+"""The eight types of data pipelines and what each demands of its creation. Source: mixpanel-api.md#pipelines.
 
 The parameters and their values are documented, the texts of the refusals are invented.
 """

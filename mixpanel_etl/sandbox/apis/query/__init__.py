@@ -1,4 +1,4 @@
-"""The Query API, one module a report. Specification 5; api-facts 3. Days are of project time."""
+"""The Query API, one module a report. Source: mixpanel-api.md#query. Days are of project time."""
 
 from __future__ import annotations
 

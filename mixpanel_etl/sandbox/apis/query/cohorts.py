@@ -1,4 +1,4 @@
-"""`POST /cohorts/list`, and who is in a cohort. Specification 5.6; api-facts 3.6."""
+"""`POST /cohorts/list`, and who is in a cohort. Source: mixpanel-api.md#query-cohorts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`POST /engage`: profiles, filtered, in pages. Specification 5.5; api-facts 3.5.
+"""`POST /engage`: profiles, filtered, in pages. Source: mixpanel-api.md#query-profiles.
 
 The first page opens a session that holds what was found; the others show more of the same, whatever changes in the
 profiles meanwhile. A profile that is deleted meanwhile is missing on its page, which is short then; `total` stays.

@@ -1,6 +1,6 @@
 """`GET /events` and what lies under it: how often events happen, which there are, what properties they have.
 
-Specification 5.4; api-facts 3.4.
+Source: mixpanel-api.md#query-events.
 """
 
 from __future__ import annotations

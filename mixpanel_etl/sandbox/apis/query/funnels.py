@@ -1,4 +1,6 @@
-"""`GET /funnels` and `/funnels/list`: how many users take a saved funnel's steps. Specification 5.2; api-facts 3.2.
+"""`GET /funnels` and `/funnels/list`: how many users take a saved funnel's steps.
+
+Source: mixpanel-api.md#query-funnels.
 
 A user enters a funnel once in each interval of dates (and, broken down, once for each value): with the first event of
 its first step there. From then on the clock runs; each further step is the first event of its kind after the step

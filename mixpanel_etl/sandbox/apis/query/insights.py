@@ -1,4 +1,4 @@
-"""`GET /insights`: a saved report. Specification 5.7; api-facts 3.7; api-facts-2 2.4 to 2.7.
+"""`GET /insights`: a saved report. Source: mixpanel-api.md#query-insights.
 
 Dates carry the project's offset.
 """

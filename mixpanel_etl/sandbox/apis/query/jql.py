@@ -1,4 +1,4 @@
-"""`POST /jql`: queries in JavaScript, run by quickjs in a process of their own. Specification 5.9; api-facts 3.9.
+"""`POST /jql`: queries in JavaScript, run by quickjs in a process of their own. Source: mixpanel-api.md#query-jql.
 
 A script's main() only describes what it wants. The process is asked for that description, the records are read, and
 the process is given them to transform. It never calls back, has no network, and is killed when its time is over.

@@ -1,4 +1,5 @@
-// What a JQL script finds in its world: Events, People, join, mixpanel, _ and params. api-facts 3.9.
+// What a JQL script finds in its world: Events, People, join, mixpanel, _ and params.
+// Source: mixpanel-api.md#query-jql.
 //
 // main() only describes a query. The host then reads the description of its source (__source), and hands over the
 // records for the transformations to be applied to (__result). Nothing here calls the host.

@@ -1,4 +1,6 @@
-"""The stored events as queries see them: without duplicates, with their users' profiles. api-facts 1.4.
+"""The stored events as queries see them: without duplicates, with their users' profiles.
+
+Source: mixpanel-api.md#deduplication.
 
 Of the copies of an event (same name, distinct_id, time, `$insert_id`) only the most recent counts. Rows without
 `$insert_id` all count.

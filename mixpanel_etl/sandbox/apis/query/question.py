@@ -1,4 +1,4 @@
-"""What is asked of the Query API: by whom, about which project, when. Specification 5; api-facts 3.0.
+"""What is asked of the Query API: by whom, about which project, when. Source: mixpanel-api.md#query.
 
 Every query is authenticated, paid for, within its budget and answered as JSON. Its parameters come in the query string
 and, of a POST, in a form as well.

@@ -1,4 +1,4 @@
-"""`GET /retention` and `/retention/addiction`: who comes back, and how often. Specification 5.3; api-facts 3.3.
+"""`GET /retention` and `/retention/addiction`: who comes back, and how often. Source: mixpanel-api.md#query-retention.
 
 Retention counts from each user's own first event: interval k is what lies k to k + 1 intervals after it (a day is 24
 hours, a month 30 days), the 0th included, and reaches beyond to_date. That event itself is no return.

@@ -1,4 +1,4 @@
-"""`GET /segmentation`, `/segmentation/numeric`, `/sum`, `/average`. Specification 5.1; api-facts 3.1."""
+"""`GET /segmentation`, `/segmentation/numeric`, `/sum`, `/average`. Source: mixpanel-api.md#query-segmentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replies in the shape of the specification, for projects that answer in it; api-facts 3 lists the differences."""
+"""Replies in the shape of the specification, for projects that answer in it. Source: mixpanel-api.md#query."""
 
 from __future__ import annotations
 

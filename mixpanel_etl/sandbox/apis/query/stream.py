@@ -1,4 +1,4 @@
-"""`GET /stream/query`: what some users did, in order. Specification 5.8; api-facts 3.8."""
+"""`GET /stream/query`: what some users did, in order. Source: mixpanel-api.md#query-stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Warehouse connectors: imports created, changed, triggered, and their history. Specification 14; api-facts 12."""
+"""Warehouse connectors: imports created, changed, triggered, and their history. Source: mixpanel-api.md#connectors."""
 
 from __future__ import annotations
 

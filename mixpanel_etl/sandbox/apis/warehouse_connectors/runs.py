@@ -1,4 +1,4 @@
-"""Warehouse imports and the runs they make by the sandbox's clock. api-facts 12.
+"""Warehouse imports and the runs they make by the sandbox's clock. Source: mixpanel-api.md#connectors.
 
 An import runs every `run_every` from its creation on, and when it is triggered. What the next runs come to a test can
 decide; left alone they succeed. Runs are worked out when somebody looks: no thread, no waiting.
