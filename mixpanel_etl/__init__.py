@@ -1,27 +1,44 @@
-"""Mixpanel to Parquet and back, as Dagster assets, without losing a row."""
+"""Mixpanel to Parquet and back, as Dagster assets, without losing a row.
+
+    from mixpanel_etl import Mixpanel
+
+    with Mixpanel.from_env() as mixpanel:
+        counts = mixpanel.query.segmentation("Purchase", "2026-01-01", "2026-01-31")
+
+Names are imported when they are first used: the client needs no Dagster. See the table of extras in README.md.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mixpanel_etl.dagster.components import MixpanelAnnotation as MixpanelAnnotation
-    from mixpanel_etl.dagster.components import MixpanelCatalogue as MixpanelCatalogue
-    from mixpanel_etl.dagster.components import MixpanelCohorts as MixpanelCohorts
-    from mixpanel_etl.dagster.components import MixpanelExport as MixpanelExport
-    from mixpanel_etl.dagster.components import MixpanelGdpr as MixpanelGdpr
-    from mixpanel_etl.dagster.components import MixpanelLexicon as MixpanelLexicon
-    from mixpanel_etl.dagster.components import MixpanelProfiles as MixpanelProfiles
-    from mixpanel_etl.dagster.components import MixpanelPush as MixpanelPush
-    from mixpanel_etl.dagster.components import MixpanelReports as MixpanelReports
-    from mixpanel_etl.dagster.components import MixpanelTypedEvents as MixpanelTypedEvents
-    from mixpanel_etl.dagster.components import MixpanelWarehouseSync as MixpanelWarehouseSync
+    from mixpanel_etl.client import Mixpanel
+    from mixpanel_etl.dagster.components import (
+        MixpanelAnnotation,
+        MixpanelCatalogue,
+        MixpanelCohorts,
+        MixpanelExport,
+        MixpanelGdpr,
+        MixpanelLexicon,
+        MixpanelProfiles,
+        MixpanelPush,
+        MixpanelReports,
+        MixpanelTypedEvents,
+        MixpanelWarehouseSync,
+    )
+    from mixpanel_etl.errors import MixpanelEtlError
+    from mixpanel_etl.settings import Settings
 
-#: The components.
+    __version__: str
+
 __all__ = [
+    "Mixpanel",
     "MixpanelAnnotation",
     "MixpanelCatalogue",
     "MixpanelCohorts",
+    "MixpanelEtlError",
     "MixpanelExport",
     "MixpanelGdpr",
     "MixpanelLexicon",
@@ -30,18 +47,24 @@ __all__ = [
     "MixpanelReports",
     "MixpanelTypedEvents",
     "MixpanelWarehouseSync",
+    "Settings",
+    "__version__",
 ]
+
+#: Where the names are that are no components.
+_MODULES = {"Mixpanel": "client", "MixpanelEtlError": "errors", "Settings": "settings"}
 
 
 def __getattr__(name: str) -> Any:
-    # Components are named `mixpanel_etl.X` in YAML; the client, the lake and the sandbox can do without Dagster.
-    if name in __all__:
-        from mixpanel_etl.dagster import components
+    if name == "__version__":
+        from importlib.metadata import version
 
-        return getattr(components, name)
-    raise AttributeError(name)
+        return version("mixpanel_etl")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'dagster.components')}"), name)
 
 
 def __dir__() -> list[str]:
     # `dg list components` finds them here.
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__})

@@ -104,6 +104,12 @@ class Settings(BaseSettings):
             raise SettingsError("\n".join(problems))
         self._prefix = prefix
 
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Project and region: logs and tracebacks show no credentials, and no addresses that may contain some."""
+        # From the dictionary, because a debugger also shows settings that failed to load.
+        yield "project_id", self.__dict__.get("project_id")
+        yield "region", self.__dict__.get("region")
+
     @classmethod
     def load(cls, prefix: str = DEFAULT_PREFIX) -> Self:
         """Read the variables that begin with `prefix`."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.settings import Settings, SettingsError
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
@@ -54,6 +55,13 @@ def test_another_project_has_another_prefix(monkeypatch: pytest.MonkeyPatch) -> 
     settings = load(monkeypatch, "MIXPANEL_EU_", MIXPANEL_REGION="us", MIXPANEL_EU_REGION="eu")
     assert settings.region == "eu"
     assert settings.variable("lake") == "MIXPANEL_EU_LAKE"
+
+
+def test_a_client_is_made_of_the_variables_of_its_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIXPANEL_EU_REGION", "eu")
+    monkeypatch.setenv("MIXPANEL_EU_PROJECT_ID", "7")
+    assert repr(Mixpanel.from_env("MIXPANEL_EU_")) == "Mixpanel(project_id=7, region='eu')"
+    assert Mixpanel.from_env().settings.region == "us"
 
 
 def test_a_dotenv_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from mixpanel_etl.client import parameters
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.group import Group
-from mixpanel_etl.client.parameters import given
+from mixpanel_etl.client.parameters import Day, given
 from mixpanel_etl.client.replies import Reply, plain, results, typed
 
 
@@ -51,12 +51,12 @@ class Annotations(Group):
 
     group = "annotations"
 
-    def list_annotations(self, from_date: date | None = None, to_date: date | None = None) -> list[Annotation]:
+    def list_annotations(self, from_date: Day | None = None, to_date: Day | None = None) -> list[Annotation]:
         """All annotations, or those from one day to another, both included."""
         endpoint = self._endpoint("list_annotations")
         query = given(
-            fromDate=None if from_date is None else parameters.day("from_date", from_date, endpoint),
-            toDate=None if to_date is None else parameters.day("to_date", to_date, endpoint),
+            fromDate=None if from_date is None else str(parameters.day("from_date", from_date, endpoint)),
+            toDate=None if to_date is None else str(parameters.day("to_date", to_date, endpoint)),
         )
         if from_date is not None and to_date is not None:
             parameters.window(from_date, to_date, endpoint)

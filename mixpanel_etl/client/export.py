@@ -12,6 +12,7 @@ from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.http.response import Response
 from mixpanel_etl.client.http.transport import Transport
 from mixpanel_etl.client.operations import Request
+from mixpanel_etl.client.parameters import Day
 
 EXPORT = CATALOGUE["export"]
 
@@ -22,17 +23,19 @@ MOST_EVENTS = 100_000
 @contextmanager
 def export(
     transport: Transport,
-    from_date: date,
-    to_date: date,
+    from_date: Day,
+    to_date: Day,
     *,
     events: Sequence[str] | None = None,
     where: str | None = None,
     limit: int | None = None,
 ) -> Iterator[Response]:
     """Stream the raw events of a window as decompressed JSON lines. See `Mixpanel.export`."""
-    query = _query(from_date, to_date, events=events, where=where, limit=limit)
-    _check_not_in_future(to_date, transport)
-    with transport.stream(Request(EXPORT, query=query, divisible=from_date < to_date)) as response:
+    first = parameters.day("from_date", from_date, EXPORT.endpoint)
+    last = parameters.day("to_date", to_date, EXPORT.endpoint)
+    query = _query(first, last, events=events, where=where, limit=limit)
+    _check_not_in_future(last, transport)
+    with transport.stream(Request(EXPORT, query=query, divisible=first < last)) as response:
         yield response
 
 

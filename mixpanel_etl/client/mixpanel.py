@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import date
 from typing import Self
 
 from mixpanel_etl.client import app, export
@@ -19,11 +18,12 @@ from mixpanel_etl.client.identity import Identity
 from mixpanel_etl.client.ingestion.api import Ingestion
 from mixpanel_etl.client.lexicon import Lexicon
 from mixpanel_etl.client.limits.budget import Budgets, Usage
+from mixpanel_etl.client.parameters import Day
 from mixpanel_etl.client.pipelines.api import Pipelines
 from mixpanel_etl.client.query.api import Query
 from mixpanel_etl.client.service_accounts import ServiceAccounts
 from mixpanel_etl.client.warehouse_connectors import Warehouse
-from mixpanel_etl.settings import Settings
+from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
 
 DEADLINE = 2 * 3600.0  # room for one whole hour of an exhausted budget
 
@@ -67,6 +67,21 @@ class Mixpanel:
         self.pipelines = Pipelines(self.transport)
         self.warehouse = Warehouse(self.transport)
 
+    @classmethod
+    def from_env(cls, prefix: str = DEFAULT_PREFIX) -> Self:
+        """A client of the project that environment variables and a `.env` file describe.
+
+        Args:
+            prefix: what the names of the variables begin with, for example `MIXPANEL_EU_`.
+
+        Raises:
+            SettingsError: one line for each missing, malformed or contradictory variable.
+        """
+        return cls(Settings.load(prefix))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(project_id={self.settings.project_id}, region={self.settings.region!r})"
+
     def __enter__(self) -> Self:
         return self
 
@@ -80,8 +95,8 @@ class Mixpanel:
 
     def export(
         self,
-        from_date: date,
-        to_date: date,
+        from_date: Day,
+        to_date: Day,
         *,
         events: Sequence[str] | None = None,
         where: str | None = None,
@@ -94,7 +109,8 @@ class Mixpanel:
         the decoder to refuse.
 
         Args:
-            from_date: first day, in UTC (project time for projects created before 2023).
+            from_date: first day, a date or a string like `2026-01-31`, in UTC (project time for projects created
+                before 2023).
             to_date: last day, included; not in the future in the project's zone.
             events: names to export; all when left out.
             where: a segmentation expression.

@@ -10,31 +10,41 @@ from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.http.encoding import as_text
 from mixpanel_etl.quoting import described
 
+#: A calendar day: a date, or a string like `2026-01-31`.
+Day = date | str
+
 
 def given(**values: str | None) -> dict[str, str]:
     """The parameters that have a value."""
     return {name: value for name, value in values.items() if value is not None}
 
 
-def window(from_date: date, to_date: date, endpoint: str) -> dict[str, str]:
+def window(from_date: Day, to_date: Day, endpoint: str) -> dict[str, str]:
     """`from_date` and `to_date`, both included, the way all of Mixpanel's APIs take them."""
     first, last = day("from_date", from_date, endpoint), day("to_date", to_date, endpoint)
-    if from_date > to_date:
+    if first > last:
         raise InvalidRequest(
-            f"from_date {from_date} is after to_date {to_date}",
+            f"from_date {first} is after to_date {last}",
             endpoint=endpoint,
             advice="Swap them: both days are included.",
         )
-    return {"from_date": first, "to_date": last}
+    return {"from_date": first.isoformat(), "to_date": last.isoformat()}
 
 
-def day(name: str, value: date, endpoint: str) -> str:
+def day(name: str, value: Day, endpoint: str) -> date:
+    """A date, also one that was given as a string."""
+    try:
+        found = date.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        found = None
     # A datetime is a date to isinstance, and would be sent with its time of day.
-    if not isinstance(value, date) or isinstance(value, datetime):
+    if not isinstance(found, date) or isinstance(found, datetime):
         raise InvalidRequest(
-            f"{name} is {value!r}, a {type(value).__name__}", endpoint=endpoint, advice="Give a datetime.date."
+            f"{name} is {value!r}, a {type(value).__name__}",
+            endpoint=endpoint,
+            advice="Give a datetime.date, or a string like '2026-01-31'.",
         )
-    return value.isoformat()
+    return found
 
 
 def aware(name: str, value: datetime, endpoint: str) -> datetime:

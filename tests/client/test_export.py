@@ -70,7 +70,9 @@ def test_requested_at_is_the_time_at_which_the_successful_attempt_was_sent(
 @pytest.mark.parametrize(
     ("parameters", "says"),
     [
-        ({"from_date": "2026-03-01"}, "datetime.date"),
+        ({"from_date": "1 March 2026"}, "a string like '2026-01-31'"),
+        ({"from_date": "2026-03-02"}, "is after to_date"),
+        ({"from_date": "2025-11-21"}, "are 101 days"),
         ({"to_date": datetime(2026, 3, 1, tzinfo=UTC)}, "datetime.date"),
         ({"from_date": date(2026, 3, 2)}, "is after to_date"),
         ({"from_date": date(2025, 11, 21)}, "are 101 days"),
@@ -94,6 +96,16 @@ def test_a_parameter_that_cannot_work_is_refused_before_anything_is_sent(
     ):
         pass
     assert server.seen == []
+
+
+def test_days_may_be_strings(mixpanel: Mixpanel, server: ScriptedServer) -> None:
+    server.answers(Answer(), Answer(body=b'{"data": {"series": [], "values": {}}, "legend_size": 0}'))
+    with mixpanel.export("2026-02-01", "2026-03-01"):
+        pass
+    mixpanel.query.segmentation("Sign up", "2026-02-01", DAY)
+    assert [(seen.query["from_date"], seen.query["to_date"]) for seen in server.seen] == [
+        (["2026-02-01"], ["2026-03-01"])
+    ] * 2
 
 
 def test_one_hundred_days_are_allowed(mixpanel: Mixpanel, server: ScriptedServer) -> None:

@@ -91,8 +91,11 @@ def test_the_secret_is_in_no_repr(make_settings: Callable[..., Any]) -> None:
     settings = make_settings(
         project_token=SECRET, project_secret=SECRET, oauth_token=SECRET, budget_url=f"redis://:{quote(SECRET)}@host/0"
     )
-    shown = repr(settings) + str(settings) + repr(kinds.configured(settings))
+    client = Mixpanel(settings)
+    shown = repr(settings) + str(settings) + repr(kinds.configured(settings)) + repr(client)
     assert "s3cr3t" not in shown
+    assert repr(settings) == "Settings(project_id=12345, region='us')"
+    assert repr(client) == "Mixpanel(project_id=12345, region='us')"
     assert len(kinds.configured(settings)) == 4
 
 

@@ -174,9 +174,9 @@ def _window(pipeline: Pipeline, today: date, endpoint: str) -> dict[str, str]:
     if first is not None and last is not None:
         return {**window, **parameters.window(first, last, endpoint)}
     if first is not None:
-        window["from_date"] = parameters.day("from_date", first, endpoint)
+        window["from_date"] = str(parameters.day("from_date", first, endpoint))
     if last is not None:
-        window["to_date"] = parameters.day("to_date", last, endpoint)
+        window["to_date"] = str(parameters.day("to_date", last, endpoint))
     return window
 
 

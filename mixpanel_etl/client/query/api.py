@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from mixpanel_etl.client import parameters
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.http.encoding import as_text
 from mixpanel_etl.client.http.json_items import items
-from mixpanel_etl.client.parameters import given
+from mixpanel_etl.client.parameters import Day, given
 from mixpanel_etl.client.query import replies
 from mixpanel_etl.client.query.parameters import Counting, Unit, choices, counting, event_window, flag, text, whole
 from mixpanel_etl.client.query.profile_pages import Arrived, pages
@@ -32,8 +32,8 @@ class Query(Reports):
     def events(
         self,
         events: Sequence[str],
-        from_date: date,
-        to_date: date,
+        from_date: Day,
+        to_date: Day,
         unit: Unit = "day",
         type: Counting = "general",  # noqa: A002
     ) -> EventCounts:
@@ -68,8 +68,8 @@ class Query(Reports):
         self,
         type: Counting = "general",  # noqa: A002
         limit: int = MOST_NAMES,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: Day | None = None,
+        to_date: Day | None = None,
     ) -> list[str]:
         """Names of the most common events, in no order; of the last 31 days when no dates are given.
 
@@ -91,8 +91,8 @@ class Query(Reports):
         self,
         event: str,
         name: str,
-        from_date: date,
-        to_date: date,
+        from_date: Day,
+        to_date: Day,
         *,
         type: Counting = "general",  # noqa: A002
         unit: Unit = "day",
@@ -234,7 +234,7 @@ class Query(Reports):
             replies.Insights, self._get("insights", whole(endpoint, bookmark_id=bookmark_id)), endpoint=endpoint
         )
 
-    def stream_query(self, distinct_ids: Sequence[str], from_date: date, to_date: date) -> list[replies.StreamEvent]:
+    def stream_query(self, distinct_ids: Sequence[str], from_date: Day, to_date: Day) -> list[replies.StreamEvent]:
         """The events of some users. Mixpanel keeps this endpoint in maintenance mode."""
         endpoint = self._endpoint("stream_query")
         query = {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any, Literal, get_args
 
 from mixpanel_etl.client import parameters
 from mixpanel_etl.client.errors import InvalidRequest
-from mixpanel_etl.client.parameters import given
+from mixpanel_etl.client.parameters import Day, given
 
 Unit = Literal["minute", "hour", "day", "week", "month"]
 NumericUnit = Literal["hour", "day"]
@@ -21,7 +21,7 @@ LONGEST = timedelta(days=90)  # of a funnel's window, and of an interval of rete
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month": 30 * 86400}
 
 
-def event_window(event: str, from_date: date, to_date: date, endpoint: str) -> dict[str, str]:
+def event_window(event: str, from_date: Day, to_date: Day, endpoint: str) -> dict[str, str]:
     """One event, and the days."""
     return {"event": parameters.text("event", event, endpoint), **parameters.window(from_date, to_date, endpoint)}
 

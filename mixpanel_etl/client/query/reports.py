@@ -8,12 +8,12 @@ All dates are days of the project's time zone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
 from mixpanel_etl.client import parameters
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.group import Group
+from mixpanel_etl.client.parameters import Day
 from mixpanel_etl.client.query import replies
 from mixpanel_etl.client.query.parameters import (
     LONGEST,
@@ -43,8 +43,8 @@ class Reports(Group):
     def segmentation(
         self,
         event: str,
-        from_date: date,
-        to_date: date,
+        from_date: Day,
+        to_date: Day,
         *,
         on: str | None = None,
         where: str | None = None,
@@ -85,8 +85,8 @@ class Reports(Group):
     def segmentation_numeric(
         self,
         event: str,
-        from_date: date,
-        to_date: date,
+        from_date: Day,
+        to_date: Day,
         on: str,
         *,
         where: str | None = None,
@@ -119,8 +119,8 @@ class Reports(Group):
     def segmentation_sum(
         self,
         event: str,
-        from_date: date,
-        to_date: date,
+        from_date: Day,
+        to_date: Day,
         on: str,
         *,
         where: str | None = None,
@@ -136,8 +136,8 @@ class Reports(Group):
     def segmentation_average(
         self,
         event: str,
-        from_date: date,
-        to_date: date,
+        from_date: Day,
+        to_date: Day,
         on: str,
         *,
         where: str | None = None,
@@ -153,8 +153,8 @@ class Reports(Group):
     def funnels(
         self,
         funnel_id: int,
-        from_date: date,
-        to_date: date,
+        from_date: Day,
+        to_date: Day,
         *,
         length: int | None = None,
         length_unit: LengthUnit | None = None,
@@ -200,8 +200,8 @@ class Reports(Group):
 
     def retention(
         self,
-        from_date: date,
-        to_date: date,
+        from_date: Day,
+        to_date: Day,
         *,
         born_event: str | None = None,
         event: str | None = None,
@@ -254,8 +254,8 @@ class Reports(Group):
 
     def retention_addiction(
         self,
-        from_date: date,
-        to_date: date,
+        from_date: Day,
+        to_date: Day,
         unit: Interval,
         addiction_unit: NumericUnit,
         *,
