@@ -17,6 +17,7 @@ COMMANDS = {
     "doctor": "Check credentials, region, clock, lake and budget, and say what to fix.",
     "sql": "Query the lake with DuckDB: a view for every table, and Mixpanel's reports.",
     "push": "Send the rows of a push.",
+    "init": "Write what a Dagster project needs: dagster.yaml, .env.example, a first defs.yaml.",
     "sandbox": "Run a Mixpanel on localhost until Ctrl-C.",
     "demo": "Pull 250 days of events and three reports from a sandbox, and compare them.",
     "dev": "Run Dagster's webserver and daemon, with a sandbox if no credentials are set.",

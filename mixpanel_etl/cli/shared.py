@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from mixpanel_etl.client import Wait
 from mixpanel_etl.errors import EXPECTED_ERRORS
+from mixpanel_etl.init import project_modules
 
 console = Console()
 errors = Console(stderr=True)
@@ -32,24 +32,12 @@ def use_dagster_home() -> None:
 
 
 def project_module(part: Literal["definitions", "defs"]) -> str:
-    """Name a Python module of the Dagster project in the working directory, as its `[tool.dg.project]` does.
-
-    Args:
-        part: `definitions` for the module with the definitions, `defs` for the package of the YAML files.
+    """Name a Python module of the Dagster project in the working directory.
 
     Raises:
-        OSError: the working directory has no such project.
+        FileNotFoundError: the working directory has no such project.
     """
-    file = Path("pyproject.toml").absolute()
-    content = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
-    project = content.get("tool", {}).get("dg", {}).get("project", {})
-    if "root_module" not in project:
-        raise FileNotFoundError(
-            f"{file} has no [tool.dg.project] with a root_module: change to the folder of your Dagster project, or "
-            f"give the module, e.g. --module my_project.{part}"
-        )
-    name = project.get("code_location_target_module" if part == "definitions" else "defs_module")
-    return str(name or f"{project['root_module']}.{part}")
+    return project_modules(Path.cwd())[part]
 
 
 def waits(wait: Wait) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mixpanel_etl.client import Mixpanel, Wait
 from mixpanel_etl.client.mixpanel import DEADLINE
+from mixpanel_etl.dagster.pools import warn_without_limit
 from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
 
 
@@ -54,6 +55,7 @@ class MixpanelResource(dg.ConfigurableResource[Mixpanel]):
         Raises:
             SettingsError: credentials are missing.
         """
+        warn_without_limit()
         settings = self.settings()
         settings.require_credentials()
         on_wait = None if log is None else lambda wait: log.info(_sentence(wait))
