@@ -1,32 +1,141 @@
-"""Attributes that several components have."""
+"""Attributes that several components have, as YAML and Python write them."""
 
+# Dagster reads the annotations of components, so they must be types, not strings.
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import dagster as dg
 
-from mixpanel_etl.lake import ColumnType, ConfigurationError
+from mixpanel_etl.dagster.internals import DagsterOpSpec
+from mixpanel_etl.dagster.resource import MixpanelResource
+from mixpanel_etl.lake import ColumnType, ConfigurationError, PromotedColumn
+from mixpanel_etl.settings import DEFAULT_PREFIX
 
-EnvPrefix = Annotated[
-    str,
-    dg.Resolver.default(
-        description="What the project's environment variables begin with; another project has another.",
-        examples=["MIXPANEL_EU_"],
+
+class RetryPolicyModel(dg.Model, dg.Resolvable):
+    """A `dg.RetryPolicy` in YAML: number of retries, and seconds between them."""
+
+    max_retries: int = 1
+    delay: float | None = None
+
+
+def _retry_policy(context: dg.ResolutionContext, model: RetryPolicyModel | None) -> dg.RetryPolicy | None:
+    if model is None:
+        return None
+    return dg.RetryPolicy(
+        max_retries=context.resolve_value(model.max_retries, int), delay=context.resolve_value(model.delay, float)
+    )
+
+
+class OpSpec(DagsterOpSpec):
+    """Dagster's `OpSpec` (name, tags, description, pool, backfill policy) with a retry policy."""
+
+    retry_policy: Annotated[
+        dg.RetryPolicy | None,
+        dg.Resolver(
+            _retry_policy,
+            model_field_type=RetryPolicyModel | None,
+            description="Retries within the run. Errors that a retry can't fix are not retried.",
+            examples=[{"max_retries": 2, "delay": 300}],
+        ),
+    ] = None
+
+    def arguments(
+        self, *, name: str, pool: str | None = None, backfill_policy: dg.BackfillPolicy | None = None
+    ) -> dict[str, Any]:
+        """Keyword arguments of `dg.multi_asset`: what is set here, and these defaults.
+
+        Args:
+            name: name of the op.
+            pool: Dagster pool of the op.
+            backfill_policy: backfill policy of the asset.
+        """
+        return {
+            "name": self.name or name,
+            "op_tags": self.tags,
+            "description": self.description,
+            "pool": self.pool or pool,
+            "backfill_policy": self.backfill_policy or backfill_policy,
+            "retry_policy": self.retry_policy,
+        }
+
+
+Op = Annotated[OpSpec, dg.Resolver.default(description="Tags, pool, backfill policy and retry policy of the assets.")]
+
+
+class MixpanelModel(dg.Model, dg.Resolvable):
+    """A `MixpanelResource` in YAML."""
+
+    env_prefix: Annotated[
+        str,
+        dg.Resolver.default(
+            description="Prefix of the environment variables; use one per project.", examples=["MIXPANEL_EU_"]
+        ),
+    ] = DEFAULT_PREFIX
+
+
+def _resource(context: dg.ResolutionContext, model: MixpanelModel | str) -> MixpanelResource:
+    if not isinstance(model, str):
+        return MixpanelResource(env_prefix=context.resolve_value(model.env_prefix, str))
+    found = context.resolve_value(model, object)
+    if isinstance(found, MixpanelResource):
+        return found
+    raise ConfigurationError(
+        f"mixpanel is {model!r}; it must be a mapping, e.g. {{env_prefix: MIXPANEL_EU_}}, or a template variable that "
+        "returns a MixpanelResource"
+    )
+
+
+Project = Annotated[
+    MixpanelResource,
+    dg.Resolver(
+        _resource,
+        model_field_type=MixpanelModel | str,
+        description="The Mixpanel project: prefix of its environment variables, or a template variable that returns a "
+        "MixpanelResource of your own.",
+        examples=[{"env_prefix": "MIXPANEL_EU_"}],
     ),
 ]
+
 Lake = Annotated[
-    str | None, dg.Resolver.default(description="Path or s3:// URI; by default the variable MIXPANEL_LAKE.")
-]
-StartDate = Annotated[
     str | None,
-    dg.Resolver.default(description="First day, YYYY-MM-DD; by default the variable MIXPANEL_START_DATE."),
+    dg.Resolver.default(description="Path or s3:// URI of the lake; default: the variable MIXPANEL_LAKE."),
 ]
-TakeAt = Annotated[str, dg.Resolver.default(description="Cron expression of the schedule, in project time.")]
 
 
-class Column(dg.Model, dg.Resolvable):
+def _day(context: dg.ResolutionContext, value: str | None) -> date | None:
+    day = context.resolve_value(value, str)
+    try:
+        return date.fromisoformat(day) if day else None
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"start_date is {day!r}; it must be a date like 2026-01-31") from None
+
+
+StartDate = Annotated[
+    date | None,
+    dg.Resolver(
+        _day,
+        model_field_type=str | None,
+        description="First day of the partitions, YYYY-MM-DD; default: the variable MIXPANEL_START_DATE.",
+        examples=["2026-01-01"],
+    ),
+]
+
+CronSchedule = Annotated[
+    str,
+    dg.Resolver.default(
+        description="Cron expression of the schedule, in the time zone of the partitions.", examples=["0 3 * * *"]
+    ),
+]
+
+Asset = Annotated[
+    dg.ResolvedAssetSpec, dg.Resolver.default(description="Key, group, owners, tags and description of the asset.")
+]
+
+
+class ColumnModel(dg.Model, dg.Resolvable):
     """A property with a typed column of its own."""
 
     property: str
@@ -34,34 +143,39 @@ class Column(dg.Model, dg.Resolvable):
     name: str = ""
 
 
-def first_day(start_date: str | None) -> date | None:
-    """The day that `start_date` names.
-
-    Raises:
-        ConfigurationError: it names none.
-    """
-    try:
-        return date.fromisoformat(start_date) if start_date else None
-    except ValueError:
-        raise ConfigurationError(f"start_date {start_date!r} is no date; write it as YYYY-MM-DD") from None
+def _column(context: dg.ResolutionContext, model: ColumnModel) -> PromotedColumn:
+    return PromotedColumn(
+        context.resolve_value(model.property, str), model.type, context.resolve_value(model.name, str)
+    )
 
 
-def identifier(folder: Path) -> str:
-    """What jobs and schedules of the YAML in a folder are called after."""
-    return re.sub(r"\W", "_", folder.stem if folder.suffix else folder.name)
+Column = Annotated[PromotedColumn, dg.Resolver(_column, model_field_type=ColumnModel)]
 
 
 def read_sql(name: str, folder: Path) -> str:
-    """Read an SQL file that YAML names.
+    """The content of a SQL file that YAML names.
 
     Args:
         name: a path; a relative one is looked for beside the `defs.yaml`, then in every folder above it.
-        folder: of the `defs.yaml`.
+        folder: folder of the `defs.yaml`.
 
     Raises:
-        ConfigurationError: the file is in none of these folders.
+        ConfigurationError: no such file exists there.
     """
     for place in (folder, *folder.resolve().parents):
         if (place / name).is_file():
             return (place / name).read_text()
-    raise ConfigurationError(f"SQL file {name} not found in {folder} or in a folder above it")
+    raise ConfigurationError(f"{name}: no such file in {folder} or a folder above it")
+
+
+# Of components that are not converted yet.
+EnvPrefix = str
+TakeAt = CronSchedule
+
+
+def first_day(start_date: date | None) -> date | None:
+    return start_date
+
+
+def identifier(folder: Path) -> str:
+    return re.sub(r"\W", "_", folder.stem if folder.suffix else folder.name)

@@ -9,7 +9,7 @@ import dagster as dg
 import pyarrow as pa
 
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.lake import Partition
+from mixpanel_etl.lake import EventsTable, Partition, Table
 from mixpanel_etl.pull.reports import WITHHELD
 
 _PREVIEW_ROWS = 10
@@ -17,12 +17,18 @@ _PREVIEW_ROWS = 10
 WITHHELD_COLUMNS = "mixpanel_etl/withheld_columns"
 
 
-def declared_table(uri: str, schema: pa.Schema, descriptions: Mapping[str, str]) -> dict[str, Any]:
-    """The metadata of a definition: where the table is, and its columns."""
+def declared_table(table: EventsTable | Table, descriptions: Mapping[str, str]) -> dict[str, Any]:
+    """The metadata of an asset's definition: where its table is, its name in the lake, and its columns.
+
+    Args:
+        table: table of the lake.
+        descriptions: description by column.
+    """
     return {
-        "dagster/column_schema": column_schema(schema, descriptions),
+        "dagster/column_schema": column_schema(table.schema, descriptions),
         "dagster/storage_kind": "parquet",
-        "dagster/uri": uri,
+        "dagster/table_name": table.name,
+        "dagster/uri": table.uri,
     }
 
 

@@ -32,10 +32,14 @@ class MixpanelResource(dg.ConfigurableResource[Mixpanel]):
         description="What the variables of this project begin with: MIXPANEL_ by default, MIXPANEL_EU_ for another.",
     )
 
+    @property
+    def resource_key(self) -> str:
+        """Key under which components register this resource: `mixpanel`, or `mixpanel_eu` for MIXPANEL_EU_."""
+        return (self.env_prefix or DEFAULT_PREFIX).lower().rstrip("_")
+
     def pool(self, budget: str) -> str:
         """The Dagster pool of all assets that draw on one of the project's budgets, as `mixpanel_export`."""
-        prefix = self.env_prefix.lower().rstrip("_")
-        return f"{prefix or DEFAULT_PREFIX.lower().rstrip('_')}_{budget}"
+        return f"{self.resource_key}_{budget}"
 
     def settings(self) -> Settings:
         """The settings as they are in this process.
@@ -65,3 +69,11 @@ class MixpanelResource(dg.ConfigurableResource[Mixpanel]):
 def _sentence(wait: Wait) -> str:
     until = f" until {wait.until:%H:%M:%S} UTC" if wait.until else ""
     return f"waiting{until}: {wait.reason}"
+
+
+_registered: dict[tuple[type, str], MixpanelResource] = {}
+
+
+def registered(resource: MixpanelResource) -> MixpanelResource:
+    """The one object that stands for all equal resources: Dagster allows one object per resource key."""
+    return _registered.setdefault((type(resource), resource.model_dump_json()), resource)

@@ -104,7 +104,7 @@ def snapshot_asset(
         budget: that it draws on; assets of one budget run one after the other. Empty for none.
         checks: that `take` answers as well.
     """
-    declared = {**declared_table(table.uri, table.schema, descriptions), **spec.metadata}
+    declared = {**declared_table(table, descriptions), **spec.metadata}
 
     @dg.multi_asset(
         specs=[

@@ -9,8 +9,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from mixpanel_etl.dagster.export.assets import Export
-from mixpanel_etl.dagster.export.schedules import export_definitions
+from mixpanel_etl import MixpanelExport
 from mixpanel_etl.sandbox import Sandbox
 
 KEY = dg.AssetKey(["mixpanel", "events"])
@@ -18,14 +17,14 @@ Run = Callable[..., dg.ExecuteInProcessResult]
 
 
 @pytest.fixture
-def export(mixpanel: Sandbox) -> Export:
+def export(mixpanel: Sandbox) -> MixpanelExport:
     """Override it for another one."""
-    return Export(dg.AssetSpec(KEY))
+    return MixpanelExport(asset=dg.AssetSpec(KEY))
 
 
 @pytest.fixture
-def definitions(export: Export) -> dg.Definitions:
-    return export_definitions(export)
+def definitions(export: MixpanelExport) -> dg.Definitions:
+    return export.definitions()
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def run(definitions: dg.Definitions, instance: dg.DagsterInstance) -> Run:
     """Materialize days as the run queue does: as a range, or (with one day) as a partition."""
 
     def run_days(first: str, last: str | None = None, **config: Any) -> dg.ExecuteInProcessResult:
-        job = definitions.resolve_job_def("mixpanel__events_refresh")
+        job = definitions.resolve_job_def("mixpanel__events_job")
         days = {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last or first}
         return job.execute_in_process(
             instance=instance,

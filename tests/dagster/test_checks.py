@@ -5,10 +5,8 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from mixpanel_etl.dagster.export.assets import Export
-from mixpanel_etl.dagster.export.schedules import export_definitions
+from mixpanel_etl import MixpanelExport
 from mixpanel_etl.lake import PromotedColumn
-from mixpanel_etl.pull import EventFilter
 from mixpanel_etl.sandbox import Fault, Sandbox
 
 from ..conftest import FIRST
@@ -28,8 +26,8 @@ def test_a_complete_range_passes_all_of_them_for_two_queries(mixpanel: Sandbox, 
     checks = evaluations(run(*RANGE))
     assert {name: check.passed for name, check in checks.items()} == {
         "counts_match_mixpanel": True,
-        "no_empty_day_between_busy_ones": True,
-        "schema_as_declared": True,
+        "no_empty_days": True,
+        "matches_schema": True,
         "no_malformed_lines": True,
     }
     assert checks["counts_match_mixpanel"].metadata["days_compared"].value == 10
@@ -70,7 +68,7 @@ def test_a_plan_without_query_api_is_a_warning_and_no_failed_run(mixpanel: Sandb
 def test_a_day_without_events_between_busy_ones_is_named(mixpanel: Sandbox, run: Run) -> None:
     mixpanel.generate(100, DAYS[0], DAYS[3])
     mixpanel.generate(100, DAYS[5], DAYS[9])
-    check = evaluations(run(*RANGE))["no_empty_day_between_busy_ones"]
+    check = evaluations(run(*RANGE))["no_empty_days"]
     assert not check.passed
     assert check.metadata["empty_days"].value == ["2026-01-05"]
 
@@ -78,11 +76,11 @@ def test_a_day_without_events_between_busy_ones_is_named(mixpanel: Sandbox, run:
 def test_days_written_with_other_columns_are_named(mixpanel: Sandbox, run: Run, instance: dg.DagsterInstance) -> None:
     mixpanel.generate(100, DAYS[0], DAYS[-1])
     assert run(*RANGE).success
-    promoted = Export(dg.AssetSpec(KEY), promoted=[PromotedColumn("$city", "string")])
-    job = export_definitions(promoted).resolve_job_def("mixpanel__events_refresh")
+    promoted = MixpanelExport(asset=dg.AssetSpec(KEY), columns=[PromotedColumn("$city", "string")])
+    job = promoted.definitions().resolve_job_def("mixpanel__events_job")
     result = job.execute_in_process(instance=instance, partition_key="2026-01-02")
-    assert evaluations(result)["schema_as_declared"].passed  # the day is written anew
-    check = alone(export_definitions(promoted), instance, "schema_as_declared")
+    assert evaluations(result)["matches_schema"].passed  # the day is written anew
+    check = alone(promoted.definitions(), instance, "matches_schema")
     assert not check.passed
     assert check.metadata["days_with_other_columns"].value == [str(day) for day in DAYS if day != DAYS[1]]
 
@@ -90,14 +88,14 @@ def test_days_written_with_other_columns_are_named(mixpanel: Sandbox, run: Run, 
 @pytest.mark.parametrize(
     ("export", "names"),
     [
-        (Export(dg.AssetSpec(KEY), only=EventFilter(where='properties["plan"] == "pro"')), 3),
-        (Export(dg.AssetSpec(KEY), reconcile=False), 3),
-        (Export(dg.AssetSpec(KEY), only=EventFilter(events=("page view",))), 4),
+        (MixpanelExport(asset=dg.AssetSpec(KEY), where='properties["plan"] == "pro"'), 3),
+        (MixpanelExport(asset=dg.AssetSpec(KEY), reconcile=False), 3),
+        (MixpanelExport(asset=dg.AssetSpec(KEY), events=["page view"]), 4),
     ],
     ids=["expression", "turned off", "names only"],
 )
 def test_counts_are_compared_only_where_mixpanel_can_count_the_same(
-    mixpanel: Sandbox, export: Export, names: int
+    mixpanel: Sandbox, export: MixpanelExport, names: int
 ) -> None:
-    graph = export_definitions(export).resolve_asset_graph()
+    graph = export.definitions().resolve_asset_graph()
     assert len(graph.asset_check_keys) == names

@@ -71,8 +71,8 @@ def test_every_attribute_arrives(mixpanel: Sandbox, tmp_path: Path) -> None:
             "start_date": "2026-01-02",
             "events": ["page view"],
             "columns": [{"property": "$city", "type": "string", "name": "city"}],
-            "refresh_days": 2,
-            "refresh_at": "30 4 * * *",
+            "lookback_days": 2,
+            "cron_schedule": "30 4 * * *",
             "reconcile": False,
         }
     )
@@ -80,7 +80,7 @@ def test_every_attribute_arrives(mixpanel: Sandbox, tmp_path: Path) -> None:
     assert (node.group_name, node.owners, node.tags["tier"]) == ("shop", ["team:growth"], "raw")
     assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition)
     assert node.partitions_def.get_first_partition_key() == "2026-01-02"
-    assert definitions.resolve_schedule_def("shop__views_daily").cron_schedule == "30 4 * * *"
+    assert definitions.resolve_schedule_def("shop__views_schedule").cron_schedule == "30 4 * * *"
     assert materialize(definitions, "shop/views", "2026-01-03").success
     city = PromotedColumn("$city", "string", "city")
     events = EventsTable(str(tmp_path / "elsewhere"), "views", [city]).scan().collect()
@@ -103,7 +103,7 @@ def test_several_exports_of_several_projects_stand_side_by_side(
         monkeypatch.setenv(name, value)
     definitions = built(
         {"asset": {"key": "us/events"}},
-        {"asset": {"key": "eu/events"}, "env_prefix": "MIXPANEL_EU_", "table": "events_eu"},
+        {"asset": {"key": "eu/events"}, "mixpanel": {"env_prefix": "MIXPANEL_EU_"}, "table": "events_eu"},
     )
     graph = definitions.resolve_asset_graph()
     assert graph.get(dg.AssetKey(["us", "events"])).pools == {"mixpanel_export"}
@@ -124,7 +124,7 @@ def test_several_exports_of_several_projects_stand_side_by_side(
         ({"columns": [{"property": "plan", "type": "strng"}]}, "strng"),
         ({"columns": [{"property": "Time", "type": "string", "name": "time"}]}, "time"),
         ({"start_date": "2026-13-01"}, "2026-13-01"),
-        ({"refresh_day": 3}, "refresh_day"),
+        ({"lookback_day": 3}, "lookback_day"),
     ],
     ids=["unknown type", "column twice", "no date", "misspelt attribute"],
 )

@@ -10,8 +10,7 @@ import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 
-from mixpanel_etl.dagster.export.assets import Export
-from mixpanel_etl.dagster.export.schedules import export_definitions
+from mixpanel_etl import MixpanelExport
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
 
@@ -106,11 +105,11 @@ def test_a_failed_run_says_what_to_do(mixpanel: Sandbox, run: Run, kind: str, ad
 
 
 def test_missing_credentials_fail_the_run_by_name_but_not_the_definitions(
-    export: Export, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    export: MixpanelExport, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("SERVICE_ACCOUNT_USERNAME", "SERVICE_ACCOUNT_SECRET", "PROJECT_TOKEN", "OAUTH_TOKEN"):
         monkeypatch.delenv(f"MIXPANEL_{name}")
-    job = export_definitions(export).resolve_job_def("mixpanel__events_refresh")
+    job = export.definitions().resolve_job_def("mixpanel__events_job")
     result = job.execute_in_process(instance=instance, partition_key="2026-01-01", raise_on_error=False)
     assert "MIXPANEL_SERVICE_ACCOUNT_SECRET" in failure(result)
 
@@ -136,7 +135,7 @@ def test_a_retry_of_a_run_asks_only_for_what_is_missing(
     failed = run("2026-01-01", "2026-01-10")
     mixpanel.clear_faults()
     mixpanel.clear_requests()
-    job = definitions.resolve_job_def("mixpanel__events_refresh")
+    job = definitions.resolve_job_def("mixpanel__events_job")
     again = instance.create_run_for_job(
         job,
         run_config={"execution": {"config": {"in_process": {}}}},
@@ -173,11 +172,11 @@ def test_the_asset_is_what_a_backfill_needs(definitions: dg.Definitions) -> None
 
 
 def test_a_day_is_a_partition_only_when_it_is_over_in_the_zone_that_counts(
-    export: Export, monkeypatch: pytest.MonkeyPatch
+    export: MixpanelExport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MIXPANEL_TIMEZONE", "America/Los_Angeles")
     monkeypatch.setenv("MIXPANEL_CREATED_BEFORE_2023", "true")
-    partitions = export.partitions()
+    partitions = export.partitions
     assert partitions.timezone == "America/Los_Angeles"
     keys = partitions.get_partition_keys(current_time=datetime(2026, 2, 2, 7, 59, tzinfo=UTC))
     assert keys[-1] == "2026-01-31"
@@ -187,7 +186,7 @@ def test_a_day_is_a_partition_only_when_it_is_over_in_the_zone_that_counts(
 
 class TestSchedule:
     def tick(self, definitions: dg.Definitions, moment: str) -> dg.RunRequest | None:
-        schedule = definitions.resolve_schedule_def("mixpanel__events_daily")
+        schedule = definitions.resolve_schedule_def("mixpanel__events_schedule")
         context = dg.build_schedule_context(
             scheduled_execution_time=datetime.fromisoformat(moment).replace(tzinfo=UTC),
             repository_def=definitions.get_repository_def(),
@@ -217,7 +216,7 @@ class TestSchedule:
         mixpanel.generate(500, DAYS[0], DAYS[-1])
         request = self.tick(definitions, "2026-01-11T03:00:00")
         assert request
-        job = definitions.resolve_job_def("mixpanel__events_refresh")
+        job = definitions.resolve_job_def("mixpanel__events_job")
         assert job.execute_in_process(instance=instance, tags=request.tags).success
         assert sum(seen.path.endswith("/export") for seen in mixpanel.requests) == 1
         assert table.days() == DAYS[-5:]

@@ -20,11 +20,10 @@ import pyarrow as pa
 import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
+from mixpanel_etl import MixpanelExport
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
 from mixpanel_etl.dagster.catalogue.assets import Catalogue, catalogue_definitions
-from mixpanel_etl.dagster.export.assets import Export
-from mixpanel_etl.dagster.export.schedules import export_definitions
 from mixpanel_etl.dagster.metadata import preview
 from mixpanel_etl.dagster.profiles.assets import Profiles, profile_definitions
 from mixpanel_etl.dagster.profiles.cohorts import Cohorts, cohort_definitions
@@ -245,7 +244,8 @@ def test_no_value_of_a_person_leaves_the_lake(
     for definitions in (catalogue, cohorts, profiles):
         assert home.run(definitions, partition_key=str(TODAY))
     assert home.run(
-        export_definitions(Export(dg.AssetSpec(dg.AssetKey(["events"])), start_date=FIRST)), **days_of(FIRST, LAST)
+        MixpanelExport(asset=dg.AssetSpec(dg.AssetKey(["events"])), start_date=FIRST).definitions(),
+        **days_of(FIRST, LAST),
     )
     definitions = push_definitions(pushes())
     for name in ("people", "customers", "orders", "values"):

@@ -24,7 +24,7 @@ class MixpanelAnnotation(dg.Component, dg.Resolvable):
         Sequence[str],
         dg.Resolver.default(
             description="Jobs of this code location; `__ASSET_JOB` is what *Materialize* in the UI runs.",
-            examples=[["mixpanel__events_refresh"]],
+            examples=[["mixpanel__events_job"]],
         ),
     ]
     description: Annotated[

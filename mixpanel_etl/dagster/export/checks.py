@@ -3,23 +3,25 @@
 # Dagster reads the annotations of checks, so they must be types, not strings.
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mixpanel_etl.client import MixpanelError
-from mixpanel_etl.dagster.export.assets import Export
 from mixpanel_etl.dagster.recording import withheld_messages
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.pull import MAX_DAYS, DayCounts, Reconciliation, reconcile
 
+if TYPE_CHECKING:
+    from mixpanel_etl.dagster.export.component import MixpanelExport
+
 COUNTS = "counts_match_mixpanel"
-EMPTY = "no_empty_day_between_busy_ones"
-SCHEMA = "schema_as_declared"
+EMPTY = "no_empty_days"
+SCHEMA = "matches_schema"
 MALFORMED = "no_malformed_lines"
 
 
-def export_checks(export: Export) -> dg.AssetChecksDefinition:
+def export_checks(export: "MixpanelExport") -> dg.AssetChecksDefinition:
     """The checks of an export. They look at the days of the run; started by themselves, at the last 100 of the lake."""
     described = {
         COUNTS: "The lake's events, by project-time day and event, equal those that Mixpanel counts "
@@ -28,17 +30,17 @@ def export_checks(export: Export) -> dg.AssetChecksDefinition:
         SCHEMA: "Every file has the columns that the asset declares.",
         MALFORMED: "No line of an export was set aside because it is no event.",
     }
-    if not export.reconcile or export.only.where:
+    if not export.reconcile or export.where:
         # Mixpanel's /events takes no expression to filter by, so there is nothing to compare with.
         del described[COUNTS]
 
     @dg.multi_asset_check(
-        name=f"{export.spec.key.to_python_identifier()}_checks",
-        specs=[dg.AssetCheckSpec(name, asset=export.spec.key, description=text) for name, text in described.items()],
+        name=f"{export.asset.key.to_python_identifier()}_checks",
+        specs=[dg.AssetCheckSpec(name, asset=export.asset.key, description=text) for name, text in described.items()],
         can_subset=True,
     )
     def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        table = export.events_table()
+        table = export.events_table
         days = _days(context, table)
         run = {COUNTS: lambda: _counts(context, export, table, days), EMPTY: lambda: _empty(table, days)}
         run[SCHEMA] = lambda: _schema(table, days)
@@ -46,7 +48,7 @@ def export_checks(export: Export) -> dg.AssetChecksDefinition:
         for key in context.selected_asset_check_keys:
             with withheld_messages():
                 result = run[key.name]()
-            yield result._replace(check_name=key.name, asset_key=export.spec.key)
+            yield result._replace(check_name=key.name, asset_key=export.asset.key)
 
     return checks
 
@@ -60,11 +62,11 @@ def _days(context: dg.AssetCheckExecutionContext, table: EventsTable) -> list[da
 
 
 def _counts(
-    context: dg.AssetCheckExecutionContext, export: Export, table: EventsTable, days: Sequence[date]
+    context: dg.AssetCheckExecutionContext, export: "MixpanelExport", table: EventsTable, days: Sequence[date]
 ) -> dg.AssetCheckResult:
     try:
         with export.mixpanel.client(context.log) as mixpanel:
-            found = reconcile(mixpanel, table, days, export.only.events)
+            found = reconcile(mixpanel, table, days, export.events)
     except MixpanelError as error:
         return dg.AssetCheckResult(
             passed=False,

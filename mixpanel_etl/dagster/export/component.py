@@ -1,53 +1,65 @@
-"""`type: mixpanel_etl.MixpanelExport`."""
+"""`type: mixpanel_etl.MixpanelExport`: raw events, one Parquet file per day."""
 
 # Dagster reads the annotations of components, so they must be types, not strings.
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import dagster as dg
 
-from mixpanel_etl.dagster.export.assets import Export
-from mixpanel_etl.dagster.export.schedules import export_definitions
-from mixpanel_etl.dagster.fields import Column, EnvPrefix, Lake, StartDate, first_day
-from mixpanel_etl.dagster.resource import MixpanelResource
-from mixpanel_etl.lake import PromotedColumn
+from mixpanel_etl.dagster.component import MixpanelComponent
+from mixpanel_etl.dagster.export.assets import ExportConfig, export_asset, export_days
+from mixpanel_etl.dagster.export.checks import export_checks
+from mixpanel_etl.dagster.export.schedules import lookback_job, lookback_schedule
+from mixpanel_etl.dagster.fields import Asset, Column, CronSchedule, StartDate
+from mixpanel_etl.dagster.metadata import declared_table
+from mixpanel_etl.dagster.recording import recorded
+from mixpanel_etl.dagster.schedules import fresh
+from mixpanel_etl.lake import DESCRIPTIONS, EventsTable
 from mixpanel_etl.pull import MAX_DAYS, EventFilter
-from mixpanel_etl.settings import DEFAULT_PREFIX
 
 
-@dataclass
-class MixpanelExport(dg.Component, dg.Resolvable):
-    """Raw events of a Mixpanel project as one Parquet file a day.
+@dataclass(kw_only=True)
+class MixpanelExport(MixpanelComponent):
+    """Raw events of a Mixpanel project as one Parquet file per day.
 
-    Credentials, region and time zone come from the environment (`MIXPANEL_*`; see `.env.example`).
+    Example: a subclass that tells another system when days are exported
+
+        .. code-block:: python
+
+            class AnnouncedExport(MixpanelExport):
+                def execute(self, context, config):
+                    yield from super().execute(context, config)
+                    announce(context.partition_keys)
     """
 
-    asset: Annotated[dg.ResolvedAssetSpec, dg.Resolver.default(description="Key, group, owners, tags, description.")]
-    env_prefix: EnvPrefix = DEFAULT_PREFIX
-    table: Annotated[str, dg.Resolver.default(description="Folder of the lake. Each export has its own.")] = "events"
-    lake: Lake = None
+    group: ClassVar[str] = "mixpanel_export"
+
+    asset: Asset
+    table: Annotated[
+        str, dg.Resolver.default(description="Folder of the lake that holds the days; one per export.")
+    ] = "events"
     start_date: StartDate = None
-    events: Annotated[
-        Sequence[str], dg.Resolver.default(description="Names of the events to export; all by default.")
-    ] = field(default_factory=list)
+    events: Annotated[Sequence[str], dg.Resolver.default(description="Event names to export; default: all events.")] = (
+        field(default_factory=list)
+    )
     where: Annotated[
         str | None,
         dg.Resolver.default(
-            description="Segmentation expression that events must fulfil.",
+            description="Filter in Mixpanel's segmentation expression language.",
             examples=['properties["plan"] == "pro"'],
         ),
     ] = None
     columns: Annotated[
         Sequence[Column],
         dg.Resolver.default(
-            description="Properties that get a typed column beside `properties`.",
+            description="Properties that get a typed column besides `properties`.",
             examples=[[{"property": "$city", "type": "string", "name": "city"}]],
         ),
     ] = field(default_factory=list)
     allow_shrink: Annotated[
         bool,
-        dg.Resolver.default(description="Replace days even if Mixpanel now has fewer events for them than the lake."),
+        dg.Resolver.default(description="Replace days even if Mixpanel now returns fewer events than the lake has."),
     ] = False
     shrink_tolerance: Annotated[
         float,
@@ -59,49 +71,81 @@ class MixpanelExport(dg.Component, dg.Resolvable):
     set_aside_malformed: Annotated[
         bool,
         dg.Resolver.default(
-            description="Publish days also when lines of the export are no events, and keep these lines beside the day."
+            description="Publish days even if lines of the export are malformed, and keep these lines beside the day."
         ),
     ] = False
     days_per_request: Annotated[
         int,
         dg.Resolver.default(
-            description="Maximum days of a request (1 to 100). Days of millions of events are asked for in smaller "
-            "requests anyway."
+            description="Maximum days per request (1 to 100). Requests for days with millions of events are smaller."
         ),
     ] = MAX_DAYS
-    refresh_days: Annotated[
-        int, dg.Resolver.default(description="How many of the last days the schedule exports again: events come late.")
+    cron_schedule: CronSchedule = "0 3 * * *"
+    lookback_days: Annotated[
+        int, dg.Resolver.default(description="Number of last days that the schedule exports again: events arrive late.")
     ] = 5
-    refresh_at: Annotated[
-        str, dg.Resolver.default(description="Cron expression of the schedule, in the export's time zone.")
-    ] = "0 3 * * *"
     reconcile: Annotated[
-        bool, dg.Resolver.default(description="Compare the counts with Mixpanel's after each run (two queries).")
+        bool, dg.Resolver.default(description="Compare counts with Mixpanel's after each run (two queries).")
     ] = True
     tolerance: Annotated[
-        float, dg.Resolver.default(description="Share of a day's events by which the counts may differ.")
+        float, dg.Resolver.default(description="Share of a day's events (0 to 1) by which the counts may differ.")
     ] = 0.01
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
-        """Asset, checks, job and schedule of the export."""
-        return export_definitions(self.export())
+    def get_asset_spec(self) -> dg.AssetSpec:
+        """Spec of the events asset. Override it to change tags, metadata or the freshness policy.
 
-    def export(self) -> Export:
-        """What this instance describes; override it to describe something else."""
-        return Export(
-            spec=self.asset,
-            mixpanel=MixpanelResource(env_prefix=self.env_prefix),
-            table=self.table,
-            only=EventFilter(tuple(self.events), self.where),
-            promoted=[PromotedColumn(column.property, column.type, column.name) for column in self.columns],
-            lake=self.lake,
-            start_date=first_day(self.start_date),
-            allow_shrink=self.allow_shrink,
-            shrink_tolerance=self.shrink_tolerance,
-            set_aside_malformed=self.set_aside_malformed,
-            days_per_request=self.days_per_request,
-            refresh_days=self.refresh_days,
-            refresh_at=self.refresh_at,
-            reconcile=self.reconcile,
-            tolerance=self.tolerance,
+        Example:
+            .. code-block:: python
+
+                class TaggedExport(MixpanelExport):
+                    def get_asset_spec(self):
+                        return super().get_asset_spec().merge_attributes(tags={"tier": "raw"})
+        """
+        promoted = {column.name: f"Property {column.source}, where it is a {column.type}." for column in self.columns}
+        table, partitions = self.events_table, self.partitions
+        spec = self.asset.replace_attributes(
+            partitions_def=partitions, group_name=self.asset.group_name or self.group
+        ).merge_attributes(
+            kinds={"mixpanel", "parquet"},
+            metadata={**declared_table(table, DESCRIPTIONS | promoted), **self.asset.metadata},
         )
+        return fresh(spec, self.cron_schedule, partitions.timezone)
+
+    def execute(self, context: dg.AssetExecutionContext, config: ExportConfig) -> Iterator[dg.MaterializeResult[Any]]:
+        """Export the days of the run; each published day is recorded, even if the run fails later.
+
+        Override it to do something before or after.
+        """
+        with recorded(context, self.asset.key) as done, self.mixpanel.client(context.log) as client:
+            export_days(context, self, client, config, done)
+        yield dg.MaterializeResult()
+
+    def build(self) -> dg.Definitions:
+        """Asset, checks, job and schedule of the export."""
+        job = lookback_job(self)
+        return dg.Definitions(
+            assets=[export_asset(self)],
+            asset_checks=[export_checks(self)],
+            jobs=[job],
+            schedules=[lookback_schedule(self, job)],
+        )
+
+    def default_name(self, folder: str) -> str:  # noqa: ARG002
+        """From the asset's key."""
+        return self.asset.key.to_python_identifier()
+
+    @property
+    def events_table(self) -> EventsTable:
+        """The table of the lake."""
+        return EventsTable(self.lake_uri, self.table, tuple(self.columns), self.shrink_tolerance)
+
+    @property
+    def event_filter(self) -> EventFilter:
+        """Which events are exported."""
+        return EventFilter(tuple(self.events), self.where)
+
+    @property
+    def partitions(self) -> dg.DailyPartitionsDefinition:
+        """The days that are over, in the time zone in which Mixpanel's export cuts them."""
+        settings = self.mixpanel.settings()
+        return dg.DailyPartitionsDefinition(str(self.start_date or settings.start_date), timezone=settings.export_zone)

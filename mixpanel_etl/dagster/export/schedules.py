@@ -1,48 +1,41 @@
-"""All that one export brings into a Dagster project: asset, checks, job and schedule."""
+"""The schedule that exports the last days again, as one run and one request."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from mixpanel_etl.dagster.export.assets import Export, export_asset
-from mixpanel_etl.dagster.export.checks import export_checks
+from mixpanel_etl.dagster.schedules import range_tags
+
+if TYPE_CHECKING:
+    from mixpanel_etl.dagster.export.component import MixpanelExport
 
 
-def export_definitions(export: Export) -> dg.Definitions:
-    """The definitions of an export.
-
-    The schedule refreshes the last days as one run, and so with one request.
-
-    Raises:
-        SettingsError: the project's settings are malformed or contradict each other.
-        ConfigurationError: the table's columns clash, or the lake is of an unknown kind.
-    """
-    name = export.spec.key.to_python_identifier()
-    partitions = export.partitions()
-    job = dg.define_asset_job(
-        f"{name}_refresh",
-        selection=dg.AssetSelection.assets(export.spec.key),
-        description=f"Exports days of {export.spec.key.to_user_string()} again.",
+def lookback_job(export: MixpanelExport) -> Any:
+    """The job that exports days again."""
+    return dg.define_asset_job(
+        f"{export.name}_job",
+        selection=dg.AssetSelection.assets(export.asset.key),
+        description=f"Exports days of {export.asset.key.to_user_string()} again.",
     )
+
+
+def lookback_schedule(export: MixpanelExport, job: Any) -> dg.ScheduleDefinition:
+    """The schedule of `lookback_job`: the last `lookback_days` days."""
+    partitions = export.partitions
 
     @dg.schedule(
-        name=f"{name}_daily",
+        name=f"{export.name}_schedule",
         job=job,
-        cron_schedule=export.refresh_at,
+        cron_schedule=export.cron_schedule,
         execution_timezone=partitions.timezone,
-        description=f"Exports the last {export.refresh_days} days (events arrive late) in one run and one request.",
+        description=f"Exports the last {export.lookback_days} days in one run and one request: events arrive late.",
     )
-    def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        now = context.scheduled_execution_time
-        days = partitions.get_partition_keys(current_time=now)[-export.refresh_days :]
+    def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        days = partitions.get_partition_keys(current_time=context.scheduled_execution_time)[-export.lookback_days :]
         if not days:
             return dg.SkipReason(f"no day is over since {partitions.start:%Y-%m-%d}")
-        return dg.RunRequest(
-            run_key=f"{days[0]}..{days[-1]}",
-            tags={ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]},
-        )
+        return dg.RunRequest(run_key=f"{days[0]}..{days[-1]}", tags=range_tags(days[0], days[-1]))
 
-    return dg.Definitions(
-        assets=[export_asset(export)], asset_checks=[export_checks(export)], jobs=[job], schedules=[daily]
-    )
+    return schedule

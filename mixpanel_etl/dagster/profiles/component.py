@@ -12,7 +12,6 @@ from mixpanel_etl.dagster.mistakes import rendered
 from mixpanel_etl.dagster.profiles.assets import Profiles, profile_definitions
 from mixpanel_etl.dagster.profiles.cohorts import Cohorts, cohort_definitions
 from mixpanel_etl.dagster.resource import MixpanelResource
-from mixpanel_etl.lake import PromotedColumn
 from mixpanel_etl.pull.profiles import ProfileFilter, Source
 from mixpanel_etl.settings import DEFAULT_PREFIX
 
@@ -85,7 +84,7 @@ class MixpanelProfiles(dg.Component, dg.Resolvable):
                 output_properties=None if self.output_properties is None else tuple(self.output_properties),
                 data_group_id=self.data_group_id,
             ),
-            promoted=[PromotedColumn(column.property, column.type, column.name) for column in self.columns],
+            promoted=self.columns,
             lake=self.lake,
             start_date=first_day(self.start_date),
             take_at=self.take_at,

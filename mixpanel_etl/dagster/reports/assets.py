@@ -108,7 +108,7 @@ def _range_asset(reports: Reports, spec: dg.AssetSpec, report: RangeReport, tabl
     @dg.multi_asset(
         specs=[
             spec.replace_attributes(partitions_def=partitions).merge_attributes(
-                kinds={"mixpanel", "parquet"}, metadata=declared_table(table.uri, table.schema, report.descriptions)
+                kinds={"mixpanel", "parquet"}, metadata=declared_table(table, report.descriptions)
             )
         ],
         name=spec.key.to_python_identifier(),

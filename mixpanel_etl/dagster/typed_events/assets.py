@@ -141,7 +141,7 @@ def _spec(typed: TypedEvents, one: TypedEvent) -> dg.AssetSpec:
         partitions_def=typed.partitions(),
         # All days that the export has brought anew, not only the last one: events come late.
         automation_condition=changed & ~busy,
-        metadata=declared_table(table.uri, table.schema, descriptions([])),
+        metadata=declared_table(table, descriptions([])),
     )
 
 
