@@ -30,7 +30,7 @@ dev: .venv/installed  ## Dagster's UI on http://localhost:3000
 	@touch $@
 
 reference: .venv/installed  ## after a change of the client's operations
-	python -m mixpanel_etl.client.reference > docs/reference.md
+	python -m mixpanel_etl.client.operations.reference > docs/reference.md
 
 lock:  ## after a change of the dependencies in pyproject.toml; needs uv
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header --no-annotate --output-file requirements.lock

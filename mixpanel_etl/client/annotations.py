@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from mixpanel_etl.client import parameters
 from mixpanel_etl.client.errors import InvalidRequest
-from mixpanel_etl.client.group import Group
-from mixpanel_etl.client.parameters import Day, given
-from mixpanel_etl.client.replies import Reply, plain, results, typed
+from mixpanel_etl.client.operations import parameters
+from mixpanel_etl.client.operations.api import Group
+from mixpanel_etl.client.operations.parameters import Day, given
+from mixpanel_etl.client.operations.replies import Reply, plain, results, typed
 
 
 class User(Reply, frozen=True, kw_only=True):

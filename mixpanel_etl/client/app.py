@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from mixpanel_etl.client.catalogue import CATALOGUE
 from mixpanel_etl.client.http.transport import Transport
-from mixpanel_etl.client.operations import Request
-from mixpanel_etl.client.replies import Reply, typed
+from mixpanel_etl.client.operations.catalogue import CATALOGUE
+from mixpanel_etl.client.operations.operation import Request
+from mixpanel_etl.client.operations.replies import Reply, typed
 
 ME = CATALOGUE["me"]
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 
-from mixpanel_etl.client import parameters
-from mixpanel_etl.client.catalogue import CATALOGUE
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.http.response import Response
 from mixpanel_etl.client.http.transport import Transport
-from mixpanel_etl.client.operations import Request
-from mixpanel_etl.client.parameters import Day
+from mixpanel_etl.client.operations import parameters
+from mixpanel_etl.client.operations.catalogue import CATALOGUE
+from mixpanel_etl.client.operations.operation import Request
+from mixpanel_etl.client.operations.parameters import Day
 
 EXPORT = CATALOGUE["export"]
 

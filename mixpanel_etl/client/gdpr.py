@@ -8,12 +8,12 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from mixpanel_etl.client import parameters
 from mixpanel_etl.client.errors import MixpanelError, ReplyError
-from mixpanel_etl.client.group import Group
 from mixpanel_etl.client.http.download import download
 from mixpanel_etl.client.http.response import Response
-from mixpanel_etl.client.replies import Reply, results, typed
+from mixpanel_etl.client.operations import parameters
+from mixpanel_etl.client.operations.api import Group
+from mixpanel_etl.client.operations.replies import Reply, results, typed
 
 ComplianceType = Literal["GDPR", "CCPA"]
 DisclosureType = Literal["Data", "Categories", "Sources"]

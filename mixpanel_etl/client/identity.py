@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
-from mixpanel_etl.client import parameters
 from mixpanel_etl.client.errors import InvalidRequest, RecordsRejected
-from mixpanel_etl.client.group import Group
 from mixpanel_etl.client.http.encoding import as_base64, as_json
 from mixpanel_etl.client.ingestion.api import Imported, accepted, ingestion_cost
 from mixpanel_etl.client.ingestion.events import MOST_EVENTS as MAX_EVENTS
 from mixpanel_etl.client.ingestion.events import NOBODY
-from mixpanel_etl.client.replies import typed
+from mixpanel_etl.client.operations import parameters
+from mixpanel_etl.client.operations.api import Group
+from mixpanel_etl.client.operations.replies import typed
 from mixpanel_etl.quoting import described
 
 Link = Literal["merge", "identify", "alias"]

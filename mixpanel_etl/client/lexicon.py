@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Literal, get_args
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from mixpanel_etl.client import parameters
 from mixpanel_etl.client.errors import InvalidRequest
-from mixpanel_etl.client.group import Group
-from mixpanel_etl.client.replies import Reply, plain, results, typed
+from mixpanel_etl.client.operations import parameters
+from mixpanel_etl.client.operations.api import Group
+from mixpanel_etl.client.operations.replies import Reply, plain, results, typed
 
 EntityType = Literal["event", "profile"]
 PropertyType = Literal["array", "boolean", "integer", "null", "number", "object", "string"]

@@ -18,7 +18,7 @@ from mixpanel_etl.client.identity import Identity
 from mixpanel_etl.client.ingestion.api import Ingestion
 from mixpanel_etl.client.lexicon import Lexicon
 from mixpanel_etl.client.limits.budget import Budgets, Usage
-from mixpanel_etl.client.parameters import Day
+from mixpanel_etl.client.operations.parameters import Day
 from mixpanel_etl.client.pipelines.api import Pipelines
 from mixpanel_etl.client.query.api import Query
 from mixpanel_etl.client.service_accounts import ServiceAccounts

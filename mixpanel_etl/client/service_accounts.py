@@ -12,10 +12,10 @@ from typing import Any, Literal, get_args
 
 from pydantic import SecretStr
 
-from mixpanel_etl.client import parameters
 from mixpanel_etl.client.errors import InvalidRequest
-from mixpanel_etl.client.group import Group
-from mixpanel_etl.client.replies import Reply, plain, results, typed
+from mixpanel_etl.client.operations import parameters
+from mixpanel_etl.client.operations.api import Group
+from mixpanel_etl.client.operations.replies import Reply, plain, results, typed
 
 Role = Literal["owner", "admin", "analyst", "consumer"]
 

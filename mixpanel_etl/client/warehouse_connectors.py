@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any, Literal, get_args
 
-from mixpanel_etl.client import parameters
 from mixpanel_etl.client.errors import InvalidRequest
-from mixpanel_etl.client.group import Group
-from mixpanel_etl.client.replies import Reply, plain, results, typed
+from mixpanel_etl.client.operations import parameters
+from mixpanel_etl.client.operations.api import Group
+from mixpanel_etl.client.operations.replies import Reply, plain, results, typed
 
 SyncMode = Literal["time_based", "mirror_mode", "full_sync", "one_time"]
 ResourceType = Literal["event", "user"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.catalogue import CATALOGUE
 from mixpanel_etl.client.http.regions import FAMILIES
+from mixpanel_etl.client.operations.catalogue import CATALOGUE
 from mixpanel_etl.sandbox import Project, Sandbox
 
 Test = TypeVar("Test", bound=Callable[..., Any])

@@ -15,7 +15,7 @@ import pytest
 from mixpanel_etl.client import BudgetExhausted, BudgetUnavailable, Clock, InvalidRequest, Mixpanel, Wait
 from mixpanel_etl.client.http.credentials import ServiceAccount
 from mixpanel_etl.client.limits.rates import BUDGETS, Rate
-from mixpanel_etl.client.operations import Operation, Request
+from mixpanel_etl.client.operations.operation import Operation, Request
 from mixpanel_etl.sandbox import Fault, Sandbox
 from mixpanel_etl.settings import Settings
 

@@ -25,7 +25,7 @@ from mixpanel_etl.client import (
 )
 from mixpanel_etl.client.http.connection import RATE_SECONDS
 from mixpanel_etl.client.http.credentials import ServiceAccount
-from mixpanel_etl.client.operations import Operation, Request
+from mixpanel_etl.client.operations.operation import Operation, Request
 
 from .scripted import Answer, FakeClock, ScriptedServer, gzipped
 

@@ -26,7 +26,7 @@ from mixpanel_etl.client import (
     Timeouts,
 )
 from mixpanel_etl.client.http.credentials import ServiceAccount
-from mixpanel_etl.client.operations import Operation, Request
+from mixpanel_etl.client.operations.operation import Operation, Request
 
 from .scripted import NOW, Answer, ScriptedServer, gzipped
 

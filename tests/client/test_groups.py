@@ -24,8 +24,8 @@ from mixpanel_etl.client import (
     ReplyError,
 )
 from mixpanel_etl.client.lexicon import Property, Schema
+from mixpanel_etl.client.operations.replies import Reply, plain
 from mixpanel_etl.client.pipelines.types import Aws, BigQuery, Pipeline, S3Raw
-from mixpanel_etl.client.replies import Reply, plain
 from mixpanel_etl.client.warehouse_connectors import moment
 
 from .examples import EXAMPLES

@@ -21,8 +21,8 @@ from mixpanel_etl.client import (
     ServerError,
     WrongCredentialKind,
 )
-from mixpanel_etl.client.catalogue import CATALOGUE, OPERATIONS
 from mixpanel_etl.client.http.credentials import ProjectToken, ServiceAccount
+from mixpanel_etl.client.operations.catalogue import CATALOGUE, OPERATIONS
 
 from ..openapi.descriptions import FILES, descriptions
 from .documented import DOCUMENTED, NOT_IN_OPENAPI

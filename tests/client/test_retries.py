@@ -12,7 +12,7 @@ import pytest
 from mixpanel_etl.client import ConnectionFailed, IncompleteResponse, Mixpanel, MixpanelError, RateLimited, Wait
 from mixpanel_etl.client.http.credentials import ServiceAccount
 from mixpanel_etl.client.http.retries import ATTEMPTS
-from mixpanel_etl.client.operations import Operation, Request
+from mixpanel_etl.client.operations.operation import Operation, Request
 
 from .scripted import NOW, Answer, FakeClock, ScriptedServer
 

@@ -17,10 +17,10 @@ from mixpanel_etl.client import (
     MixpanelError,
     NotFound,
 )
-from mixpanel_etl.client.catalogue import CATALOGUE, NOT_IN_SANDBOX
 from mixpanel_etl.client.experiments import Changes as ExperimentChanges
 from mixpanel_etl.client.feature_flags.definitions import NewFlag, Rollout, RuleSet, Variant
 from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
+from mixpanel_etl.client.operations.catalogue import CATALOGUE, NOT_IN_SANDBOX
 from mixpanel_etl.client.pipelines.types import Changes, Pipeline
 from mixpanel_etl.client.service_accounts import ProjectRole
 from mixpanel_etl.client.warehouse_connectors import RunEvery

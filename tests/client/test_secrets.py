@@ -15,7 +15,7 @@ import pytest
 from mixpanel_etl.client import Mixpanel, MixpanelError, WrongCredentialKind
 from mixpanel_etl.client.http import credentials as kinds
 from mixpanel_etl.client.http.error_mapping import Scrubber
-from mixpanel_etl.client.operations import Operation, Request
+from mixpanel_etl.client.operations.operation import Operation, Request
 
 from .conftest import SECRET
 from .scripted import Answer, ScriptedServer

@@ -16,8 +16,8 @@ from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.experiments import Changes
 from mixpanel_etl.client.feature_flags.definitions import NewFlag, Rollout, RuleSet, Test, Variant
 from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
+from mixpanel_etl.client.operations.replies import typed, wire
 from mixpanel_etl.client.pipelines.types import S3Raw
-from mixpanel_etl.client.replies import typed, wire
 from mixpanel_etl.dagster.catalogue.assets import EXPIRY, Catalogue, catalogue_definitions
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.lake import Table

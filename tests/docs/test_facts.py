@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mixpanel_etl.client.catalogue import OPERATIONS
+from mixpanel_etl.client.operations.catalogue import OPERATIONS
 from tests.docs.facts import ROOT, anchors, citations, files
 
 # The documents that the page replaces: nobody outside can read them.

@@ -8,7 +8,7 @@ import re
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from mixpanel_etl.client.catalogue import CATALOGUE
+from mixpanel_etl.client.operations.catalogue import CATALOGUE
 
 from .descriptions import OPERATORS, Description, described
 from .recording import Exchange

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from mixpanel_etl.client.catalogue import CATALOGUE
+from mixpanel_etl.client.operations.catalogue import CATALOGUE
 
 from .strict import Schema, referred
 

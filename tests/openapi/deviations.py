@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from mixpanel_etl.client.catalogue import CATALOGUE
+from mixpanel_etl.client.operations.catalogue import CATALOGUE
 
 from .strict import Finding
 

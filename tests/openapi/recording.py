@@ -18,8 +18,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
-from mixpanel_etl.client.catalogue import CATALOGUE
 from mixpanel_etl.client.http.regions import FAMILIES
+from mixpanel_etl.client.operations.catalogue import CATALOGUE
 
 IN_THE_BODY = {"$identify": "identity.create_identity", "$create_alias": "identity.create_alias"}
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from mixpanel_etl.client.catalogue import CATALOGUE
 from mixpanel_etl.client.http.regions import FAMILIES
+from mixpanel_etl.client.operations.catalogue import CATALOGUE
 from mixpanel_etl.sandbox import Sandbox
 from mixpanel_etl.settings import Region
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixpanel_etl.client.operations.replies import typed
 from mixpanel_etl.client.query.replies import Insights
-from mixpanel_etl.client.replies import typed
 from mixpanel_etl.pull.reports import report_of
 from mixpanel_etl.pull.reports.insights_shapes import Number, numbers
 

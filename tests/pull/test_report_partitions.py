@@ -15,8 +15,8 @@ import pytest
 import requests
 
 from mixpanel_etl.client import Mixpanel, ReplyError
+from mixpanel_etl.client.operations.replies import typed
 from mixpanel_etl.client.query.replies import Insights, StreamEvent
-from mixpanel_etl.client.replies import typed
 from mixpanel_etl.lake import PartitionsHeldBack, Provenance, Table
 from mixpanel_etl.pull.reports import KINDS, RangeReport, Taken, pull_range, pull_snapshot, report_of, report_table
 from mixpanel_etl.sandbox import Funnel, Insight, Project, Sandbox

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mixpanel_etl.client import Mixpanel, MixpanelError
 from mixpanel_etl.client.http.credentials import ServiceAccount
-from mixpanel_etl.client.operations import Operation, Request
+from mixpanel_etl.client.operations.operation import Operation, Request
 from mixpanel_etl.settings import Settings
 
 from ..client.scripted import Answer, FakeClock, ScriptedServer

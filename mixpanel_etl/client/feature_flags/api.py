@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mixpanel_etl.client import parameters
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.feature_flags import assignment as flag_assignment
 from mixpanel_etl.client.feature_flags.definitions import Flag, NewFlag, Selected
-from mixpanel_etl.client.group import Group
 from mixpanel_etl.client.http.encoding import as_text
-from mixpanel_etl.client.replies import plain, results, typed
+from mixpanel_etl.client.operations import parameters
+from mixpanel_etl.client.operations.api import Group
+from mixpanel_etl.client.operations.replies import plain, results, typed
 from mixpanel_etl.settings import Hidden
 
 MOST_VARIANTS = 10  # besides the control

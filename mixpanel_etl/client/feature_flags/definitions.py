@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from mixpanel_etl.client.replies import Reply
+from mixpanel_etl.client.operations.replies import Reply
 
 FlagStatus = Literal["enabled", "disabled", "archived"]
 ServingMethod = Literal["client", "server", "remote_or_local", "remote_only"]

@@ -13,7 +13,7 @@ from tenacity import (
 
 from mixpanel_etl.client.errors import MixpanelError, RateLimited, ServerError
 from mixpanel_etl.client.http.waiting import NOTICEABLE, Waiter
-from mixpanel_etl.client.operations import Request
+from mixpanel_etl.client.operations.operation import Request
 
 log = logging.getLogger("mixpanel_etl")
 

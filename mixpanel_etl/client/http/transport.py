@@ -27,7 +27,7 @@ from mixpanel_etl.client.http.response import Response
 from mixpanel_etl.client.http.retries import retrying
 from mixpanel_etl.client.http.waiting import Waiter
 from mixpanel_etl.client.limits.budget import Budgets
-from mixpanel_etl.client.operations import Request
+from mixpanel_etl.client.operations.operation import Request
 from mixpanel_etl.settings import DEFAULT_PREFIX, Settings, is_loopback
 
 POOLED_CONNECTIONS = 16

@@ -12,14 +12,14 @@ from typing import Any, Literal
 from uuid import UUID
 
 from mixpanel_etl.client.errors import InvalidRequest, NothingTaken, RecordsRejected, ReplyError
-from mixpanel_etl.client.group import Group
 from mixpanel_etl.client.http.encoding import Body, as_json_array, as_ndjson
 from mixpanel_etl.client.ingestion import events as to_send
 from mixpanel_etl.client.ingestion import profile_updates
 from mixpanel_etl.client.ingestion.events import Event
 from mixpanel_etl.client.ingestion.lookup_tables import as_csv
 from mixpanel_etl.client.ingestion.profile_updates import GroupUpdate, UserUpdate
-from mixpanel_etl.client.replies import Reply, plain, typed
+from mixpanel_etl.client.operations.api import Group
+from mixpanel_etl.client.operations.replies import Reply, plain, typed
 from mixpanel_etl.quoting import redacted
 
 TRACK_AGE = timedelta(days=5)

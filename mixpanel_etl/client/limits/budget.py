@@ -26,7 +26,7 @@ from mixpanel_etl.client.http.error_mapping import Scrubber
 from mixpanel_etl.client.http.waiting import NOTICEABLE, Waiter
 from mixpanel_etl.client.limits.rates import BUDGETS, Limits, Rate
 from mixpanel_etl.client.limits.stores import Bucket, Release, Store, open_store
-from mixpanel_etl.client.operations import Request
+from mixpanel_etl.client.operations.operation import Request
 from mixpanel_etl.settings import Settings
 
 POLL = (0.05, 1.0)  # seconds between looks for a free place, growing

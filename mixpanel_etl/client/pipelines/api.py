@@ -10,11 +10,11 @@ from typing import Any, Literal, get_args
 import msgspec
 from pydantic import SecretStr
 
-from mixpanel_etl.client import parameters
 from mixpanel_etl.client.errors import InvalidRequest
-from mixpanel_etl.client.group import Group
+from mixpanel_etl.client.operations import parameters
+from mixpanel_etl.client.operations.api import Group
+from mixpanel_etl.client.operations.replies import Reply, plain, typed
 from mixpanel_etl.client.pipelines.types import Aws, Changes, Frequency, Pipeline, Schematized, SchemaType
-from mixpanel_etl.client.replies import Reply, plain, typed
 
 State = Literal["pending", "running", "retried", "failed", "canceled", "timed_out"]
 

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from mixpanel_etl.client import parameters
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.http.encoding import as_text
 from mixpanel_etl.client.http.json_items import items
-from mixpanel_etl.client.parameters import Day, given
+from mixpanel_etl.client.operations import parameters
+from mixpanel_etl.client.operations.parameters import Day, given
+from mixpanel_etl.client.operations.replies import plain, typed
 from mixpanel_etl.client.query import replies
 from mixpanel_etl.client.query.parameters import Counting, Unit, choices, counting, event_window, flag, text, whole
 from mixpanel_etl.client.query.profile_pages import Arrived, pages
 from mixpanel_etl.client.query.replies import PAGE_SIZE, EventCounts
 from mixpanel_etl.client.query.reports import Reports
-from mixpanel_etl.client.replies import plain, typed
 
 MOST_NAMES = 5000  # a higher limit is clamped by Mixpanel without a word
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Literal, get_args
 
-from mixpanel_etl.client import parameters
 from mixpanel_etl.client.errors import InvalidRequest
-from mixpanel_etl.client.parameters import Day, given
+from mixpanel_etl.client.operations import parameters
+from mixpanel_etl.client.operations.parameters import Day, given
 
 Unit = Literal["minute", "hour", "day", "week", "month"]
 NumericUnit = Literal["hour", "day"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mixpanel_etl.client.errors import ReplyError
+from mixpanel_etl.client.operations.replies import typed
 from mixpanel_etl.client.query.replies import PAGE_SIZE, ProfilePage
-from mixpanel_etl.client.replies import typed
 
 
 @dataclass

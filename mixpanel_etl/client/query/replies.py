@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from mixpanel_etl.client.replies import Reply
+from mixpanel_etl.client.operations.replies import Reply
 
 Number = int | float
 Counts = dict[str, Number]  # by unit of time, as Mixpanel writes it

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mixpanel_etl.client import parameters
 from mixpanel_etl.client.errors import InvalidRequest
-from mixpanel_etl.client.group import Group
-from mixpanel_etl.client.parameters import Day
+from mixpanel_etl.client.operations import parameters
+from mixpanel_etl.client.operations.api import Group
+from mixpanel_etl.client.operations.parameters import Day
+from mixpanel_etl.client.operations.replies import plain, typed
 from mixpanel_etl.client.query import replies
 from mixpanel_etl.client.query.parameters import (
     LONGEST,
@@ -32,7 +33,6 @@ from mixpanel_etl.client.query.parameters import (
     whole,
     window_length,
 )
-from mixpanel_etl.client.replies import plain, typed
 
 
 class Reports(Group):

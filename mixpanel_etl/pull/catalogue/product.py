@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.replies import wire
+from mixpanel_etl.client.operations.replies import wire
 from mixpanel_etl.lake.columns import JSON, TIMESTAMP
 from mixpanel_etl.pull.listings import FLAG, TEXT, TEXTS, WHOLE, Column, Listing
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from mixpanel_etl.client.http.credentials import Credential, OAuthToken, ProjectSecret, ProjectToken, ServiceAccount
 from mixpanel_etl.client.http.regions import Family
-from mixpanel_etl.client.operations import Method, Operation, Place
+from mixpanel_etl.client.operations.operation import Method, Operation, Place
 
 Kinds = tuple[type[Credential], ...]
 

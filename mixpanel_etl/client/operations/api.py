@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from mixpanel_etl.client.catalogue import CATALOGUE
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.http.encoding import Body, as_form, as_json
 from mixpanel_etl.client.http.transport import Transport
-from mixpanel_etl.client.operations import Operation, Request
-from mixpanel_etl.client.replies import wire
+from mixpanel_etl.client.operations.catalogue import CATALOGUE
+from mixpanel_etl.client.operations.operation import Operation, Request
+from mixpanel_etl.client.operations.replies import wire
 
 
 class Group:

@@ -1,4 +1,4 @@
-"""The reference page of all operations: `python -m mixpanel_etl.client.reference > docs/reference.md`."""
+"""The reference page of all operations: `python -m mixpanel_etl.client.operations.reference > docs/reference.md`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterator
 from itertools import groupby
 
-from mixpanel_etl.client.catalogue import NOT_IN_SANDBOX, OPERATIONS
 from mixpanel_etl.client.http.credentials import Credential, OAuthToken, ProjectSecret, ProjectToken, ServiceAccount
 from mixpanel_etl.client.http.regions import FAMILIES
 from mixpanel_etl.client.limits.rates import BUDGETS, Limits
-from mixpanel_etl.client.operations import Operation
+from mixpanel_etl.client.operations.catalogue import NOT_IN_SANDBOX, OPERATIONS
+from mixpanel_etl.client.operations.operation import Operation
 
 TITLES = {
     "": "The client itself",
@@ -37,7 +37,7 @@ KINDS: dict[type[Credential], str] = {
 INTRODUCTION = """\
 # Every operation
 
-Generated from `mixpanel_etl/client/catalogue.py`; `python -m mixpanel_etl.client.reference` writes this page.
+Generated from `mixpanel_etl/client/operations/catalogue.py` by `make reference`.
 
 `with Mixpanel(Settings.load()) as mixpanel:` opens the client, and `mixpanel.query.segmentation(...)` is the method
 `query.segmentation` below. The docstring of a method says what goes in and out. A source is a section of
