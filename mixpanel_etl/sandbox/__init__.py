@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from mixpanel_etl.extras import require
 
 if TYPE_CHECKING:
-    from mixpanel_etl.sandbox.apis.warehouse_connectors.runs import RunOutcome
+    from mixpanel_etl.sandbox.apis.warehouse_connectors.models import RunOutcome
+    from mixpanel_etl.sandbox.control.environment import CONTROL_HEADER
     from mixpanel_etl.sandbox.engine.clock import Clock
-    from mixpanel_etl.sandbox.engine.event_store import Kept
+    from mixpanel_etl.sandbox.engine.event_store import DeduplicatedEvent
     from mixpanel_etl.sandbox.engine.faults import Fault
-    from mixpanel_etl.sandbox.engine.lines import read_lines
+    from mixpanel_etl.sandbox.engine.line_reader import read_lines
     from mixpanel_etl.sandbox.engine.projects import Project, ServiceAccount, read_projects
-    from mixpanel_etl.sandbox.engine.saved import Cohort, Funnel, FunnelStep, Insight
+    from mixpanel_etl.sandbox.engine.saved_reports import Cohort, Funnel, FunnelStep, Insight
     from mixpanel_etl.sandbox.engine.state import SeenRequest
-    from mixpanel_etl.sandbox.environment import CONTROL_HEADER
     from mixpanel_etl.sandbox.foreground import serve
     from mixpanel_etl.sandbox.server import Sandbox
     from mixpanel_etl.sandbox.shop.generate import generate_lines
@@ -27,11 +27,11 @@ __all__ = [
     "CONTROL_HEADER",
     "Clock",
     "Cohort",
+    "DeduplicatedEvent",
     "Fault",
     "Funnel",
     "FunnelStep",
     "Insight",
-    "Kept",
     "Project",
     "RunOutcome",
     "Sandbox",
@@ -44,21 +44,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CONTROL_HEADER": "environment",
+    "CONTROL_HEADER": "control.environment",
     "Clock": "engine.clock",
-    "Cohort": "engine.saved",
+    "Cohort": "engine.saved_reports",
     "Fault": "engine.faults",
-    "Funnel": "engine.saved",
-    "FunnelStep": "engine.saved",
-    "Insight": "engine.saved",
-    "Kept": "engine.event_store",
+    "Funnel": "engine.saved_reports",
+    "FunnelStep": "engine.saved_reports",
+    "Insight": "engine.saved_reports",
+    "DeduplicatedEvent": "engine.event_store",
     "Project": "engine.projects",
-    "RunOutcome": "apis.warehouse_connectors.runs",
+    "RunOutcome": "apis.warehouse_connectors.models",
     "Sandbox": "server",
     "SeenRequest": "engine.state",
     "ServiceAccount": "engine.projects",
     "generate_lines": "shop.generate",
-    "read_lines": "engine.lines",
+    "read_lines": "engine.line_reader",
     "read_projects": "engine.projects",
     "serve": "foreground",
 }

@@ -6,7 +6,6 @@ trailing slash is no different path (mixpanel-api.md#hosts).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -16,34 +15,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mixpanel_etl.sandbox.apis.annotations import annotation_routes
-from mixpanel_etl.sandbox.apis.app import me
-from mixpanel_etl.sandbox.apis.experiments import experiment_routes
-from mixpanel_etl.sandbox.apis.export import export
-from mixpanel_etl.sandbox.apis.feature_flags.evaluation import feature_flag_routes
-from mixpanel_etl.sandbox.apis.feature_flags.management import flag_management_routes
-from mixpanel_etl.sandbox.apis.gdpr.routes import gdpr_routes
-from mixpanel_etl.sandbox.apis.ingestion.events import import_events, track
-from mixpanel_etl.sandbox.apis.ingestion.lookup_tables import lookup_routes
-from mixpanel_etl.sandbox.apis.ingestion.profiles import engage, groups
-from mixpanel_etl.sandbox.apis.lexicon import lexicon_routes
-from mixpanel_etl.sandbox.apis.pipelines.routes import pipeline_routes
-from mixpanel_etl.sandbox.apis.query import query_routes
-from mixpanel_etl.sandbox.apis.service_accounts import service_account_routes
-from mixpanel_etl.sandbox.apis.warehouse_connectors.routes import warehouse_routes
-from mixpanel_etl.sandbox.control.events import control_routes
-from mixpanel_etl.sandbox.engine.interference import subject_to_faults
-from mixpanel_etl.sandbox.engine.replies import (
-    Handler,
-    Shape,
-    answering,
-    app_shape,
-    export_shape,
-    import_shape,
+from mixpanel_etl.sandbox.apis.routes import api_routes
+from mixpanel_etl.sandbox.control.environment import CONTROL_HEADER
+from mixpanel_etl.sandbox.control.routes import control_routes
+from mixpanel_etl.sandbox.engine.responses import (
     json_response,
 )
 from mixpanel_etl.sandbox.engine.state import SeenRequest, State
-from mixpanel_etl.sandbox.environment import CONTROL_HEADER
 
 _SECRET_PARAMETERS = frozenset({"token", "api_key", "api_secret", "secret", "data", "sig"})
 
@@ -57,33 +35,7 @@ def create_app(state: State) -> ASGIApp:
 
 
 def _routes() -> list[Route]:
-    return [
-        *_api("/export", export, export_shape, ("/api/2.0",)),
-        *query_routes(),
-        *_api("/import", import_events, import_shape, methods=("POST",)),
-        *_api("/track", track, import_shape, methods=("GET", "POST")),
-        *_api("/engage", engage, app_shape, methods=("POST",)),
-        *_api("/groups", groups, app_shape, methods=("POST",)),
-        *_api("/app/me", me, app_shape, ("/api",)),
-        *annotation_routes(),
-        *experiment_routes(),
-        *feature_flag_routes(),
-        *flag_management_routes(),
-        *gdpr_routes(),
-        *lexicon_routes(),
-        *lookup_routes(),
-        *pipeline_routes(),
-        *service_account_routes(),
-        *warehouse_routes(),
-        *control_routes(),
-    ]
-
-
-def _api(
-    path: str, handler: Handler, shape: Shape, prefixes: Sequence[str] = ("",), methods: Sequence[str] = ("GET",)
-) -> list[Route]:
-    endpoint = answering(shape, subject_to_faults(path, handler))
-    return [Route(prefix + path, endpoint, methods=list(methods)) for prefix in prefixes]
+    return [*api_routes(), *control_routes()]
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
@@ -113,8 +65,8 @@ class _Entrance:
             await refusal(scope, receive, send)
             return
         now = self._state.clock.now()
-        if self._state.agenda.is_due(now):
-            await run_in_threadpool(self._state.agenda.run, now)
+        if self._state.scheduler.is_due(now):
+            await run_in_threadpool(self._state.scheduler.run_due, now)
         if path.startswith("/sandbox"):
             await self._app(scope, receive, send)
             return

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 
-from mixpanel_etl.sandbox.engine.lines import read_lines
+from mixpanel_etl.sandbox.engine.line_reader import read_lines
 from mixpanel_etl.sandbox.engine.projects import Project
 from mixpanel_etl.sandbox.server import Sandbox
 

@@ -11,23 +11,22 @@ from typing import Any, Self
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mixpanel_etl.sandbox.apis.gdpr.jobs import GdprJobs, Outcome
+from mixpanel_etl.sandbox.apis.gdpr.models import GdprJobs, Outcome
 from mixpanel_etl.sandbox.apis.ingestion.lookup_tables import LookupTables
-from mixpanel_etl.sandbox.apis.pipelines.routes import Pipelines
-from mixpanel_etl.sandbox.apis.pipelines.tasks import DecidedState
+from mixpanel_etl.sandbox.apis.pipelines.models import DecidedState, Pipelines
 from mixpanel_etl.sandbox.apis.query.engage import data_group_id
-from mixpanel_etl.sandbox.apis.warehouse_connectors.runs import RunOutcome, WarehouseImports
+from mixpanel_etl.sandbox.apis.query.models import SavedReports
+from mixpanel_etl.sandbox.apis.warehouse_connectors.models import RunOutcome, WarehouseImports
 from mixpanel_etl.sandbox.app import create_app
+from mixpanel_etl.sandbox.control.environment import environment
 from mixpanel_etl.sandbox.engine.budgets import Budgets
 from mixpanel_etl.sandbox.engine.clock import Clock
-from mixpanel_etl.sandbox.engine.event_store import Days, Kept, Store
+from mixpanel_etl.sandbox.engine.event_store import Days, DeduplicatedEvent, EventStore
 from mixpanel_etl.sandbox.engine.faults import Fault, Faults
-from mixpanel_etl.sandbox.engine.identity import Identities
 from mixpanel_etl.sandbox.engine.profiles import Profile
 from mixpanel_etl.sandbox.engine.projects import Project, Projects
-from mixpanel_etl.sandbox.engine.saved import Cohort, Funnel, Insight, SavedReports
+from mixpanel_etl.sandbox.engine.saved_reports import Cohort, Funnel, Insight
 from mixpanel_etl.sandbox.engine.state import LOOPBACK_NAMES, SeenRequest, State
-from mixpanel_etl.sandbox.environment import environment
 from mixpanel_etl.sandbox.shop.generate import generate_lines
 
 _HOST = "127.0.0.1"
@@ -68,7 +67,7 @@ class Sandbox:
         listener = socket.create_server((_HOST, self._port), backlog=256)
         self._port = listener.getsockname()[1]
         clock = Clock()
-        self._state = State(self._projects, clock, Store(), Budgets(clock), Faults(), self._host_names)
+        self._state = State(self._projects, clock, EventStore(), Budgets(clock), Faults(), self._host_names)
         self._server = _Server(create_app(self._state), self._state)
         self._thread = Thread(target=self._server.run, args=([listener],), name="mixpanel-sandbox", daemon=True)
         self._thread.start()
@@ -94,13 +93,7 @@ class Sandbox:
         """
         state = self._running
         self._projects = state.projects = Projects(projects or self.projects)
-        state.store.clear()
-        state.profiles.clear()
-        state.forget_parts()
-        state.faults.clear()
-        state.budgets.reset()
-        state.clock.reset()
-        state.requests.clear()
+        state.clear()
 
     @property
     def url(self) -> str:
@@ -151,19 +144,19 @@ class Sandbox:
         """Merge one identity into another: rewrites the distinct_id of stored rows, and of what comes; how many."""
         state = self._running
         with state.lock:
-            return state.part(Identities).join(self._projects.of(project_id), from_id, to_id)
+            return state.identities.join(self._projects.of(project_id), from_id, to_id)
 
     def save(self, report: Funnel | Cohort | Insight, project_id: int | None = None) -> None:
         """Save a report for the Query API to read; one of the same id is replaced."""
         project = self._projects.of(project_id)
-        self._running.part(SavedReports).add(project.project_id, report)
+        self._running.api_state(SavedReports).add(project.project_id, report)
 
     def data_group_id(self, group_key: str, project_id: int | None = None) -> str:
         """The `data_group_id` by which `/engage` of the Query API is asked for groups of this key."""
         return data_group_id(self._projects.of(project_id).project_id, group_key)
 
-    def deduplicated(self, from_date: date, to_date: date, project_id: int | None = None) -> list[Kept]:
-        """What a perfect lake holds of these export days; see `Store.deduplicated`."""
+    def deduplicated(self, from_date: date, to_date: date, project_id: int | None = None) -> list[DeduplicatedEvent]:
+        """What a perfect lake holds of these export days; see `EventStore.deduplicated`."""
         project = self._projects.of(project_id)
         return list(self._running.store.deduplicated(project.project_id, Days(from_date, to_date)))
 
@@ -177,23 +170,23 @@ class Sandbox:
 
     def lookup_rows(self, table_id: str, project_id: int | None = None) -> list[dict[str, Any]]:
         """The rows of a lookup table, typed as Mixpanel types them."""
-        return list(self._running.part(LookupTables).rows[self._projects.of(project_id).project_id, table_id])
+        return list(self._running.api_state(LookupTables).rows[self._projects.of(project_id).project_id, table_id])
 
     def decide_gdpr(self, outcome: Outcome) -> None:
         """Have the next GDPR job that is created end in SUCCESS, FAILURE or UNKNOWN."""
-        self._running.part(GdprJobs).decide_next(outcome)
+        self._running.api_state(GdprJobs).decide_next(outcome)
 
     def decide_archive(self, content: bytes) -> None:
         """Have the next retrieval that succeeds bring these bytes, for example an archive that can't be trusted."""
-        self._running.part(GdprJobs).decide_archive(content)
+        self._running.api_state(GdprJobs).decide_archive(content)
 
     def decide_runs(self, import_id: int, *outcomes: RunOutcome, project_id: int | None = None) -> None:
         """Have the next runs of a warehouse import end so, scheduled and triggered ones alike."""
-        self._running.part(WarehouseImports).decide(self._projects.of(project_id).project_id, import_id, outcomes)
+        self._running.api_state(WarehouseImports).decide(self._projects.of(project_id).project_id, import_id, outcomes)
 
     def decide_pipeline(self, name: str, day: date, state: DecidedState, project_id: int | None = None) -> None:
         """Have the export of a day by a data pipeline come to retried, failed or timed_out."""
-        self._running.part(Pipelines).decide(self._projects.of(project_id).project_id, name, day, state)
+        self._running.api_state(Pipelines).decide(self._projects.of(project_id).project_id, name, day, state)
 
     def count(self, project_id: int | None = None) -> int:
         """How many copies of events the project holds."""
@@ -217,7 +210,7 @@ class Sandbox:
     def _running(self) -> State:
         if self._state is None:
             raise RuntimeError("the sandbox is not running: use it in a `with` block, or call start() first")
-        self._state.agenda.run(self._state.clock.now())
+        self._state.scheduler.run_due(self._state.clock.now())
         return self._state
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.sandbox import Project, Sandbox
-from mixpanel_etl.sandbox.engine.saved import Cohort, Funnel, Insight
+from mixpanel_etl.sandbox.engine.saved_reports import Cohort, Funnel, Insight
 from mixpanel_etl.settings import Settings
 
 from .round_trips import World

@@ -19,7 +19,7 @@ from mixpanel_etl.gdpr.progress import open_requests
 from mixpanel_etl.gdpr.requests import Request
 from mixpanel_etl.lake.storage import Disk
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
-from mixpanel_etl.sandbox.apis.gdpr.jobs import GdprJobs
+from mixpanel_etl.sandbox.apis.gdpr.models import GdprJobs
 from mixpanel_etl.settings import Settings
 
 from .desk import NOW, Desk
@@ -425,4 +425,4 @@ def test_a_crash_anywhere_makes_no_second_job_and_ends_in_a_certificate(
 
 
 def _last_tracking_id(mixpanel: Sandbox) -> str:
-    return list(mixpanel._running.part(GdprJobs)._jobs)[-1]
+    return list(mixpanel._running.api_state(GdprJobs)._jobs)[-1]

@@ -9,7 +9,7 @@ import requests
 
 from mixpanel_etl.sandbox import Project, Sandbox
 
-from .talk import Call
+from .http_calls import Call
 
 # Without budgets, but where a test is about them, no test has to count its requests.
 FREE_OF_BUDGETS = Project(enforce_budgets=False)

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from starlette.routing import Route
 
-from mixpanel_etl.sandbox.apis.app_calls import ANALYSTS, Call, app_route, ok
-from mixpanel_etl.sandbox.engine.parameters import read_date
-from mixpanel_etl.sandbox.engine.replies import Refusal
+from mixpanel_etl.sandbox.apis.api_call import ANALYSTS, ApiCall, app_route, ok
+from mixpanel_etl.sandbox.engine.query_parameters import read_date
+from mixpanel_etl.sandbox.engine.responses import ApiError
 from mixpanel_etl.sandbox.engine.state import State
 
 _DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -64,30 +64,30 @@ class _NewTag(msgspec.Struct, forbid_unknown_fields=True):
     name: str
 
 
-def list_annotations(call: Call) -> object:
+def list_annotations(call: ApiCall) -> object:
     """`fromDate` and `toDate` are inclusive; the dates of annotations have no time zone."""
     first = read_date(call.parameters, "fromDate").isoformat() if call.parameters.get("fromDate") else ""
     last = read_date(call.parameters, "toDate").isoformat() if call.parameters.get("toDate") else "9999"
-    annotations = call.state.part(Annotations).annotations[call.project.project_id].values()
+    annotations = call.state.api_state(Annotations).annotations[call.project.project_id].values()
     chosen = [annotation for annotation in annotations if first <= annotation.date[:10] <= last]
     return ok([_shown(call, annotation) for annotation in sorted(chosen, key=lambda item: item.date)])
 
 
-def create_annotation(call: Call) -> object:
+def create_annotation(call: ApiCall) -> object:
     new = call.json(_New)
     _check_date(new.date)
     _check_tags(call, new.tags)
-    part = call.state.part(Annotations)
+    part = call.state.api_state(Annotations)
     annotation = Annotation(next(part.annotation_ids), new.date, new.description, _user(call), new.tags)
     part.annotations[call.project.project_id][annotation.annotation_id] = annotation
     return ok(_shown(call, annotation))
 
 
-def get_annotation(call: Call) -> object:
+def get_annotation(call: ApiCall) -> object:
     return ok(_shown(call, _found(call)))
 
 
-def update_annotation(call: Call) -> object:
+def update_annotation(call: ApiCall) -> object:
     """Description and tags; the date cannot be edited."""
     annotation, changed = _found(call), call.json(_Changed)
     if changed.tags is not None:
@@ -98,33 +98,33 @@ def update_annotation(call: Call) -> object:
     return ok(_shown(call, annotation))
 
 
-def delete_annotation(call: Call) -> object:
+def delete_annotation(call: ApiCall) -> object:
     annotation_id = _found(call).annotation_id
-    del call.state.part(Annotations).annotations[call.project.project_id][annotation_id]
+    del call.state.api_state(Annotations).annotations[call.project.project_id][annotation_id]
     return ok({"id": annotation_id})
 
 
-def list_tags(call: Call) -> object:
+def list_tags(call: ApiCall) -> object:
     """A bare array, as documented."""
-    return [_shown_tag(call, tag_id) for tag_id in call.state.part(Annotations).tags[call.project.project_id]]
+    return [_shown_tag(call, tag_id) for tag_id in call.state.api_state(Annotations).tags[call.project.project_id]]
 
 
-def create_tag(call: Call) -> object:
+def create_tag(call: ApiCall) -> object:
     """The tag, bare as documented. A name that exists is 400."""
-    part, name = call.state.part(Annotations), call.json(_NewTag).name
+    part, name = call.state.api_state(Annotations), call.json(_NewTag).name
     tags = part.tags[call.project.project_id]
     if not name or name in tags.values():
-        raise Refusal(400, f"A tag must have a name of its own, not {name!r}")
+        raise ApiError(400, f"A tag must have a name of its own, not {name!r}")
     tag_id = next(part.tag_ids)
     tags[tag_id] = name
     return _shown_tag(call, tag_id)
 
 
-def _found(call: Call) -> Annotation:
+def _found(call: ApiCall) -> Annotation:
     annotation_id: int = call.path["annotation_id"]
-    annotation = call.state.part(Annotations).annotations[call.project.project_id].get(annotation_id)
+    annotation = call.state.api_state(Annotations).annotations[call.project.project_id].get(annotation_id)
     if annotation is None:
-        raise Refusal(404, f"Annotation {annotation_id} does not exist")
+        raise ApiError(404, f"Annotation {annotation_id} does not exist")
     return annotation
 
 
@@ -132,22 +132,22 @@ def _check_date(text: str) -> None:
     try:
         datetime.strptime(text, _DATE_FORMAT)  # noqa: DTZ007 - the documented form has no time zone
     except ValueError:
-        raise Refusal(400, f"date must be in the form YYYY-MM-DD HH:mm:ss, not {text!r}") from None
+        raise ApiError(400, f"date must be in the form YYYY-MM-DD HH:mm:ss, not {text!r}") from None
 
 
-def _check_tags(call: Call, tag_ids: list[int]) -> None:
-    unknown = set(tag_ids) - call.state.part(Annotations).tags[call.project.project_id].keys()
+def _check_tags(call: ApiCall, tag_ids: list[int]) -> None:
+    unknown = set(tag_ids) - call.state.api_state(Annotations).tags[call.project.project_id].keys()
     if unknown:
-        raise Refusal(400, f"Tag {min(unknown)} does not exist")
+        raise ApiError(400, f"Tag {min(unknown)} does not exist")
 
 
-def _user(call: Call) -> dict[str, Any]:
+def _user(call: ApiCall) -> dict[str, Any]:
     account = call.caller.account
     return {"id": account.account_id if account else 0, "first_name": call.caller.name, "last_name": ""}
 
 
-def _shown(call: Call, annotation: Annotation) -> dict[str, object]:
-    names = call.state.part(Annotations).tags[call.project.project_id]
+def _shown(call: ApiCall, annotation: Annotation) -> dict[str, object]:
+    names = call.state.api_state(Annotations).tags[call.project.project_id]
     return {
         "id": annotation.annotation_id,
         "date": annotation.date,
@@ -157,8 +157,8 @@ def _shown(call: Call, annotation: Annotation) -> dict[str, object]:
     }
 
 
-def _shown_tag(call: Call, tag_id: int) -> dict[str, object]:
-    part, project_id = call.state.part(Annotations), call.project.project_id
+def _shown_tag(call: ApiCall, tag_id: int) -> dict[str, object]:
+    part, project_id = call.state.api_state(Annotations), call.project.project_id
     used = any(tag_id in annotation.tags for annotation in part.annotations[project_id].values())
     name = part.tags[project_id][tag_id]
     return {"id": tag_id, "name": name, "project_id": project_id, "has_annotations": used}

@@ -7,11 +7,22 @@ from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
-from mixpanel_etl.sandbox.engine.auth import basic_credentials, bearer_token, projects_of_account, projects_of_token
+from mixpanel_etl.sandbox.apis.api_call import request_route
+from mixpanel_etl.sandbox.engine.authentication import (
+    basic_credentials,
+    bearer_token,
+    projects_of_account,
+    projects_of_token,
+)
 from mixpanel_etl.sandbox.engine.projects import Project
-from mixpanel_etl.sandbox.engine.replies import Refusal, json_response
+from mixpanel_etl.sandbox.engine.responses import ApiError, app_shape, json_response
 from mixpanel_etl.sandbox.engine.state import State
+
+
+def app_routes() -> list[Route]:
+    return [request_route("GET", "/app/me", me, app_shape, prefix="/api")]
 
 
 async def me(request: Request) -> Response:
@@ -22,7 +33,7 @@ async def me(request: Request) -> Response:
     username, secret = basic_credentials(request)
     account = projects.accounts.authenticate(username, secret, State.of(request).clock.now())
     if account is None:
-        raise Refusal(401, "Invalid service account credentials")
+        raise ApiError(401, "Invalid service account credentials")
     return _reply(
         username, [(project, account.roles[project.project_id]) for project in projects_of_account(projects, account)]
     )

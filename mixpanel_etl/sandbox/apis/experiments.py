@@ -11,10 +11,12 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.routing import Route
 
-from mixpanel_etl.sandbox.apis.app_calls import ANALYSTS, INVALID_ACCOUNT, Call, app_route, ok
-from mixpanel_etl.sandbox.apis.feature_flags.management import Flags, creator, iso, uuid_of
-from mixpanel_etl.sandbox.engine.auth import Caller, Kind, authenticate
-from mixpanel_etl.sandbox.engine.replies import Refusal, typed_shape
+from mixpanel_etl.sandbox.apis.api_call import ANALYSTS, INVALID_ACCOUNT, ApiCall, app_route, creator, ok
+from mixpanel_etl.sandbox.apis.feature_flags.models import Flags
+from mixpanel_etl.sandbox.engine.authentication import Caller, Kind, authenticate
+from mixpanel_etl.sandbox.engine.clock import iso_utc
+from mixpanel_etl.sandbox.engine.identifiers import stable_uuid
+from mixpanel_etl.sandbox.engine.responses import ApiError, typed_shape
 from mixpanel_etl.sandbox.engine.state import State
 
 _PATH = "/workspaces/{workspace_id:int}/experiments"
@@ -49,7 +51,7 @@ class Experiments:
         self.experiments: dict[tuple[int, str], Experiment] = {}
 
     def new_id(self) -> str:
-        return uuid_of(f"experiment {next(self._numbers)}")
+        return stable_uuid(f"experiment {next(self._numbers)}")
 
 
 _Name = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -90,22 +92,22 @@ class _Conclusion(msgspec.Struct):
     end_date: str | None = None
 
 
-def list_experiments(call: Call) -> object:
+def list_experiments(call: ApiCall) -> object:
     """Those that are not archived."""
     project_id = call.project.project_id
-    found = [item for (owner, _), item in call.state.part(Experiments).experiments.items() if owner == project_id]
+    found = [item for (owner, _), item in call.state.api_state(Experiments).experiments.items() if owner == project_id]
     return ok([_shown(call, experiment) for experiment in found if not experiment["deleted"]])
 
 
-def create(call: Call) -> object:
-    new, part = call.json(_New), call.state.part(Experiments)
+def create(call: ApiCall) -> object:
+    new, part = call.json(_New), call.state.api_state(Experiments)
     experiment: Experiment = {
         "id": part.new_id(),
         "content_type": "experiment",
         **msgspec.to_builtins(new),
         "status": "draft",
-        "created": iso(call.now),
-        "modified": iso(call.now),
+        "created": iso_utc(call.now),
+        "modified": iso_utc(call.now),
         **creator(call),
         "deleted": None,
         "tags": [],
@@ -118,80 +120,80 @@ def create(call: Call) -> object:
     return ok(_shown(call, experiment))
 
 
-def get(call: Call) -> object:
+def get(call: ApiCall) -> object:
     return ok(_shown(call, _found(call)))
 
 
-def update(call: Call) -> object:
+def update(call: ApiCall) -> object:
     """Only what is sent changes."""
     experiment, changed = _found(call), call.json(_Changed)
     experiment.update(msgspec.to_builtins(changed))
     return _touched(call, experiment)
 
 
-def delete(call: Call) -> object:
+def delete(call: ApiCall) -> object:
     """For good, unlike archiving."""
     experiment = _found(call)
-    del call.state.part(Experiments).experiments[call.project.project_id, experiment["id"]]
+    del call.state.api_state(Experiments).experiments[call.project.project_id, experiment["id"]]
     return ok({"id": experiment["id"]})
 
 
-def archive(call: Call) -> object:
+def archive(call: ApiCall) -> object:
     experiment = _found(call)
-    experiment["deleted"] = iso(call.now)
+    experiment["deleted"] = iso_utc(call.now)
     return ok({"id": experiment["id"]})
 
 
-def unarchive(call: Call) -> object:
+def unarchive(call: ApiCall) -> object:
     experiment = _found(call)
     experiment["deleted"] = None
     return _touched(call, experiment)
 
 
-def launch(call: Call) -> object:
+def launch(call: ApiCall) -> object:
     experiment = _found(call)
     _check_status(experiment, "draft")
-    experiment.update(status="active", start_date=iso(call.now))
+    experiment.update(status="active", start_date=iso_utc(call.now))
     return _touched(call, experiment)
 
 
-def force_conclude(call: Call) -> object:
+def force_conclude(call: ApiCall) -> object:
     experiment, conclusion = _found(call), call.json(_Conclusion)
     _check_status(experiment, "active")
-    experiment.update(status="concluded", end_date=conclusion.end_date or iso(call.now))
+    experiment.update(status="concluded", end_date=conclusion.end_date or iso_utc(call.now))
     return _touched(call, experiment)
 
 
-def decide(call: Call) -> object:
+def decide(call: ApiCall) -> object:
     """The decision is kept in `results_cache`; an experiment that still runs is concluded by it."""
     experiment, decision = _found(call), call.json(_Decision)
     _check_status(experiment, "active", "concluded")
     experiment["status"] = "success" if decision.success else "fail"
-    experiment["end_date"] = experiment["end_date"] or iso(call.now)
+    experiment["end_date"] = experiment["end_date"] or iso_utc(call.now)
     experiment["results_cache"] = {**experiment["results_cache"], "decision": msgspec.to_builtins(decision)}
     return _touched(call, experiment)
 
 
-def _found(call: Call) -> Experiment:
+def _found(call: ApiCall) -> Experiment:
     key = call.project.project_id, call.path["experiment_id"]
-    experiment = call.state.part(Experiments).experiments.get(key)
+    experiment = call.state.api_state(Experiments).experiments.get(key)
     if experiment is None:
-        raise Refusal(404, f"Experiment {key[1]} does not exist")
+        raise ApiError(404, f"Experiment {key[1]} does not exist")
     return experiment
 
 
 def _check_status(experiment: Experiment, *wanted: str) -> None:
     if experiment["status"] not in wanted:
-        raise Refusal(400, f"The experiment is {experiment['status']}: it would have to be {' or '.join(wanted)}")
+        raise ApiError(400, f"The experiment is {experiment['status']}: it would have to be {' or '.join(wanted)}")
 
 
-def _touched(call: Call, experiment: Experiment) -> object:
-    experiment["modified"] = iso(call.now)
+def _touched(call: ApiCall, experiment: Experiment) -> object:
+    experiment["modified"] = iso_utc(call.now)
     return ok(_shown(call, experiment))
 
 
-def _shown(call: Call, experiment: Experiment) -> Experiment:
-    flags = call.state.part(Flags).of_project(call.project.project_id)
+def _shown(call: ApiCall, experiment: Experiment) -> Experiment:
+    flags = call.state.api_state(Flags).of_project(call.project.project_id)
     linked = next((flag for flag in flags if flag["experiment_id"] == experiment["id"]), None)
     return {**experiment, "feature_flag": {name: linked[name] for name in _FLAG_MEMBERS} if linked else None}
 

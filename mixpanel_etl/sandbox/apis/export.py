@@ -11,18 +11,25 @@ from isal import isal_zlib
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from mixpanel_etl.expressions import EvaluationError, Expression
-from mixpanel_etl.sandbox.apis.query.log import Log
-from mixpanel_etl.sandbox.engine.auth import Kind, authenticate
+from mixpanel_etl.sandbox.apis.api_call import request_route
+from mixpanel_etl.sandbox.engine.authentication import Kind, authenticate
 from mixpanel_etl.sandbox.engine.budgets import Release
-from mixpanel_etl.sandbox.engine.changes import change_store
+from mixpanel_etl.sandbox.engine.event_log import EventLog
 from mixpanel_etl.sandbox.engine.event_store import Days
-from mixpanel_etl.sandbox.engine.interference import interfered_lines
-from mixpanel_etl.sandbox.engine.parameters import read_dates, read_expression, read_flag, read_integer, read_names
+from mixpanel_etl.sandbox.engine.fault_effects import change_store, faulty_lines
 from mixpanel_etl.sandbox.engine.projects import Project
-from mixpanel_etl.sandbox.engine.replies import Refusal
+from mixpanel_etl.sandbox.engine.query_parameters import (
+    read_dates,
+    read_expression,
+    read_flag,
+    read_integer,
+    read_names,
+)
+from mixpanel_etl.sandbox.engine.responses import ApiError, export_shape
 from mixpanel_etl.sandbox.engine.state import State
 
 MAX_DAYS = 100
@@ -31,6 +38,10 @@ GZIP_ABOVE_BYTES = 1400
 _SPOOL_BYTES = 32_000_000
 _CHUNK_BYTES = 1_000_000
 _ACCEPTS: tuple[Kind, ...] = ("service_account", "project_secret")
+
+
+def export_routes() -> list[Route]:
+    return [request_route("GET", "/export", export, export_shape, prefix="/api/2.0")]
 
 
 async def export(request: Request) -> Response:
@@ -57,12 +68,12 @@ def _lines(state: State, project: Project, request: Request, today: date) -> Ite
     if where is None:
         stored = state.store.lines(project.project_id, days, events=events, limit=limit, time_in_ms=in_ms)
     else:
-        stored = _matching_lines(Log(state, project), days, events, where, limit=limit, in_ms=in_ms)
-    return interfered_lines(stored, fault)
+        stored = _matching_lines(EventLog(state, project), days, events, where, limit=limit, in_ms=in_ms)
+    return faulty_lines(stored, fault)
 
 
 def _matching_lines(
-    log: Log, days: Days, events: Sequence[str] | None, where: Expression, *, limit: int | None, in_ms: bool
+    log: EventLog, days: Days, events: Sequence[str] | None, where: Expression, *, limit: int | None, in_ms: bool
 ) -> Iterator[bytes]:
     """The lines that satisfy `where`, all found before the first is sent: an error can still be answered with 400."""
     holds = log.filter(where)
@@ -75,7 +86,7 @@ def _matching_lines(
             spool.write(b"%b%d%b\n" % (head, time_ms if in_ms else time_ms // 1000, tail))
     except EvaluationError as error:
         spool.close()
-        raise Refusal(400, f"error evaluating where: {error}") from error
+        raise ApiError(400, f"error evaluating where: {error}") from error
     return _read(spool)
 
 
@@ -88,10 +99,10 @@ def _read(spool: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
 
 def _days(first: date, last: date, today: date) -> Days:
     if last > today:
-        raise Refusal(400, "to_date cannot be later than today")
+        raise ApiError(400, "to_date cannot be later than today")
     days = Days(first, last)
     if len(days) > MAX_DAYS:
-        raise Refusal(400, f"date range of {len(days)} days exceeds the maximum of {MAX_DAYS} days")
+        raise ApiError(400, f"date range of {len(days)} days exceeds the maximum of {MAX_DAYS} days")
     return days
 
 

@@ -14,13 +14,13 @@ import msgspec
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.routing import Route
 
-from mixpanel_etl.sandbox.apis.app_calls import ADMINS, Call, Operation, app_route, ok
-from mixpanel_etl.sandbox.engine.budgets import Rule
-from mixpanel_etl.sandbox.engine.replies import Refusal
+from mixpanel_etl.sandbox.apis.api_call import ADMINS, ApiCall, Operation, app_route, ok
+from mixpanel_etl.sandbox.engine.budgets import RateLimit
+from mixpanel_etl.sandbox.engine.responses import ApiError
 from mixpanel_etl.sandbox.engine.state import State
 
-REQUESTS = Rule("lexicon requests", 5, timedelta(minutes=1), "Rate limit exceeded: 5 requests per minute")
-ITEMS = Rule(
+REQUESTS = RateLimit("lexicon requests", 5, timedelta(minutes=1), "Rate limit exceeded: 5 requests per minute")
+ITEMS = RateLimit(
     "lexicon items", 4000, timedelta(minutes=1), "Rate limit exceeded: 4000 events and properties updated per minute"
 )
 MAX_DELETIONS = 3000
@@ -109,11 +109,11 @@ class _Upload(msgspec.Struct, forbid_unknown_fields=True):
     truncate: bool = False
 
 
-def list_all(call: Call) -> object:
+def list_all(call: ApiCall) -> object:
     return ok([_entry(kind, name, schema) for (kind, name), schema in _schemas(call).items()])
 
 
-def create_many(call: Call) -> object:
+def create_many(call: ApiCall) -> object:
     """With `truncate`, the whole dictionary goes before the entries come."""
     upload = call.json(_Upload)
     sent = call.json(dict[str, Any])["entries"]
@@ -128,11 +128,11 @@ def create_many(call: Call) -> object:
     return ok({"added": len(sent), "deleted": deleted})
 
 
-def delete_all(call: Call) -> object:
+def delete_all(call: ApiCall) -> object:
     return _delete(call, list(_schemas(call)))
 
 
-def list_of_type(call: Call) -> object:
+def list_of_type(call: ApiCall) -> object:
     """All of a type; with `entity_name`, the schema of that one as `results`."""
     kind, name = _kind(call), call.parameters.get("entity_name")
     if name is not None:
@@ -140,60 +140,60 @@ def list_of_type(call: Call) -> object:
     return ok([_entry(kind, item, schema) for (type_, item), schema in _schemas(call).items() if type_ == kind])
 
 
-def delete_of_type(call: Call) -> object:
+def delete_of_type(call: ApiCall) -> object:
     kind, name = _kind(call), call.parameters.get("entity_name")
     return _delete(call, [key for key in _schemas(call) if key[0] == kind and name in (None, key[1])])
 
 
-def get_one(call: Call) -> object:
+def get_one(call: ApiCall) -> object:
     """The schema, bare as documented."""
     return _found(call, _kind(call), call.path["name"])
 
 
-def create_one(call: Call) -> object:
+def create_one(call: ApiCall) -> object:
     key = _kind(call), call.path["name"]
     _spend_items(call, [call.json(_Schema)])
     _put(_schemas(call), key, call.json(dict[str, Any]))
     return {"status": "ok"}
 
 
-def delete_one(call: Call) -> object:
+def delete_one(call: ApiCall) -> object:
     key = _kind(call), call.path["name"]
     return _delete(call, [key] if key in _schemas(call) else [])
 
 
 def _budgeted(operation: Operation) -> Operation:
-    def answer(call: Call) -> object:
+    def answer(call: ApiCall) -> object:
         call.state.budgets.spend(REQUESTS, call.project, scope=call.project.organization_id)
         return operation(call)
 
     return answer
 
 
-def _schemas(call: Call) -> dict[tuple[str, str], Schema]:
-    return call.state.part(Lexicon).schemas[call.project.project_id]
+def _schemas(call: ApiCall) -> dict[tuple[str, str], Schema]:
+    return call.state.api_state(Lexicon).schemas[call.project.project_id]
 
 
-def _kind(call: Call) -> str:
+def _kind(call: ApiCall) -> str:
     kind: str = call.path["entity_type"]
     if kind not in _TYPES:
-        raise Refusal(400, f"entityType must be one of {', '.join(_TYPES)}, not {kind!r}")
+        raise ApiError(400, f"entityType must be one of {', '.join(_TYPES)}, not {kind!r}")
     return kind
 
 
-def _found(call: Call, kind: str, name: str) -> Schema:
+def _found(call: ApiCall, kind: str, name: str) -> Schema:
     schema = _schemas(call).get((kind, name))
     if schema is None:
-        raise Refusal(404, f"There is no schema for {kind} {name!r}")
+        raise ApiError(404, f"There is no schema for {kind} {name!r}")
     return schema
 
 
-def _spend_items(call: Call, schemas: list[_Schema]) -> None:
+def _spend_items(call: ApiCall, schemas: list[_Schema]) -> None:
     items = sum(1 + len(schema.properties) for schema in schemas)
     call.state.budgets.spend(ITEMS, call.project, scope=call.project.organization_id, amount=items)
 
 
-def _delete(call: Call, keys: list[tuple[str, str]]) -> object:
+def _delete(call: ApiCall, keys: list[tuple[str, str]]) -> object:
     _check_deletions(len(keys))
     for key in keys:
         del _schemas(call)[key]
@@ -202,7 +202,7 @@ def _delete(call: Call, keys: list[tuple[str, str]]) -> object:
 
 def _check_deletions(number: int) -> None:
     if number > MAX_DELETIONS:
-        raise Refusal(400, f"A request can delete at most {MAX_DELETIONS} schemas, not {number}")
+        raise ApiError(400, f"A request can delete at most {MAX_DELETIONS} schemas, not {number}")
 
 
 def _put(schemas: dict[tuple[str, str], Schema], key: tuple[str, str], sent: Schema) -> None:

@@ -12,10 +12,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
-from mixpanel_etl.sandbox.apis.app_calls import ADMINS, INVALID_ACCOUNT, Call, app_route, ok
+from mixpanel_etl.sandbox.apis.api_call import ADMINS, INVALID_ACCOUNT, ApiCall, app_route, ok
 from mixpanel_etl.sandbox.engine.accounts import ROLES, Account
-from mixpanel_etl.sandbox.engine.auth import Caller, basic_credentials, projects_of_account
-from mixpanel_etl.sandbox.engine.replies import Refusal
+from mixpanel_etl.sandbox.engine.authentication import Caller, basic_credentials, projects_of_account
+from mixpanel_etl.sandbox.engine.clock import iso_utc
+from mixpanel_etl.sandbox.engine.responses import ApiError
 from mixpanel_etl.sandbox.engine.state import State
 
 _PATH = "/organizations/{organization_id:int}/service-accounts"
@@ -70,16 +71,16 @@ class _Removals(msgspec.Struct):
     projects: list[_Removal]
 
 
-def list_accounts(call: Call) -> object:
+def list_accounts(call: ApiCall) -> object:
     return ok([_shown(account) for account in call.state.projects.accounts.of_organization(_organization(call))])
 
 
-def create_account(call: Call) -> object:
+def create_account(call: ApiCall) -> object:
     """The reply is the only one that ever shows the secret, as `token`."""
     new = call.json(_New)
     accounts, organization_id = call.state.projects.accounts, _organization(call)
     if not new.username or any(new.username == known.username for known in accounts.of_organization(organization_id)):
-        raise Refusal(400, f"username must not be empty or taken: {new.username!r}")
+        raise ApiError(400, f"username must not be empty or taken: {new.username!r}")
     for membership in new.projects:
         _check_project(call, membership.id)
     role = new.role or _DEFAULT_ROLE
@@ -90,23 +91,23 @@ def create_account(call: Call) -> object:
     return ok({**_shown(account), "token": account.secret})
 
 
-def get_account(call: Call) -> object:
+def get_account(call: ApiCall) -> object:
     """The account, bare as documented."""
     return _shown(_found(call, call.path["account_id"]))
 
 
-def delete_account(call: Call) -> object:
+def delete_account(call: ApiCall) -> object:
     """Takes it from all its projects, too; its secret opens nothing any more."""
     call.state.projects.accounts.delete(_found(call, call.path["account_id"]).account_id)
     return {"status": "ok"}
 
 
-def list_members(call: Call) -> object:
+def list_members(call: ApiCall) -> object:
     project_id = call.project.project_id
     return ok([_member(account, project_id) for account in call.state.projects.accounts.of_project(project_id)])
 
 
-def add_to_projects(call: Call) -> object:
+def add_to_projects(call: ApiCall) -> object:
     """Each account to each project, in the role given for the project; membership that exists changes its role."""
     additions = call.json(_Additions)
     accounts = [_found(call, account_id) for account_id in additions.service_account_ids]
@@ -117,7 +118,7 @@ def add_to_projects(call: Call) -> object:
     return {"status": "ok"}
 
 
-def remove_from_projects(call: Call) -> object:
+def remove_from_projects(call: ApiCall) -> object:
     """An account that is no member stays none."""
     removals = call.json(_Removals).projects
     found = [(removal.id, _found(call, item)) for removal in removals for item in removal.service_account_ids]
@@ -132,31 +133,31 @@ def _organization_admin(request: Request, state: State, now: datetime) -> Caller
     """A service account that is owner or admin of the organization in the path."""
     account = state.projects.accounts.authenticate(*basic_credentials(request), now)
     if account is None:
-        raise Refusal(401, INVALID_ACCOUNT)
+        raise ApiError(401, INVALID_ACCOUNT)
     if account.organization_id != request.path_params["organization_id"]:
-        raise Refusal(403, "Permission denied: the credential has no access to this organization")
+        raise ApiError(403, "Permission denied: the credential has no access to this organization")
     if account.role not in ADMINS:
-        raise Refusal(403, f"Permission denied: this needs the role owner or admin, not {account.role}")
+        raise ApiError(403, f"Permission denied: this needs the role owner or admin, not {account.role}")
     members = projects_of_account(state.projects, account)
     return Caller(members[0] if members else state.projects.first, "service_account", account.role, account)
 
 
-def _organization(call: Call) -> int:
+def _organization(call: ApiCall) -> int:
     organization_id: int = call.path["organization_id"]
     return organization_id
 
 
-def _found(call: Call, account_id: int) -> Account:
+def _found(call: ApiCall, account_id: int) -> Account:
     account = call.state.projects.accounts.get(_organization(call), account_id)
     if account is None:
-        raise Refusal(404, f"Service account {account_id} does not exist")
+        raise ApiError(404, f"Service account {account_id} does not exist")
     return account
 
 
-def _check_project(call: Call, project_id: int) -> None:
+def _check_project(call: ApiCall, project_id: int) -> None:
     project = call.state.projects.get(project_id)
     if project is None or project.organization_id != _organization(call):
-        raise Refusal(404, f"Project {project_id} does not exist in this organization")
+        raise ApiError(404, f"Project {project_id} does not exist in this organization")
 
 
 def _shown(account: Account) -> dict[str, object]:
@@ -164,10 +165,10 @@ def _shown(account: Account) -> dict[str, object]:
     values = {
         "id": account.account_id,
         "username": account.username,
-        "last_used": _moment(account.last_used),
-        "expires": _moment(account.expires),
+        "last_used": account.last_used and iso_utc(account.last_used),
+        "expires": account.expires and iso_utc(account.expires),
         "creator": account.creator,
-        "created": _moment(account.created),
+        "created": iso_utc(account.created),
         "user": _FIRST_USER_ID + account.account_id,
     }
     return {name: value for name, value in values.items() if value is not None}
@@ -187,7 +188,3 @@ def _member(account: Account, project_id: int) -> dict[str, object]:
 
 def _aware(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if moment else None

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from mixpanel_etl.sandbox.engine.clock import Clock
 from mixpanel_etl.sandbox.engine.projects import Project, RetryAfter
-from mixpanel_etl.sandbox.engine.replies import Refusal
+from mixpanel_etl.sandbox.engine.responses import ApiError
 
 Family = Literal["export", "query", "jql"]
 Release = Callable[[], None]
@@ -37,13 +37,13 @@ class Usage(NamedTuple):
     running: int
 
 
-class Rule(NamedTuple):
-    """At most `most` of something within `per`; `text` is what a 429 says of it."""
+class RateLimit(NamedTuple):
+    """At most `maximum` requests or items within `per`; `error_text` is the text of a 429."""
 
     name: str
-    most: int
+    maximum: int
     per: timedelta
-    text: str
+    error_text: str
 
 
 LIMITS: dict[Family, Limits] = {
@@ -67,7 +67,7 @@ class Budgets:
     def enter(self, project: Project, *families: Family) -> Release:
         """Count a request in, in all families or in none; call what is returned when its last byte is sent.
 
-        Raises Refusal 429.
+        Raises ApiError 429.
         """
         keys = [(project.project_id, family) for family in families]
         with self._lock:
@@ -81,7 +81,7 @@ class Budgets:
         return lambda: self._leave(keys)
 
     def ingest(self, project: Project, size: int, events: int) -> None:
-        """Count an ingestion request: uncompressed bytes and events, valid or not. Raises Refusal 429."""
+        """Count an ingestion request: uncompressed bytes and events, valid or not. Raises ApiError 429."""
         with self._lock:
             now = self._clock.now()
             used = self._ingested[project.project_id]
@@ -91,19 +91,19 @@ class Budgets:
             too_large = sum(entry[1] for entry in used) + size > INGESTION_BYTES_PER_MINUTE
             if project.enforce_budgets and used and (too_many or too_large):
                 wait = used[0][0] + timedelta(minutes=1) - now
-                raise Refusal(429, INGESTION_TEXT, retry_after_header(project.retry_after, wait.total_seconds()))
+                raise ApiError(429, INGESTION_TEXT, retry_after_header(project.retry_after, wait.total_seconds()))
             used.append((now, size, events))
 
-    def spend(self, rule: Rule, project: Project, *, scope: Hashable = None, amount: int = 1) -> None:
-        """Count `amount` against a rule, in a scope that is the project without another. Raises Refusal 429."""
+    def spend(self, limit: RateLimit, project: Project, *, scope: Hashable = None, amount: int = 1) -> None:
+        """Count `amount` against a limit of `scope`, by default the project. Raises ApiError 429."""
         with self._lock:
             now = self._clock.now()
-            spent = self._spent[rule.name, project.project_id if scope is None else scope]
-            while spent and spent[0][0] <= now - rule.per:
+            spent = self._spent[limit.name, project.project_id if scope is None else scope]
+            while spent and spent[0][0] <= now - limit.per:
                 spent.popleft()
-            if project.enforce_budgets and sum(entry[1] for entry in spent) + amount > rule.most:
-                wait = spent[0][0] + rule.per - now if spent else rule.per
-                raise Refusal(429, rule.text, retry_after_header(project.retry_after, wait.total_seconds()))
+            if project.enforce_budgets and sum(entry[1] for entry in spent) + amount > limit.maximum:
+                wait = spent[0][0] + limit.per - now if spent else limit.per
+                raise ApiError(429, limit.error_text, retry_after_header(project.retry_after, wait.total_seconds()))
             spent.append((now, amount))
 
     def usage(self, project_id: int, family: Family) -> Usage:
@@ -130,7 +130,7 @@ class Budgets:
             wait = timedelta(seconds=1)
         if wait is not None:
             text = query_limit_text(project.project_id, running + 1, len(admitted) + 1, limits)
-            raise Refusal(429, text, retry_after_header(project.retry_after, wait.total_seconds()))
+            raise ApiError(429, text, retry_after_header(project.retry_after, wait.total_seconds()))
 
     def _in_last_hour(self, project_id: int, family: Family, now: datetime) -> deque[datetime]:
         admitted = self._admitted[project_id, family]

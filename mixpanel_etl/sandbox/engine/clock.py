@@ -51,6 +51,11 @@ class Clock:
         return self._frozen_at or datetime.now(UTC) + self._ahead
 
 
-def milliseconds(moment: datetime) -> int:
+def iso_utc(timestamp: datetime) -> str:
+    """An aware datetime like 2026-01-31T12:00:00Z."""
+    return f"{timestamp.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def milliseconds(timestamp: datetime) -> int:
     """Milliseconds since 1970-01-01 UTC of an aware datetime."""
-    return round(moment.timestamp() * 1000)
+    return round(timestamp.timestamp() * 1000)

@@ -22,7 +22,7 @@ import duckdb
 import pyarrow as pa
 
 from mixpanel_etl.sandbox.engine.buckets import Buckets
-from mixpanel_etl.sandbox.engine.records import Record, RecordError, parse, properties_text
+from mixpanel_etl.sandbox.engine.event_line import Record, RecordError, parse, properties_text
 
 _BATCH_ROWS = 10_000
 _BATCH_BYTES = 32_000_000
@@ -45,7 +45,7 @@ class Days(NamedTuple):
         return (self.last - self.first).days + 1
 
 
-class Kept(NamedTuple):
+class DeduplicatedEvent(NamedTuple):
     """An event as a perfect lake holds it: one of each (event, time, distinct_id, $insert_id)."""
 
     event: str
@@ -55,7 +55,7 @@ class Kept(NamedTuple):
     properties: str
 
 
-class Store:
+class EventStore:
     """The events of all projects. Safe to use from several threads."""
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ class Store:
             for batch in cursor.sql(_LINES, params=parameters).to_arrow_reader(_READ_ROWS):
                 yield _bytes_of(batch.column(0))
 
-    def deduplicated(self, project_id: int, days: Days) -> Iterator[Kept]:
+    def deduplicated(self, project_id: int, days: Days) -> Iterator[DeduplicatedEvent]:
         """What a perfect lake holds of the days, in no particular order; `time` in `properties` is in milliseconds.
 
         Of the copies of an event that is the one with the newest `mp_processing_time_ms`, and of those the last to
@@ -124,7 +124,7 @@ class Store:
             cursor.execute(_DEDUPLICATED, [project_id, *days.milliseconds])
             while rows := cursor.fetchmany(_READ_ROWS):
                 for event, time_ms, distinct_id, insert_id, line in rows:
-                    yield Kept(event, time_ms, distinct_id, insert_id, properties_text(line))
+                    yield DeduplicatedEvent(event, time_ms, distinct_id, insert_id, properties_text(line))
 
     def count(self, project_id: int) -> int:
         """How many copies the project holds."""

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from mixpanel_etl.sandbox.engine.budgets import INGESTION_TEXT, LIMITS, query_limit_text, retry_after_header
 from mixpanel_etl.sandbox.engine.projects import RetryAfter
-from mixpanel_etl.sandbox.engine.replies import Refusal
+from mixpanel_etl.sandbox.engine.responses import ApiError
 
 # Answered instead of the endpoint.
 AnswerKind = Literal[
@@ -94,14 +94,14 @@ class Fault:
         if not self.route.startswith(("/", "*")):
             raise ValueError(f"route {self.route!r} must begin with a slash, such as /export, or be *")
 
-    def refusal(self, route: str, project_id: str) -> Refusal | None:
+    def refusal(self, route: str, project_id: str) -> ApiError | None:
         """The answer that stands for the endpoint's own, if this is a fault of that kind."""
         if self.kind == "rate_limited":
             text = self.text or _limit_text(route, project_id)
-            return Refusal(429, text, retry_after_header(self.retry_after, self.seconds))
+            return ApiError(429, text, retry_after_header(self.retry_after, self.seconds))
         if self.kind in _ANSWERS:
             status, text = _ANSWERS[self.kind]
-            return Refusal(self.status or status, self.text or text)
+            return ApiError(self.status or status, self.text or text)
         return None
 
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from mixpanel_etl.sandbox.engine.changes import merge
+from mixpanel_etl.sandbox.engine.event_line import with_properties
+from mixpanel_etl.sandbox.engine.event_store import EventStore
+from mixpanel_etl.sandbox.engine.profiles import Profiles
 from mixpanel_etl.sandbox.engine.projects import Project
-from mixpanel_etl.sandbox.engine.state import State
 
 MAX_CLUSTER = 500
 IDENTITY_EVENTS = ("$identify", "$create_alias", "$merge")
@@ -27,11 +28,24 @@ _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-
 Properties = dict[str, Any]
 
 
+def assign_events(store: EventStore, project_id: int, owners: Mapping[str, str]) -> int:
+    """Give all events of each id to another, as later exports show them: how many copies were rewritten.
+
+    Rewritten rows keep the old id in `$distinct_id_before_identity`, and their `mp_processing_time_ms`.
+    """
+
+    def rewritten(distinct_id: str, line: bytes) -> bytes:
+        before = {"$distinct_id_before_identity": distinct_id}
+        return with_properties(line, {"distinct_id": owners[distinct_id]}, defaults=before)
+
+    return store.rewrite(project_id, owners, rewritten)
+
+
 class Identities:
     """The canonical id of every other id of each project."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, store: EventStore, profiles: Profiles) -> None:
+        self._store, self._profiles = store, profiles
         self._canonical: dict[int, dict[str, str]] = defaultdict(dict)
         self._members: dict[int, dict[str, set[str]]] = defaultdict(dict)
         self._stale: dict[int, set[str]] = defaultdict(set)
@@ -75,7 +89,13 @@ class Identities:
         """Give stored rows the canonical ids of what was learned since the last time; how many."""
         ids = sorted(self._stale.pop(project_id, set()))
         owners = {distinct_id: self.canonical(project_id, distinct_id) for distinct_id in ids}
-        return merge(self._state.store, project_id, owners) if owners else 0
+        return assign_events(self._store, project_id, owners) if owners else 0
+
+    def clear(self) -> None:
+        """Forget the identities of all projects."""
+        self._canonical.clear()
+        self._members.clear()
+        self._stale.clear()
 
     def _join(self, project: Project, from_id: str, to_id: str) -> None:
         project_id, sent = project.project_id, from_id
@@ -85,7 +105,7 @@ class Identities:
         if from_id != to_id:
             self._note(project_id, from_id, to_id)
             if project.id_merge != "simplified":  # there, what a device's profile holds is not carried over
-                self._state.profiles.merge_users(project_id, from_id, to_id)
+                self._profiles.merge_users(project_id, from_id, to_id)
 
     def _note(self, project_id: int, from_id: str, to_id: str) -> None:
         gone = self._members[project_id].pop(from_id, {from_id})

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from mixpanel_etl.sandbox.engine.accounts import Accounts
-from mixpanel_etl.sandbox.engine.saved import Cohort, Funnel, Insight
+from mixpanel_etl.sandbox.engine.saved_reports import Cohort, Funnel, Insight
 
 Plan = Literal["free", "growth", "enterprise"]
 RetryAfter = Literal["seconds", "date"]

@@ -11,13 +11,14 @@ from typing import Any, Protocol, TypeVar, cast
 
 from starlette.requests import Request
 
-from mixpanel_etl.sandbox.engine.agenda import Agenda
 from mixpanel_etl.sandbox.engine.budgets import Budgets
 from mixpanel_etl.sandbox.engine.clock import Clock
-from mixpanel_etl.sandbox.engine.event_store import Store
+from mixpanel_etl.sandbox.engine.event_store import EventStore
 from mixpanel_etl.sandbox.engine.faults import Faults
+from mixpanel_etl.sandbox.engine.identity import Identities
 from mixpanel_etl.sandbox.engine.profiles import Profiles
 from mixpanel_etl.sandbox.engine.projects import Projects
+from mixpanel_etl.sandbox.engine.scheduler import Scheduler
 
 LOOPBACK_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
 _REQUESTS_KEPT = 100_000
@@ -38,20 +39,22 @@ class SeenRequest:
     bytes_sent: int = 0
 
 
-class Part(Protocol):
-    """What one group of APIs keeps: made from the state of its sandbox when it is first asked for."""
+class ApiState(Protocol):
+    """State of one API, created from the sandbox's state when it is first used."""
 
     def __init__(self, state: State) -> None: ...
 
 
-_P = TypeVar("_P", bound=Part)
+_S = TypeVar("_S", bound=ApiState)
 
 
 @dataclass
 class State:
+    """All that one sandbox knows while it runs."""
+
     projects: Projects
     clock: Clock
-    store: Store
+    store: EventStore
     budgets: Budgets
     faults: Faults
     host_names: frozenset[str] = LOOPBACK_NAMES
@@ -59,27 +62,35 @@ class State:
     requests: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=_REQUESTS_KEPT))
     # The connections by the client's address: some faults happen to a connection, not to a reply.
     connections: dict[tuple[str, int], Transport] = field(default_factory=dict)
-    _parts: dict[type[Any], Any] = field(default_factory=dict)
+    _api_states: dict[type[Any], Any] = field(default_factory=dict)
     # Held while an operation of the app API runs: one changes what another reads.
     lock: RLock = field(default_factory=RLock)
 
     def __post_init__(self) -> None:
-        self.agenda = Agenda(self.lock)
+        self.scheduler = Scheduler(self.lock)
+        self.identities = Identities(self.store, self.profiles)
 
     @classmethod
     def of(cls, request: Request) -> State:
         """The state of the sandbox that serves a request."""
         return cast(State, request.app.state.sandbox)
 
-    def part(self, kind: type[_P]) -> _P:
-        """What a group of APIs keeps: the only instance of `kind` in this sandbox until it is reset."""
+    def api_state(self, kind: type[_S]) -> _S:
+        """The state of one API: the only instance of `kind` in this sandbox until it is reset."""
         with self.lock:
-            if kind not in self._parts:
-                self._parts[kind] = kind(self)
-            return cast(_P, self._parts[kind])
+            if kind not in self._api_states:
+                self._api_states[kind] = kind(self)
+            return cast(_S, self._api_states[kind])
 
-    def forget_parts(self) -> None:
-        """Let every group of APIs begin anew."""
-        self.agenda.clear()
+    def clear(self) -> None:
+        """Forget everything but the projects: events, profiles, identities, the state of APIs, faults, budgets."""
+        self.scheduler.clear()
         with self.lock:
-            self._parts.clear()
+            self._api_states.clear()
+            self.identities.clear()
+        self.store.clear()
+        self.profiles.clear()
+        self.faults.clear()
+        self.budgets.reset()
+        self.clock.reset()
+        self.requests.clear()

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from mixpanel_etl.sandbox.shop.visitors import Shop
+from mixpanel_etl.sandbox.shop.web_shop import Shop
 
 # Lines leave in blocks of ten minutes of event time: in order between blocks, in none within.
 _BLOCK_MS = 600_000

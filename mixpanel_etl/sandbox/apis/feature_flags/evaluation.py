@@ -13,11 +13,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
-from mixpanel_etl.sandbox.apis.app_calls import Call, app_route
+from mixpanel_etl.sandbox.apis.api_call import ApiCall, app_route
 from mixpanel_etl.sandbox.apis.feature_flags.assignment import Assignment, assign
-from mixpanel_etl.sandbox.apis.feature_flags.management import Flags
-from mixpanel_etl.sandbox.engine.auth import Caller, Kind, authenticate
-from mixpanel_etl.sandbox.engine.replies import Refusal
+from mixpanel_etl.sandbox.apis.feature_flags.models import Flags
+from mixpanel_etl.sandbox.engine.authentication import Caller, Kind, authenticate
+from mixpanel_etl.sandbox.engine.responses import ApiError
 from mixpanel_etl.sandbox.engine.state import State
 
 # Active flags that an evaluation considers, by plan; the oldest come first.
@@ -29,17 +29,17 @@ _EXPERIMENT = ("experiment_id", "is_experiment_active")
 _OPTIONAL = (*_EXPERIMENT, "hash_salt")
 
 
-def feature_flag_routes() -> list[Route]:
+def evaluation_routes() -> list[Route]:
     return [
         app_route("GET", "/flags", evaluate, identify=_application, prefix=""),
         app_route("GET", "/flags/definitions", definitions, identify=_application, prefix=""),
     ]
 
 
-def evaluate(call: Call) -> object:
+def evaluate(call: ApiCall) -> object:
     """The variant of each enabled flag in which the context's user has a part."""
     context = _context(call)
-    flags = call.state.part(Flags)
+    flags = call.state.api_state(Flags)
     selected = {}
     for flag in _enabled(call):
         assignment = _sticking(flags, flag, context, assign(flag, context, call.project.flag_cohorts))
@@ -53,7 +53,7 @@ def evaluate(call: Call) -> object:
     return {"flags": selected}
 
 
-def definitions(call: Call) -> object:
+def definitions(call: ApiCall) -> object:
     return {"flags": [_definition(flag) for flag in _enabled(call)]}
 
 
@@ -64,24 +64,24 @@ def _definition(flag: Mapping[str, Any]) -> dict[str, Any]:
     return {**_of(flag, _DEFINED), "ruleset": ruleset, **_present(flag, _OPTIONAL)}
 
 
-def _enabled(call: Call) -> list[dict[str, Any]]:
-    flags = call.state.part(Flags).of_project(call.project.project_id)
+def _enabled(call: ApiCall) -> list[dict[str, Any]]:
+    flags = call.state.api_state(Flags).of_project(call.project.project_id)
     enabled = [flag for flag in flags if flag["status"] == "enabled"]
     return sorted(enabled, key=lambda flag: str(flag["enabled_at"]))[: MAX_ACTIVE[call.project.plan]]
 
 
-def _context(call: Call) -> dict[str, Any]:
+def _context(call: ApiCall) -> dict[str, Any]:
     text = call.parameters.get("context")
     if not text:
-        raise Refusal(400, "context is a required parameter")
+        raise ApiError(400, "context is a required parameter")
     try:
         context = msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.DecodeError:
-        raise Refusal(400, f"context must be a JSON object, not {text!r}") from None
+        raise ApiError(400, f"context must be a JSON object, not {text!r}") from None
     if not isinstance(context.get("distinct_id"), str) or not context["distinct_id"]:
-        raise Refusal(400, "context must have a distinct_id")
+        raise ApiError(400, "context must have a distinct_id")
     if not isinstance(context.get("custom_properties", {}), dict):
-        raise Refusal(400, "custom_properties must be an object")
+        raise ApiError(400, "custom_properties must be an object")
     return context
 
 
@@ -113,5 +113,5 @@ def _application(request: Request, state: State, now: datetime) -> Caller:
     caller = authenticate(request, state.projects, _ACCEPTS, now, unknown="Invalid credentials")
     token = request.query_params.get("token")
     if token and token != caller.project.token:
-        raise Refusal(403, "Permission denied: the token is not of this project")
+        raise ApiError(403, "Permission denied: the token is not of this project")
     return caller

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
-from itertools import count
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 from starlette.routing import Route
 
-from mixpanel_etl.sandbox.apis.app_calls import ANALYSTS, Call, app_route, ok
-from mixpanel_etl.sandbox.engine.replies import Refusal, typed_shape
-from mixpanel_etl.sandbox.engine.state import State
+from mixpanel_etl.sandbox.apis.api_call import ANALYSTS, ApiCall, app_route, creator, ok
+from mixpanel_etl.sandbox.apis.feature_flags.models import Flag, Flags
+from mixpanel_etl.sandbox.engine.clock import iso_utc
+from mixpanel_etl.sandbox.engine.responses import ApiError, typed_shape
 
 _PATH = "/projects/{project_id:int}/workspaces/{workspace_id:int}/feature-flags"
 _MAX_VARIANTS = 11  # ten and the control
 _MAX_TEXT_VALUE = 32_768
 
-Flag = dict[str, Any]
 
-
-def flag_management_routes() -> list[Route]:
+def management_routes() -> list[Route]:
     one = f"{_PATH}/{{flag_id}}"
     return [
         app_route("GET", _PATH, list_flags, shape=typed_shape),
@@ -32,21 +28,6 @@ def flag_management_routes() -> list[Route]:
         app_route("PUT", one, replace_flag, roles=ANALYSTS, shape=typed_shape),
         app_route("DELETE", one, archive_flag, roles=ANALYSTS, shape=typed_shape),
     ]
-
-
-class Flags:
-    """The flags of all projects by id, and who sticks to which variant: (flag id, context value) -> key."""
-
-    def __init__(self, _state: State) -> None:
-        self._numbers = count(1)
-        self.flags: dict[str, Flag] = {}
-        self.sticking: dict[tuple[str, str], str] = {}
-
-    def of_project(self, project_id: int) -> list[Flag]:
-        return [flag for flag in self.flags.values() if flag["project_id"] == project_id]
-
-    def new_id(self) -> str:
-        return uuid_of(f"flag {next(self._numbers)}")
 
 
 _Name = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -110,110 +91,92 @@ class _Flag(msgspec.Struct, forbid_unknown_fields=True):
     reset_hash_salt: bool | None = None
 
 
-def list_flags(call: Call) -> object:
+def list_flags(call: ApiCall) -> object:
     """Archived flags only with `include_archived=true`."""
     _check_workspace(call)
     with_archived = call.parameters.get("include_archived", "false") == "true"
-    flags = call.state.part(Flags).of_project(call.project.project_id)
+    flags = call.state.api_state(Flags).of_project(call.project.project_id)
     return ok([flag for flag in flags if with_archived or flag["status"] != "archived"])
 
 
-def create_flag(call: Call) -> object:
+def create_flag(call: ApiCall) -> object:
     """200, as documented. A flag is disabled unless it says otherwise."""
     _check_workspace(call)
-    flags, wanted = call.state.part(Flags), _read(call, None)
+    flags, wanted = call.state.api_state(Flags), _read(call, None)
     flag_id = flags.new_id()
     flags.flags[flag_id] = {
         **_written(call, wanted, None),
         "id": flag_id,
         "project_id": call.project.project_id,
         "content_type": "feature-flags",
-        "created": iso(call.now),
+        "created": iso_utc(call.now),
         **creator(call),
         "deleted": None,
     }
     return ok(flags.flags[flag_id])
 
 
-def get_flag(call: Call) -> object:
+def get_flag(call: ApiCall) -> object:
     return ok(_found(call))
 
 
-def replace_flag(call: Call) -> object:
+def replace_flag(call: ApiCall) -> object:
     """A full replacement. What a flag is assigned by cannot change once it has been enabled."""
     before = _found(call)
     wanted = _read(call, before)
     if before["enabled_at"] and wanted.context != before["context"]:
-        raise Refusal(400, "context cannot be changed once the flag has been enabled")
+        raise ApiError(400, "context cannot be changed once the flag has been enabled")
     before.update(_written(call, wanted, before))
     return ok(before)
 
 
-def archive_flag(call: Call) -> object:
+def archive_flag(call: ApiCall) -> object:
     """The flag stays, and can be listed as archived."""
     flag = _found(call)
-    flag.update(status="archived", deleted=iso(call.now), modified=iso(call.now))
+    flag.update(status="archived", deleted=iso_utc(call.now), modified=iso_utc(call.now))
     return ok({"id": flag["id"]})
 
 
-def uuid_of(seed: str) -> str:
-    """A UUIDv4 that is the same in every run."""
-    return str(UUID(bytes=hashlib.sha256(seed.encode()).digest()[:16], version=4))
-
-
-def iso(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def creator(call: Call) -> dict[str, object]:
-    account = call.caller.account
-    return {
-        "creator_id": account.account_id if account else None,
-        "creator_name": call.caller.name,
-        "creator_email": f"{call.caller.name}@serviceaccount.example",
-    }
-
-
-def _read(call: Call, before: Flag | None) -> _Flag:
+def _read(call: ApiCall, before: Flag | None) -> _Flag:
     wanted = call.json(_Flag)
-    others = [flag for flag in call.state.part(Flags).of_project(call.project.project_id) if flag is not before]
+    others = [flag for flag in call.state.api_state(Flags).of_project(call.project.project_id) if flag is not before]
     if any(flag["key"] == wanted.key and flag["status"] != "archived" for flag in others):
-        raise Refusal(400, f"key {wanted.key!r} is taken by another flag")
+        raise ApiError(400, f"key {wanted.key!r} is taken by another flag")
     kinds = {type(variant.value) for variant in wanted.ruleset.variants}
     if len(kinds) > 1 and not kinds <= {int, float}:
-        raise Refusal(400, "the values of all variants must be of one type")
+        raise ApiError(400, "the values of all variants must be of one type")
     if any(isinstance(item.value, str) and len(item.value) > _MAX_TEXT_VALUE for item in wanted.ruleset.variants):
-        raise Refusal(400, f"the value of a variant must not be longer than {_MAX_TEXT_VALUE} characters")
+        raise ApiError(400, f"the value of a variant must not be longer than {_MAX_TEXT_VALUE} characters")
     return wanted
 
 
-def _written(call: Call, wanted: _Flag, before: Flag | None) -> Flag:
+def _written(call: ApiCall, wanted: _Flag, before: Flag | None) -> Flag:
     """The members that a create or a replacement decides."""
     for variant in wanted.ruleset.variants:
         variant.is_sticky = variant.is_sticky and not variant.is_control  # a control never sticks
     values: Flag = msgspec.to_builtins(wanted)
     if wanted.reset_hash_salt:
-        values["hash_salt"] = hashlib.sha256(f"{wanted.key} {iso(call.now)}".encode()).hexdigest()[:32]
+        values["hash_salt"] = hashlib.sha256(f"{wanted.key} {iso_utc(call.now)}".encode()).hexdigest()[:32]
     enabled_at = before["enabled_at"] if before else None
     if wanted.status == "enabled":
-        enabled_at = enabled_at or iso(call.now)
+        enabled_at = enabled_at or iso_utc(call.now)
     return {
         **values,
         "workspace_id": call.project.workspace_id,
         "enabled_at": enabled_at,
-        "modified": iso(call.now),
-        "deleted": iso(call.now) if wanted.status == "archived" else None,
+        "modified": iso_utc(call.now),
+        "deleted": iso_utc(call.now) if wanted.status == "archived" else None,
     }
 
 
-def _check_workspace(call: Call) -> None:
+def _check_workspace(call: ApiCall) -> None:
     if call.path["workspace_id"] != call.project.workspace_id:
-        raise Refusal(403, f"Permission denied: the project has no workspace {call.path['workspace_id']}")
+        raise ApiError(403, f"Permission denied: the project has no workspace {call.path['workspace_id']}")
 
 
-def _found(call: Call) -> Flag:
+def _found(call: ApiCall) -> Flag:
     _check_workspace(call)
-    flag = call.state.part(Flags).flags.get(call.path["flag_id"])
+    flag = call.state.api_state(Flags).flags.get(call.path["flag_id"])
     if flag is None or flag["project_id"] != call.project.project_id:
-        raise Refusal(404, f"Feature flag {call.path['flag_id']} does not exist")
+        raise ApiError(404, f"Feature flag {call.path['flag_id']} does not exist")
     return flag

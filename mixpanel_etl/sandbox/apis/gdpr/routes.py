@@ -13,15 +13,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mixpanel_etl.sandbox.apis.app_calls import Call, app_route, ok
-from mixpanel_etl.sandbox.apis.gdpr.jobs import GdprJobs, Job, Task
-from mixpanel_etl.sandbox.engine.auth import Caller, bearer_token, projects_of_token
-from mixpanel_etl.sandbox.engine.budgets import Rule
-from mixpanel_etl.sandbox.engine.interference import subject_to_faults
-from mixpanel_etl.sandbox.engine.replies import Refusal, answering, app_shape, json_response
+from mixpanel_etl.sandbox.apis.api_call import ApiCall, app_route, ok
+from mixpanel_etl.sandbox.apis.gdpr.models import GdprJobs, Job, Task
+from mixpanel_etl.sandbox.engine.authentication import Caller, bearer_token, projects_of_token
+from mixpanel_etl.sandbox.engine.budgets import RateLimit
+from mixpanel_etl.sandbox.engine.fault_effects import with_faults
+from mixpanel_etl.sandbox.engine.responses import ApiError, app_shape, json_response, with_error_shape
 from mixpanel_etl.sandbox.engine.state import State
 
-REQUESTS = Rule("gdpr", 1, timedelta(seconds=1), "Rate limit exceeded: 1 request per second")
+REQUESTS = RateLimit("gdpr", 1, timedelta(seconds=1), "Rate limit exceeded: 1 request per second")
 MAX_IDS: dict[Task, int] = {"retrieval": 2000, "deletion": 1999}
 MAX_SCANNED_DAYS = 1826
 _CCPA_DAYS = 365
@@ -37,7 +37,7 @@ def gdpr_routes() -> list[Route]:
         app_route("POST", deletions, create_deletion, identify=_user, status=201),
         app_route("GET", f"{deletions}/{{tracking_id}}", get_deletion, identify=_user),
         app_route("DELETE", f"{deletions}/{{tracking_id}}", cancel_deletion, identify=_user),
-        Route("/gdpr-archives/{name}", answering(app_shape, subject_to_faults("/gdpr-archives", download))),
+        Route("/gdpr-archives/{name}", with_error_shape(app_shape, with_faults("/gdpr-archives", download))),
     ]
 
 
@@ -47,22 +47,22 @@ class _Body(msgspec.Struct):
     disclosure_type: str = "Data"
 
 
-def create_retrieval(call: Call) -> object:
+def create_retrieval(call: ApiCall) -> object:
     """429 when what all unfinished retrievals have to scan exceeds five years; a first one always passes."""
     body = _read(call, "retrieval")
-    jobs, scanned = call.state.part(GdprJobs), _days_to_scan(call, body)
+    jobs, scanned = call.state.api_state(GdprJobs), _days_to_scan(call, body)
     outstanding = jobs.outstanding_days(call.project.project_id, call.now)
     if outstanding and outstanding + scanned > MAX_SCANNED_DAYS and call.project.enforce_budgets:
         text = f"Rate limit exceeded: {outstanding} days of data scans are outstanding, {MAX_SCANNED_DAYS} are allowed"
-        raise Refusal(429, text)
+        raise ApiError(429, text)
     return _created(call, _add(call, "retrieval", body, scanned))
 
 
-def create_deletion(call: Call) -> object:
+def create_deletion(call: ApiCall) -> object:
     return _created(call, _add(call, "deletion", _read(call, "deletion"), 0))
 
 
-def get_retrieval(call: Call) -> object:
+def get_retrieval(call: ApiCall) -> object:
     job = _job(call, "retrieval")
     link = "results" if call.project.gdpr_replies == "openapi" else "result"
     if job is None:
@@ -71,7 +71,7 @@ def get_retrieval(call: Call) -> object:
     return ok({"status": job.status(call.now), link: url, "distinct_ids": job.distinct_ids})
 
 
-def get_deletion(call: Call) -> object:
+def get_deletion(call: ApiCall) -> object:
     job = _job(call, "deletion")
     if call.project.gdpr_replies == "reference":
         status = job.status(call.now) if job else "NOT_FOUND"
@@ -89,20 +89,20 @@ def get_deletion(call: Call) -> object:
     )
 
 
-def cancel_deletion(call: Call) -> object:
+def cancel_deletion(call: ApiCall) -> object:
     """204, or 405 once the job has started. The job is REVOKED then."""
     job = _job(call, "deletion")
     if job is None:
-        raise Refusal(404, f"There is no deletion {call.path['tracking_id']!r}")
+        raise ApiError(404, f"There is no deletion {call.path['tracking_id']!r}")
     if job.status(call.now) not in ("PENDING", "STAGING"):
-        raise Refusal(405, f"Method Not Allowed: the deletion is {job.status(call.now)}")
+        raise ApiError(405, f"Method Not Allowed: the deletion is {job.status(call.now)}")
     job.revoked = call.now
     return Response(status_code=204)
 
 
 async def download(request: Request) -> Response:
     """The archive of a retrieval: the name in the link is the only credential, and another one is refused."""
-    archive = State.of(request).part(GdprJobs).archive(request.path_params["name"])
+    archive = State.of(request).api_state(GdprJobs).archive(request.path_params["name"])
     if "authorization" in request.headers:
         return json_response({"error": "Only one auth mechanism is allowed: the link needs no other"}, 400)
     if archive is None:
@@ -110,10 +110,10 @@ async def download(request: Request) -> Response:
     return Response(archive, media_type="application/zip")
 
 
-def _read(call: Call, task: Task) -> _Body:
+def _read(call: ApiCall, task: Task) -> _Body:
     body = call.json(_Body)
     if not 0 < len(body.distinct_ids) <= MAX_IDS[task]:
-        raise Refusal(400, f"distinct_ids must be 1 to {MAX_IDS[task]} ids, not {len(body.distinct_ids)}")
+        raise ApiError(400, f"distinct_ids must be 1 to {MAX_IDS[task]} ids, not {len(body.distinct_ids)}")
     _check("compliance_type", body.compliance_type.upper(), ("GDPR", "CCPA"))
     _check("disclosure_type", body.disclosure_type.capitalize(), ("Data", "Categories", "Sources"))
     return body
@@ -121,18 +121,18 @@ def _read(call: Call, task: Task) -> _Body:
 
 def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise Refusal(400, f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        raise ApiError(400, f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
-def _days_to_scan(call: Call, body: _Body) -> int:
+def _days_to_scan(call: ApiCall, body: _Body) -> int:
     """From the project's first event until now; of CCPA, one year."""
     ((first_ms,),) = call.state.store.query(_FIRST_EVENT, [call.project.project_id])
     days = 1 if first_ms is None else int(call.now.timestamp() * 1000 - first_ms) // _MS_PER_DAY + 1
     return min(days, _CCPA_DAYS) if body.compliance_type.upper() == "CCPA" else days
 
 
-def _add(call: Call, task: Task, body: _Body, scanned: int) -> Job:
-    return call.state.part(GdprJobs).add(
+def _add(call: ApiCall, task: Task, body: _Body, scanned: int) -> Job:
+    return call.state.api_state(GdprJobs).add(
         call.project,
         task,
         distinct_ids=body.distinct_ids,
@@ -143,7 +143,7 @@ def _add(call: Call, task: Task, body: _Body, scanned: int) -> Job:
     )
 
 
-def _created(call: Call, job: Job) -> object:
+def _created(call: ApiCall, job: Job) -> object:
     """Two shapes are documented: an object with `task_id`, or a list of one with everything."""
     if call.project.gdpr_replies == "openapi":
         return ok({"task_id": job.tracking_id, "tracking_id": job.tracking_id})
@@ -164,8 +164,8 @@ def _created(call: Call, job: Job) -> object:
     )
 
 
-def _job(call: Call, task: Task) -> Job | None:
-    return call.state.part(GdprJobs).get(call.project.project_id, task, call.path["tracking_id"])
+def _job(call: ApiCall, task: Task) -> Job | None:
+    return call.state.api_state(GdprJobs).get(call.project.project_id, task, call.path["tracking_id"])
 
 
 def _archive_url(request: Request, job: Job) -> str:
@@ -178,15 +178,15 @@ def _user(request: Request, state: State, _now: datetime) -> Caller:
     """The user of an OAuth token, for the project of the `token` in the query. Spends the call's budget."""
     members = projects_of_token(state.projects, bearer_token(request))
     if not members:
-        raise Refusal(401, "Invalid OAuth token")
+        raise ApiError(401, "Invalid OAuth token")
     token = request.query_params.get("token")
     if not token:
-        raise Refusal(400, "token is a required parameter: the project token")
+        raise ApiError(400, "token is a required parameter: the project token")
     for project in members:
         if project.token == token:
             state.budgets.spend(REQUESTS, project)
             return Caller(project, "oauth", "owner")
-    raise Refusal(403, "Permission denied: the user has no access to the project of this token")
+    raise ApiError(403, "Permission denied: the user has no access to the project of this token")
 
 
 def _moment(moment: datetime) -> str:

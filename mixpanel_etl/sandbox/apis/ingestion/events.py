@@ -11,16 +11,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mixpanel_etl.sandbox.apis.ingestion.enrichment import store_events
 from mixpanel_etl.sandbox.apis.ingestion.payload import Payload, read_payload
 from mixpanel_etl.sandbox.apis.ingestion.validation import is_storable, is_too_deep, problem_of
-from mixpanel_etl.sandbox.engine.arrival import store_events
-from mixpanel_etl.sandbox.engine.auth import Kind, authenticate
+from mixpanel_etl.sandbox.engine.authentication import Kind, authenticate
+from mixpanel_etl.sandbox.engine.event_line import to_milliseconds
 from mixpanel_etl.sandbox.engine.faults import Fault
 from mixpanel_etl.sandbox.engine.identity import identity_problem, is_ignored
-from mixpanel_etl.sandbox.engine.parameters import read_flag
 from mixpanel_etl.sandbox.engine.projects import Project
-from mixpanel_etl.sandbox.engine.records import to_milliseconds
-from mixpanel_etl.sandbox.engine.replies import INVALID, Refusal, json_response, status_reply
+from mixpanel_etl.sandbox.engine.query_parameters import read_flag
+from mixpanel_etl.sandbox.engine.responses import INVALID, ApiError, json_response, status_reply
 from mixpanel_etl.sandbox.engine.state import State
 
 TRACK_MAX_AGE = timedelta(days=5)
@@ -33,7 +33,7 @@ async def import_events(request: Request) -> Response:
     now = state.clock.now()
     caller = authenticate(request, state.projects, _ACCEPTS, now, unknown="Invalid credentials")
     if caller.kind == "service_account" and caller.role not in _IMPORT_ROLES:
-        raise Refusal(403, f"importing events needs the role owner or admin, not {caller.role}")
+        raise ApiError(403, f"importing events needs the role owner or admin, not {caller.role}")
     project = caller.project
     payload = await read_payload(request, project.import_max_bytes)
     state.budgets.ingest(project, payload.size, len(payload.events))
@@ -54,7 +54,7 @@ async def track(request: Request) -> Response:
     try:
         # Whose events they are is known only when they have been read.
         payload = await read_payload(request, state.projects.first.import_max_bytes)
-    except Refusal as refusal:
+    except ApiError as refusal:
         if refusal.status != 400:
             raise
         return status_reply(request.query_params, refusal.text)
@@ -84,7 +84,7 @@ async def _import_strictly(
         # One such event, and nothing of the request is imported; the records that failed are texts
         # (mixpanel-api.md#identity-merge).
         texts = [f"{name} is not supported in projects with Simplified ID Merge" for name in foreign]
-        raise Refusal(400, INVALID, extra={"num_records_imported": 0, "failed_records": texts})
+        raise ApiError(400, INVALID, extra={"num_records_imported": 0, "failed_records": texts})
     if fault and fault.kind == "partly_taken":
         taken = [event for event in payload.events if problem_of(event, now) is None][: fault.rows]
         await run_in_threadpool(store_events, state, project, taken, now, imported=True)
@@ -99,7 +99,7 @@ async def _import_strictly(
     await run_in_threadpool(store_events, state, project, good, now, imported=True)
     if failed:
         extra = {"num_records_imported": len(good), "failed_records": failed}
-        raise Refusal(400, INVALID, extra=extra)
+        raise ApiError(400, INVALID, extra=extra)
     return json_response({"code": 200, "num_records_imported": len(good), "status": "OK"})
 
 

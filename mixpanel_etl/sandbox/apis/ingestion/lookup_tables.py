@@ -16,14 +16,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mixpanel_etl.sandbox.apis.app_calls import Call, app_route
+from mixpanel_etl.sandbox.apis.api_call import ApiCall, app_route
 from mixpanel_etl.sandbox.apis.ingestion.payload import uncompressed
-from mixpanel_etl.sandbox.engine.auth import Caller, Kind, authenticate
-from mixpanel_etl.sandbox.engine.budgets import INGESTION_TEXT, Rule
-from mixpanel_etl.sandbox.engine.replies import Refusal, import_shape
+from mixpanel_etl.sandbox.engine.authentication import Caller, Kind, authenticate
+from mixpanel_etl.sandbox.engine.budgets import INGESTION_TEXT, RateLimit
+from mixpanel_etl.sandbox.engine.responses import ApiError, import_shape
 from mixpanel_etl.sandbox.engine.state import State
 
-REPLACEMENTS = Rule("lookup table replacements", 100, timedelta(hours=24), INGESTION_TEXT)
+REPLACEMENTS = RateLimit("lookup table replacements", 100, timedelta(hours=24), INGESTION_TEXT)
 MAX_ROWS = 5_000_000
 MAX_FAILED_RECORDS = 10
 MAX_RECORD_CHARACTERS = 1_000_000
@@ -35,7 +35,7 @@ _WRITERS: tuple[Kind, ...] = ("service_account", "project_secret")
 Row = dict[str, Any]
 
 
-def lookup_routes() -> list[Route]:
+def lookup_table_routes() -> list[Route]:
     return [
         app_route("GET", "/lookup-tables", list_tables, identify=_reader, shape=import_shape, prefix=""),
         app_route("PUT", "/lookup-tables/{table_id}", replace, identify=_writer, shape=_shape, prefix=""),
@@ -58,19 +58,19 @@ class Failure(msgspec.Struct):
     message: str
 
 
-def list_tables(call: Call) -> object:
+def list_tables(call: ApiCall) -> object:
     return {"code": 200, "status": "OK", "results": [table._asdict() for table in call.project.tables]}
 
 
-def replace(call: Call) -> object:
+def replace(call: ApiCall) -> object:
     """All rows or none. 400 with the first ten bad rows, 404, 413 and 429 as documented."""
-    tables, key = call.state.part(LookupTables), (call.project.project_id, call.path["table_id"])
+    tables, key = call.state.api_state(LookupTables), (call.project.project_id, call.path["table_id"])
     call.state.budgets.spend(REPLACEMENTS, call.project)
     if key not in tables.rows:
-        raise Refusal(404, f"Lookup table with id '{key[1]}' was not found.")
+        raise ApiError(404, f"Lookup table with id '{key[1]}' was not found.")
     body = uncompressed(call.body, call.request, call.project.lookup_max_bytes)
     if len(body) > call.project.lookup_max_bytes:
-        raise Refusal(413, f"request exceeds max limit of {call.project.lookup_max_bytes} bytes")
+        raise ApiError(413, f"request exceeds max limit of {call.project.lookup_max_bytes} bytes")
     others = sum(
         len(held) for (project_id, name), held in tables.rows.items() if project_id == key[0] and name != key[1]
     )
@@ -79,7 +79,7 @@ def replace(call: Call) -> object:
 
 
 def _table(body: bytes, most: int) -> list[Row]:
-    """The typed rows of a CSV. Raises Refusal for one that cannot be taken; a row is held when it is good."""
+    """The typed rows of a CSV. Raises ApiError for one that cannot be taken; a row is held when it is good."""
     table: list[Row] = []
     failures: list[Failure] = []
     seen: dict[str, int] = {}
@@ -97,7 +97,7 @@ def _table(body: bytes, most: int) -> list[Row]:
             if row and not failures:
                 table.append(_typed_row(header, row))
             if len(table) > most:
-                raise Refusal(400, f"lookup tables of a project have at most {MAX_ROWS} rows")
+                raise ApiError(400, f"lookup tables of a project have at most {MAX_ROWS} rows")
     except (csv.Error, UnicodeDecodeError) as error:
         raise _refusal([Failure(0, f"invalid CSV: {error}")]) from None
     if failures:
@@ -160,15 +160,15 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def _refusal(failures: list[Failure]) -> Refusal:
+def _refusal(failures: list[Failure]) -> ApiError:
     records = [msgspec.structs.asdict(failure) for failure in failures[:MAX_FAILED_RECORDS]]
-    return Refusal(400, _INVALID, extra={"failed_records": records})
+    return ApiError(400, _INVALID, extra={"failed_records": records})
 
 
-def _shape(request: Request, refusal: Refusal) -> Response:
+def _shape(request: Request, refusal: ApiError) -> Response:
     """The family's shape, but that the body of a 404 says 200: so it is documented."""
     if refusal.status == 404:
-        refusal = Refusal(404, refusal.text, refusal.headers, {"code": 200, **refusal.extra})
+        refusal = ApiError(404, refusal.text, refusal.headers, {"code": 200, **refusal.extra})
     return import_shape(request, refusal)
 
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.requests import Request
 
-from mixpanel_etl.sandbox.engine.replies import Refusal
+from mixpanel_etl.sandbox.engine.responses import ApiError
 
 MAX_EVENTS = 2000
 
@@ -32,7 +32,7 @@ class Payload(NamedTuple):
 
 
 async def read_payload(request: Request, max_bytes: int) -> Payload:
-    """Raises Refusal: 413 over `max_bytes` (uncompressed), 400 when it is not JSON or has over 2,000 events."""
+    """Raises ApiError: 413 over `max_bytes` (uncompressed), 400 when it is not JSON or has over 2,000 events."""
     body = uncompressed(await _limited_body(request, max_bytes), request, max_bytes)
     parameters = dict(request.query_params)
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -46,7 +46,7 @@ async def read_payload(request: Request, max_bytes: int) -> Payload:
     else:
         events = _as_list(_decode_json(body))
     if len(events) > MAX_EVENTS:
-        raise Refusal(400, f"request has {len(events)} events, the maximum is {MAX_EVENTS}")
+        raise ApiError(400, f"request has {len(events)} events, the maximum is {MAX_EVENTS}")
     return Payload(events, parameters, len(body), is_form)
 
 
@@ -65,14 +65,14 @@ def uncompressed(body: bytes, request: Request, max_bytes: int) -> bytes:
     try:
         inflated = gzip.GzipFile(fileobj=io.BytesIO(body)).read(max_bytes + 1)
     except (zlib.error, EOFError, gzip.BadGzipFile):
-        raise Refusal(400, "request body is not valid gzip") from None
+        raise ApiError(400, "request body is not valid gzip") from None
     if len(inflated) > max_bytes:
         raise _too_large(max_bytes)
     return inflated
 
 
-def _too_large(max_bytes: int) -> Refusal:
-    return Refusal(413, f"request exceeds max limit of {max_bytes} bytes")
+def _too_large(max_bytes: int) -> ApiError:
+    return ApiError(413, f"request exceeds max limit of {max_bytes} bytes")
 
 
 def _decode_data(data: str) -> list[Any]:
@@ -83,7 +83,7 @@ def _decode_data(data: str) -> list[Any]:
         # In a query string or a form that was not escaped, + arrives as a space.
         decoded = base64.b64decode(data.replace(" ", "+") + "=" * (-len(data) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise Refusal(400, "data is neither JSON nor base64 of it") from None
+        raise ApiError(400, "data is neither JSON nor base64 of it") from None
     return _as_list(_decode_json(decoded))
 
 
@@ -99,7 +99,7 @@ def _decode_json_leniently(text: bytes) -> Any:
     try:
         return json.loads(text.decode("utf-8", "surrogateescape"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise Refusal(400, "request body is not valid JSON") from None
+        raise ApiError(400, "request body is not valid JSON") from None
 
 
 def _no_constant(name: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from mixpanel_etl.sandbox.apis.ingestion.validation import is_too_deep
 from mixpanel_etl.sandbox.engine.profiles import Profile
-from mixpanel_etl.sandbox.engine.replies import json_bytes
+from mixpanel_etl.sandbox.engine.responses import json_bytes
 
 USER_OPERATORS = ("$set", "$set_once", "$add", "$append", "$union", "$remove", "$unset", "$delete")
 GROUP_OPERATORS = ("$set", "$set_once", "$union", "$remove", "$unset", "$delete")

@@ -14,9 +14,8 @@ from starlette.responses import Response
 
 from mixpanel_etl.sandbox.apis.ingestion.payload import Payload, read_payload
 from mixpanel_etl.sandbox.apis.ingestion.profile_updates import Fault, group_fault, updated, user_fault
-from mixpanel_etl.sandbox.engine.identity import Identities
 from mixpanel_etl.sandbox.engine.projects import Project
-from mixpanel_etl.sandbox.engine.replies import INVALID, Refusal, json_response, status_reply
+from mixpanel_etl.sandbox.engine.responses import INVALID, ApiError, json_response, status_reply
 from mixpanel_etl.sandbox.engine.state import State
 
 MAX_BODY_BYTES = 10_485_760
@@ -43,7 +42,7 @@ async def _ingest(request: Request, check: Callable[[Project, Any], Fault | None
         with state.lock:
             faults = _apply_all(state, updates, check, apply)
         error = _error(payload, faults)
-    except Refusal as refusal:
+    except ApiError as refusal:
         if refusal.status != 400:
             raise
         error = refusal.text
@@ -57,7 +56,7 @@ async def _ingest(request: Request, check: Callable[[Project, Any], Fault | None
 
 async def _read(request: Request) -> Payload:
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refusal(400, "Content-Encoding is not supported here: send the body uncompressed")
+        raise ApiError(400, "Content-Encoding is not supported here: send the body uncompressed")
     return await read_payload(request, MAX_BODY_BYTES)
 
 
@@ -80,7 +79,7 @@ def _apply_all(
 
 def _apply_to_user(state: State, project: Project, update: dict[str, Any]) -> None:
     sent = _text(update["$distinct_id"])
-    resolved = state.part(Identities).canonical(project.project_id, sent)
+    resolved = state.identities.canonical(project.project_id, sent)
     distinct_id = sent if "$delete" in update and update.get("$ignore_alias") else resolved
     now = state.clock.now()
     state.profiles.change_user(project.project_id, distinct_id, lambda profile: updated(profile, update, now))

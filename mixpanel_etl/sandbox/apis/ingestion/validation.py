@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mixpanel_etl.sandbox.engine.clock import milliseconds
+from mixpanel_etl.sandbox.engine.event_line import to_milliseconds
 from mixpanel_etl.sandbox.engine.identity import IDENTITY_EVENTS, identity_problem
-from mixpanel_etl.sandbox.engine.records import to_milliseconds
 
 MAX_EVENT_BYTES = 1_048_576
 MAX_MEMBERS = 254

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import date, datetime, timedelta
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.routing import Route
 
-from mixpanel_etl.sandbox.apis.app_calls import ADMINS, Call, app_route
-from mixpanel_etl.sandbox.apis.pipelines.tasks import DecidedState, Pipeline, Task
-from mixpanel_etl.sandbox.apis.pipelines.types import Wanted, read_creation, read_edit
-from mixpanel_etl.sandbox.engine.auth import Caller, Kind, authenticate
-from mixpanel_etl.sandbox.engine.replies import Refusal
+from mixpanel_etl.sandbox.apis.api_call import ADMINS, ApiCall, app_route
+from mixpanel_etl.sandbox.apis.pipelines.creation import Wanted, read_creation, read_edit
+from mixpanel_etl.sandbox.apis.pipelines.models import Pipeline, Pipelines, Task
+from mixpanel_etl.sandbox.engine.authentication import Caller, Kind, authenticate
+from mixpanel_etl.sandbox.engine.responses import ApiError
 from mixpanel_etl.sandbox.engine.state import State
 
 MAX_RECURRING = 2
@@ -47,34 +47,17 @@ def pipeline_routes() -> list[Route]:
     ]
 
 
-class Pipelines:
-    """The pipelines of each project by name, and when each project created its dated ones."""
-
-    def __init__(self, _state: State) -> None:
-        self.pipelines: dict[int, dict[str, Pipeline]] = defaultdict(dict)
-        self.dated: dict[int, list[datetime]] = defaultdict(list)
-
-    def decide(self, project_id: int, name: str, day: date, state: DecidedState) -> None:
-        """Have the tasks of a day come to this. Raises ValueError for a pipeline or state that does not exist."""
-        known = self.pipelines[project_id]
-        if name not in known:
-            raise ValueError(f"name {name!r} is no pipeline of the project, which has {sorted(known)}")
-        if state not in get_args(DecidedState):
-            raise ValueError(f"state {state!r} is not one of {', '.join(get_args(DecidedState))}")
-        known[name].decided[day] = state
-
-
-def list_jobs(call: Call) -> object:
+def list_jobs(call: ApiCall) -> object:
     """By project id; a bool as text and a time with the zone's name, as documented."""
     jobs = [_job(pipeline, call.now) for pipeline in _pipelines(call).values()]
     return {str(call.project.project_id): jobs}
 
 
-def create(call: Call) -> object:
+def create(call: ApiCall) -> object:
     """One pipeline; two, of events and of people, for a trial of a schematized type."""
     form = _form(call.body)
     wanted = read_creation(form, call.project.today(call.now))
-    part, pipelines = call.state.part(Pipelines), _pipelines(call)
+    part, pipelines = call.state.api_state(Pipelines), _pipelines(call)
     _check_limits(part, call, wanted)
     names = []
     for source in wanted.data_sources:
@@ -90,14 +73,14 @@ def create(call: Call) -> object:
     return reply
 
 
-def edit(call: Call) -> object:
+def edit(call: ApiCall) -> object:
     form = _form(call.body)
     pipeline = _found(call, form)
     pipeline.settings.update(read_edit(form, pipeline.wanted.kind))
     return {}
 
 
-def pause(call: Call) -> object:
+def pause(call: ApiCall) -> object:
     """Stops what runs, too. A pipeline that is paused stays so."""
     pipeline = _found(call, _form(call.body))
     if not pipeline.is_paused:
@@ -105,26 +88,26 @@ def pause(call: Call) -> object:
     return {}
 
 
-def resume(call: Call) -> object:
+def resume(call: ApiCall) -> object:
     pipeline = _found(call, _form(call.body))
     if pipeline.is_paused:
         pipeline.pauses[-1] = (pipeline.pauses[-1][0], call.now)
     return {}
 
 
-def cancel(call: Call) -> object:
+def cancel(call: ApiCall) -> object:
     """The pipeline is gone, with its history."""
     del _pipelines(call)[_found(call, _form(call.body)).name]
     return {}
 
 
-def status(call: Call) -> object:
+def status(call: ApiCall) -> object:
     """Tasks by state; with `summary=true` only how many, with `status` only those states."""
     pipeline = _found(call, call.parameters)
     wanted = call.request.query_params.getlist("status")
     for name in wanted:
         if name not in FILTERS:
-            raise Refusal(400, f"status must be one of {', '.join(FILTERS)}, not {name!r}")
+            raise ApiError(400, f"status must be one of {', '.join(FILTERS)}, not {name!r}")
     tasks: dict[str, list[Task]] = {name: [] for name in wanted or _ALWAYS_SHOWN}
     for task in pipeline.tasks(call.now):
         if not wanted or task.state in wanted:
@@ -134,7 +117,7 @@ def status(call: Call) -> object:
     return {name: [_shown(pipeline, task) for task in members] for name, members in tasks.items()}
 
 
-def timeline(call: Call) -> object:
+def timeline(call: ApiCall) -> object:
     """For each day of the export that is over, when it was exported."""
     pipeline = _found(call, call.parameters)
     days: dict[str, list[str]] = defaultdict(list)
@@ -148,21 +131,21 @@ def timeline(call: Call) -> object:
     return {"day_syncs": syncs}
 
 
-def _check_limits(part: Pipelines, call: Call, wanted: Wanted) -> None:
+def _check_limits(part: Pipelines, call: ApiCall, wanted: Wanted) -> None:
     project_id, pipelines = call.project.project_id, _pipelines(call).values()
     is_dated = wanted.to_date is not None
     # The two pipelines of a trial were wanted as one.
     same_kind = {id(item.wanted) for item in pipelines if (item.wanted.to_date is not None) == is_dated}
     most = MAX_DATED if is_dated else MAX_RECURRING
     if len(same_kind) >= most:
-        raise Refusal(400, f"A project has at most {most} {'date-ranged' if is_dated else 'recurring'} pipelines")
+        raise ApiError(400, f"A project has at most {most} {'date-ranged' if is_dated else 'recurring'} pipelines")
     if is_dated and any(created > call.now - timedelta(hours=24) for created in part.dated[project_id]):
-        raise Refusal(400, "A project can create one date-ranged pipeline in 24 hours")
+        raise ApiError(400, "A project can create one date-ranged pipeline in 24 hours")
     for item in pipelines:
         if item.wanted.destination == wanted.destination and item.data_source in wanted.data_sources:
             first, last = item.wanted.from_date, item.wanted.to_date or date.max
             if first <= (wanted.to_date or date.max) and wanted.from_date <= last:
-                raise Refusal(400, f"The range overlaps that of pipeline {item.name}, which has the same destination")
+                raise ApiError(400, f"The range overlaps that of pipeline {item.name}, which has the same destination")
 
 
 def _free_name(pipelines: dict[str, Pipeline], wanted: Wanted, source: str) -> str:
@@ -175,16 +158,16 @@ def _free_name(pipelines: dict[str, Pipeline], wanted: Wanted, source: str) -> s
     return name
 
 
-def _pipelines(call: Call) -> dict[str, Pipeline]:
-    return call.state.part(Pipelines).pipelines[call.project.project_id]
+def _pipelines(call: ApiCall) -> dict[str, Pipeline]:
+    return call.state.api_state(Pipelines).pipelines[call.project.project_id]
 
 
-def _found(call: Call, parameters: dict[str, str]) -> Pipeline:
+def _found(call: ApiCall, parameters: dict[str, str]) -> Pipeline:
     name = parameters.get("name")
     if not name:
-        raise Refusal(400, "name is a required parameter")
+        raise ApiError(400, "name is a required parameter")
     if name not in _pipelines(call):
-        raise Refusal(404, f"Pipeline {name} does not exist")
+        raise ApiError(404, f"Pipeline {name} does not exist")
     return _pipelines(call)[name]
 
 

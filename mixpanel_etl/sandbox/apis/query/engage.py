@@ -18,12 +18,12 @@ import msgspec
 
 from mixpanel_etl.expressions import ExpressionError, parse, predicate
 from mixpanel_etl.sandbox.apis.query.cohorts import members
-from mixpanel_etl.sandbox.apis.query.log import Log
-from mixpanel_etl.sandbox.apis.query.question import Question
-from mixpanel_etl.sandbox.engine.parameters import read_integer, read_names
+from mixpanel_etl.sandbox.apis.query.models import SavedReports
+from mixpanel_etl.sandbox.apis.query.query_request import QueryRequest
+from mixpanel_etl.sandbox.engine.event_log import EventLog
 from mixpanel_etl.sandbox.engine.profiles import Profile
-from mixpanel_etl.sandbox.engine.replies import Refusal
-from mixpanel_etl.sandbox.engine.saved import SavedReports
+from mixpanel_etl.sandbox.engine.query_parameters import read_integer, read_names
+from mixpanel_etl.sandbox.engine.responses import ApiError
 from mixpanel_etl.sandbox.engine.state import State
 
 PAGE_SIZE = 1000
@@ -39,25 +39,25 @@ _LATEST = 4_102_444_800  # 2100-01-01
 _NOBODY: Mapping[str, Any] = {}
 
 
-def engage(question: Question) -> object:
-    page = read_integer(question.parameters, "page", least=0) or 0
-    size = question.count("page_size", PAGE_SIZE, PAGE_SIZE)
-    session_id = question.parameters.get("session_id")
-    sessions = question.state.part(EngageSessions)
-    if page and "behaviors" in question.parameters and "as_of_timestamp" not in question.parameters:
-        raise Refusal(400, "request for page in uncached query for params")
+def engage(query: QueryRequest) -> object:
+    page = read_integer(query.parameters, "page", least=0) or 0
+    size = query.count("page_size", PAGE_SIZE, PAGE_SIZE)
+    session_id = query.parameters.get("session_id")
+    sessions = query.state.api_state(EngageSessions)
+    if page and "behaviors" in query.parameters and "as_of_timestamp" not in query.parameters:
+        raise ApiError(400, "request for page in uncached query for params")
     if not session_id and page:
-        raise Refusal(400, f"page {page} requires the session_id that came with page 0")
+        raise ApiError(400, f"page {page} requires the session_id that came with page 0")
     if not session_id:
-        session_id = sessions.open(question, list(_results(question)))
-    results = sessions.results(question, session_id)
+        session_id = sessions.open(query, list(_results(query)))
+    results = sessions.results(query, session_id)
     return {
         "page": page,
         "page_size": size,
         "session_id": session_id,
         "status": "ok",
         "total": len(results),
-        "results": _still_there(question, results[page * size : (page + 1) * size]),
+        "results": _still_there(query, results[page * size : (page + 1) * size]),
     }
 
 
@@ -66,8 +66,8 @@ class _Found(NamedTuple):
     has_profile: bool
 
 
-def _still_there(question: Question, page: list[_Found]) -> list[dict[str, Any]]:
-    profiles = _profiles(question)
+def _still_there(query: QueryRequest, page: list[_Found]) -> list[dict[str, Any]]:
+    profiles = _profiles(query)
     return [found.shown for found in page if not found.has_profile or found.shown["$distinct_id"] in profiles]
 
 
@@ -90,67 +90,67 @@ class EngageSessions:
         self._lock = state.lock
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
 
-    def open(self, question: Question, results: list[_Found]) -> str:
+    def open(self, query: QueryRequest, results: list[_Found]) -> str:
         """Keep results; the id under which they are found again."""
-        session_id = f"{int(question.now.timestamp())}-{secrets.token_hex(3).upper()}"
+        session_id = f"{int(query.now.timestamp())}-{secrets.token_hex(3).upper()}"
         with self._lock:
-            self._sessions[session_id] = _Session(question.project.project_id, _query_of(question), results)
+            self._sessions[session_id] = _Session(query.project.project_id, _query_of(query), results)
             while len(self._sessions) > MAX_SESSIONS:
                 self._sessions.popitem(last=False)
         return session_id
 
-    def results(self, question: Question, session_id: str) -> list[_Found]:
-        """Raises Refusal 400 for an unknown session, and for one of another query."""
+    def results(self, query: QueryRequest, session_id: str) -> list[_Found]:
+        """Raises ApiError 400 for an unknown session, and for one of another query."""
         with self._lock:
             session = self._sessions.get(session_id)
-        if session is None or session.project_id != question.project.project_id:
-            raise Refusal(400, f"session_id {session_id!r} is unknown or has expired: begin again with page 0")
-        for name, before, now in zip(_QUERY, session.query, _query_of(question), strict=True):
+        if session is None or session.project_id != query.project.project_id:
+            raise ApiError(400, f"session_id {session_id!r} is unknown or has expired: begin again with page 0")
+        for name, before, now in zip(_QUERY, session.query, _query_of(query), strict=True):
             if before != now:
-                raise Refusal(400, f"{name} must stay as it was on page 0 of the session")
+                raise ApiError(400, f"{name} must stay as it was on page 0 of the session")
         return session.results
 
 
-def _query_of(question: Question) -> tuple[str | None, ...]:
-    return tuple(question.parameters.get(name) for name in _QUERY)
+def _query_of(query: QueryRequest) -> tuple[str | None, ...]:
+    return tuple(query.parameters.get(name) for name in _QUERY)
 
 
-def _results(question: Question) -> Iterator[_Found]:
+def _results(query: QueryRequest) -> Iterator[_Found]:
     """The profiles that are asked for, with the properties that are."""
-    holds = _Filter(question)
-    shown = read_names(question.parameters, "output_properties")
-    for distinct_id, profile in _candidates(question):
+    holds = _Filter(query)
+    shown = read_names(query.parameters, "output_properties")
+    for distinct_id, profile in _candidates(query):
         properties = profile.properties if profile else _NOBODY
         if holds(distinct_id, properties):
             kept = properties if shown is None else {name: properties[name] for name in shown if name in properties}
             yield _Found({"$distinct_id": distinct_id, "$properties": kept}, profile is not None)
 
 
-def _candidates(question: Question) -> Iterator[tuple[str, Profile | None]]:
+def _candidates(query: QueryRequest) -> Iterator[tuple[str, Profile | None]]:
     """Profiles by id; ids without one only in a cohort, unless `include_all_users` is false."""
-    profiles = _profiles(question)
+    profiles = _profiles(query)
     ids: list[str] = list(profiles)
-    if "filter_by_cohort" in question.parameters:
-        everyone = question.parameters.get("include_all_users", "true").lower() in ("1", "true")
-        ids = [member for member in _cohort_members(question) if everyone or member in profiles]
+    if "filter_by_cohort" in query.parameters:
+        everyone = query.parameters.get("include_all_users", "true").lower() in ("1", "true")
+        ids = [member for member in _cohort_members(query) if everyone or member in profiles]
     for name in ("distinct_id", "distinct_ids"):
-        if name in question.parameters:
-            wanted = [question.parameters[name]] if name == "distinct_id" else read_names(question.parameters, name)
+        if name in query.parameters:
+            wanted = [query.parameters[name]] if name == "distinct_id" else read_names(query.parameters, name)
             ids = [distinct_id for distinct_id in ids if distinct_id in set(wanted or ())]
     for distinct_id in ids:
         yield distinct_id, profiles.get(distinct_id)
 
 
-def _profiles(question: Question) -> dict[str, Profile]:
-    state, project_id = question.state, question.project.project_id
-    wanted = question.parameters.get("data_group_id")
+def _profiles(query: QueryRequest) -> dict[str, Profile]:
+    state, project_id = query.state, query.project.project_id
+    wanted = query.parameters.get("data_group_id")
     if not wanted:
         return state.profiles.users(project_id)
-    keys = dict.fromkeys([*question.project.group_keys, *state.profiles.group_keys(project_id)])
+    keys = dict.fromkeys([*query.project.group_keys, *state.profiles.group_keys(project_id)])
     known = {data_group_id(project_id, key): key for key in keys}
     if wanted not in known:
         names = ", ".join(f"{number} for {key}" for number, key in known.items())
-        raise Refusal(400, f"data_group_id {wanted} is none of this project, which has {names or 'no groups'}")
+        raise ApiError(400, f"data_group_id {wanted} is none of this project, which has {names or 'no groups'}")
     return state.profiles.groups(project_id, known[wanted])
 
 
@@ -158,27 +158,27 @@ class _CohortFilter(msgspec.Struct):
     id: int
 
 
-def _cohort_members(question: Question) -> list[str]:
-    if "behaviors" in question.parameters:
-        raise Refusal(400, "behaviors and filter_by_cohort are mutually exclusive")
-    text = question.parameters["filter_by_cohort"]
+def _cohort_members(query: QueryRequest) -> list[str]:
+    if "behaviors" in query.parameters:
+        raise ApiError(400, "behaviors and filter_by_cohort are mutually exclusive")
+    text = query.parameters["filter_by_cohort"]
     try:
         cohort_id = msgspec.json.decode(text, type=_CohortFilter).id
     except msgspec.DecodeError:
-        raise Refusal(400, f'filter_by_cohort must be a JSON object such as {{"id":12345}}, not {text!r}') from None
-    cohort = question.state.part(SavedReports).cohorts(question.project).get(cohort_id)
+        raise ApiError(400, f'filter_by_cohort must be a JSON object such as {{"id":12345}}, not {text!r}') from None
+    cohort = query.state.api_state(SavedReports).cohorts(query.project).get(cohort_id)
     if cohort is None:
-        raise Refusal(400, f"filter_by_cohort: cohort {cohort_id} does not exist")
-    return members(question, cohort)
+        raise ApiError(400, f"filter_by_cohort: cohort {cohort_id} does not exist")
+    return members(query, cohort)
 
 
 class _Filter:
     """`where`, over a profile and what its user did."""
 
-    def __init__(self, question: Question) -> None:
-        where = question.expression("where")
-        self._holds = predicate(where, question.project.zone) if where else None
-        self._behaviors = _behaviors(question)
+    def __init__(self, query: QueryRequest) -> None:
+        where = query.expression("where")
+        self._holds = predicate(where, query.project.zone) if where else None
+        self._behaviors = _behaviors(query)
 
     def __call__(self, distinct_id: str, properties: Mapping[str, Any]) -> bool:
         if self._holds is None:
@@ -198,37 +198,37 @@ class _Behavior(msgspec.Struct):
     event_selectors: list[_Selector]
 
 
-def _behaviors(question: Question) -> dict[str, dict[str, int]]:
+def _behaviors(query: QueryRequest) -> dict[str, dict[str, int]]:
     """For each behavior, how often each user showed it in its window up to `as_of_timestamp` or now."""
-    text = question.parameters.get("behaviors")
+    text = query.parameters.get("behaviors")
     if not text:
         return {}
     try:
         behaviors = msgspec.json.decode(text, type=list[_Behavior])
     except msgspec.DecodeError as error:
-        raise Refusal(400, f"behaviors must be a JSON array of name, window and event_selectors: {error}") from None
-    as_of = read_integer(question.parameters, "as_of_timestamp", least=0, most=_LATEST)
-    until = question.now if as_of is None else datetime.fromtimestamp(as_of, UTC)
-    return {behavior.name: _counts(question, behavior, until) for behavior in behaviors}
+        raise ApiError(400, f"behaviors must be a JSON array of name, window and event_selectors: {error}") from None
+    as_of = read_integer(query.parameters, "as_of_timestamp", least=0, most=_LATEST)
+    until = query.now if as_of is None else datetime.fromtimestamp(as_of, UTC)
+    return {behavior.name: _counts(query, behavior, until) for behavior in behaviors}
 
 
-def _counts(question: Question, behavior: _Behavior, until: datetime) -> dict[str, int]:
+def _counts(query: QueryRequest, behavior: _Behavior, until: datetime) -> dict[str, int]:
     window = _WINDOW.fullmatch(behavior.window)
     if window is None:
         wanted = "a number of hours, days or weeks such as 90d"
-        raise Refusal(400, f"behaviors: window must be {wanted}, not {behavior.window!r}")
+        raise ApiError(400, f"behaviors: window must be {wanted}, not {behavior.window!r}")
     start = until - timedelta(hours=int(window[1]) * _WINDOW_HOURS[window[2]])
-    log = Log(question.state, question.project)
+    log = EventLog(query.state, query.project)
     try:
         selectors = [
             (each.event, log.filter(parse(each.selector) if each.selector else None))
             for each in behavior.event_selectors
         ]
     except ExpressionError as error:
-        raise Refusal(400, f"error parsing behaviors: {error}") from None
+        raise ApiError(400, f"error parsing behaviors: {error}") from None
     counts: dict[str, int] = {}
     names = [name for name, _ in selectors]
-    for event in log.events(question.stored_ms(start), question.stored_ms(until) + 1, names):
+    for event in log.events(query.stored_ms(start), query.stored_ms(until) + 1, names):
         if event.user is not None and any(event.name == name and holds(event) for name, holds in selectors):
             counts[event.user] = counts.get(event.user, 0) + 1
     return counts

@@ -16,33 +16,34 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from mixpanel_etl.expressions import Expression, parse
-from mixpanel_etl.sandbox.apis.query.log import Event, Log, segment_name
-from mixpanel_etl.sandbox.apis.query.question import Question, most_common
+from mixpanel_etl.sandbox.apis.query.models import SavedReports
+from mixpanel_etl.sandbox.apis.query.query_request import QueryRequest, most_common
 from mixpanel_etl.sandbox.engine.buckets import Buckets, blocks_of
-from mixpanel_etl.sandbox.engine.parameters import read_integer, required
-from mixpanel_etl.sandbox.engine.replies import Refusal
-from mixpanel_etl.sandbox.engine.saved import MAX_LENGTH_SECONDS, SECONDS, Funnel, FunnelStep, SavedReports
+from mixpanel_etl.sandbox.engine.event_log import Event, EventLog, segment_name
+from mixpanel_etl.sandbox.engine.query_parameters import read_integer, required
+from mixpanel_etl.sandbox.engine.responses import ApiError
+from mixpanel_etl.sandbox.engine.saved_reports import MAX_LENGTH_SECONDS, SECONDS, Funnel, FunnelStep
 
 DEFAULT_LIMIT = 255
 MAX_LIMIT = 10_000
 OVERALL = "$overall"
 
 
-def funnel_list(question: Question) -> object:
+def funnel_list(query: QueryRequest) -> object:
     """`GET /funnels/list`."""
-    saved = question.state.part(SavedReports).funnels(question.project)
+    saved = query.state.api_state(SavedReports).funnels(query.project)
     return [{"funnel_id": funnel.funnel_id, "name": funnel.name} for funnel in saved.values()]
 
 
-def funnels(question: Question) -> object:
+def funnels(query: QueryRequest) -> object:
     """`GET /funnels`: steps and analysis for each date; with `on`, the steps for each value and `$overall`."""
-    funnel = _funnel(question)
-    on = question.expression("on")
-    buckets = _buckets(question)
+    funnel = _funnel(query)
+    on = query.expression("on")
+    buckets = _buckets(query)
     results = _Results(len(funnel.steps))
-    for attempt in _attempts(question, funnel, buckets, on):
+    for attempt in _attempts(query, funnel, buckets, on):
         results.add(attempt)
-    limit = question.count("limit", DEFAULT_LIMIT, MAX_LIMIT)
+    limit = query.count("limit", DEFAULT_LIMIT, MAX_LIMIT)
     dates = list(dict.fromkeys(buckets.labels))
     stages = funnel.stages
     if on is None:
@@ -54,12 +55,12 @@ def funnels(question: Question) -> object:
 
 
 def steps_by_segment(
-    question: Question, funnel: Funnel, first: date, last: date, on: Expression | None
+    query: QueryRequest, funnel: Funnel, first: date, last: date, on: Expression | None
 ) -> dict[str, list[dict[str, object]]]:
     """A funnel of all who entered in some days: its steps by segment, `$overall` first."""
-    buckets = question.buckets(first, last, "all")
+    buckets = query.buckets(first, last, "all")
     results = _Results(len(funnel.steps))
-    for attempt in _attempts(question, funnel, buckets, on):
+    for attempt in _attempts(query, funnel, buckets, on):
         results.add(attempt)
     names = [OVERALL, *(results.largest(DEFAULT_LIMIT) if on else ())]
     return {name: results.steps(buckets.labels[0], name, funnel.stages) for name in names}
@@ -73,10 +74,10 @@ class _Attempt(NamedTuple):
     times: list[int]
 
 
-def _attempts(question: Question, funnel: Funnel, buckets: Buckets, on: Expression | None) -> Iterator[_Attempt]:
-    length_ms = _length_ms(question, funnel)
-    log = Log(question.state, question.project)
-    where = question.expression("where")
+def _attempts(query: QueryRequest, funnel: Funnel, buckets: Buckets, on: Expression | None) -> Iterator[_Attempt]:
+    length_ms = _length_ms(query, funnel)
+    log = EventLog(query.state, query.project)
+    where = query.expression("where")
     holds, value_of = log.filter(where), log.value(on) if on else None
     steps = [_matcher(log, step) for step in funnel.stages]
     names = sorted({name for step in funnel.stages for name in step.names})
@@ -91,7 +92,7 @@ def _attempts(question: Question, funnel: Funnel, buckets: Buckets, on: Expressi
         yield from _entries(history, buckets, len(steps), length_ms, broken_down=on is not None)
 
 
-def _matcher(log: Log, step: FunnelStep) -> Callable[[Event], bool]:
+def _matcher(log: EventLog, step: FunnelStep) -> Callable[[Event], bool]:
     names = frozenset(step.names)
     holds = log.filter(parse(step.where) if step.where else None)
     return lambda event: event.name in names and holds(event)
@@ -175,32 +176,32 @@ class _Results:
         return [sum(len(times) > number for times in attempts) for number in range(self._steps)]
 
 
-def _funnel(question: Question) -> Funnel:
-    required(question.parameters, "funnel_id")
-    funnel_id = read_integer(question.parameters, "funnel_id", least=0)
-    saved = question.state.part(SavedReports).funnels(question.project)
+def _funnel(query: QueryRequest) -> Funnel:
+    required(query.parameters, "funnel_id")
+    funnel_id = read_integer(query.parameters, "funnel_id", least=0)
+    saved = query.state.api_state(SavedReports).funnels(query.project)
     funnel = saved.get(funnel_id or 0)
     if funnel is None:
-        raise Refusal(400, f"funnel_id {funnel_id} is not a saved funnel of this project, which has {sorted(saved)}")
+        raise ApiError(400, f"funnel_id {funnel_id} is not a saved funnel of this project, which has {sorted(saved)}")
     return funnel
 
 
-def _buckets(question: Question) -> Buckets:
-    first, last = question.dates()
-    interval = read_integer(question.parameters, "interval", least=1)
-    if "unit" not in question.parameters:
-        return blocks_of(first, last, interval or 1, question.project.stored_zone)
+def _buckets(query: QueryRequest) -> Buckets:
+    first, last = query.dates()
+    interval = read_integer(query.parameters, "interval", least=1)
+    if "unit" not in query.parameters:
+        return blocks_of(first, last, interval or 1, query.project.stored_zone)
     if interval is not None:
-        raise Refusal(400, "specify either interval or unit")
-    return question.buckets(first, last, question.choice("unit", ("day", "week", "month"), "day"))
+        raise ApiError(400, "specify either interval or unit")
+    return query.buckets(first, last, query.choice("unit", ("day", "week", "month"), "day"))
 
 
-def _length_ms(question: Question, funnel: Funnel) -> int:
-    length = question.count("length", funnel.length)
+def _length_ms(query: QueryRequest, funnel: Funnel) -> int:
+    length = query.count("length", funnel.length)
     # A length without its unit is in the funnel's own.
-    seconds = length * SECONDS[question.choice("length_unit", tuple(SECONDS), funnel.length_unit)]
+    seconds = length * SECONDS[query.choice("length_unit", tuple(SECONDS), funnel.length_unit)]
     if seconds > MAX_LENGTH_SECONDS:
-        raise Refusal(400, f"length must not be over 90 days, not {seconds // 86_400}")
+        raise ApiError(400, f"length must not be over 90 days, not {seconds // 86_400}")
     return seconds * 1000
 
 

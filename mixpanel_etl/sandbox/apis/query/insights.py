@@ -12,39 +12,40 @@ from typing import Any
 
 from mixpanel_etl.expressions import parse
 from mixpanel_etl.sandbox.apis.query.funnels import OVERALL, steps_by_segment
-from mixpanel_etl.sandbox.apis.query.log import Log, segment_name
-from mixpanel_etl.sandbox.apis.query.question import Question
+from mixpanel_etl.sandbox.apis.query.models import SavedReports
+from mixpanel_etl.sandbox.apis.query.query_request import QueryRequest
 from mixpanel_etl.sandbox.apis.query.retention import cohorts_by_date
-from mixpanel_etl.sandbox.apis.query.series import Series
-from mixpanel_etl.sandbox.engine.parameters import read_integer, required
-from mixpanel_etl.sandbox.engine.replies import Refusal
-from mixpanel_etl.sandbox.engine.saved import Funnel, Insight, SavedReports
+from mixpanel_etl.sandbox.apis.query.time_series import Series
+from mixpanel_etl.sandbox.engine.event_log import EventLog, segment_name
+from mixpanel_etl.sandbox.engine.query_parameters import read_integer, required
+from mixpanel_etl.sandbox.engine.responses import ApiError
+from mixpanel_etl.sandbox.engine.saved_reports import Funnel, Insight
 
 
-def insights(question: Question) -> object:
+def insights(query: QueryRequest) -> object:
     """The report's series by event and date; with a breakdown by event, value (and `$overall`) and date."""
-    insight = _insight(question)
-    first, last = _dates(question, insight)
-    zone = question.project.zone
+    insight = _insight(query)
+    first, last = _dates(query, insight)
+    zone = query.project.zone
     return {
-        "computed_at": question.now.isoformat(timespec="microseconds"),
+        "computed_at": query.now.isoformat(timespec="microseconds"),
         "date_range": {
             "from_date": datetime.combine(first, time(), zone).isoformat(),
             "to_date": datetime.combine(last, time(23, 59, 59, 999_000), zone).isoformat(),
         },
         "headers": [_HEADERS[insight.report], *([insight.on] if insight.on else []), *_STEPS[insight.report]],
-        "series": _READ[insight.report](question, insight, first, last),
+        "series": _READ[insight.report](query, insight, first, last),
     }
 
 
-def _events(question: Question, insight: Insight, first: date, last: date) -> object:
-    return {event: _series(question, insight, event, first, last) for event in insight.events}
+def _events(query: QueryRequest, insight: Insight, first: date, last: date) -> object:
+    return {event: _series(query, insight, event, first, last) for event in insight.events}
 
 
-def _funnel(question: Question, insight: Insight, first: date, last: date) -> object:
+def _funnel(query: QueryRequest, insight: Insight, first: date, last: date) -> object:
     """The table of steps; with a breakdown one for each value, and none for all together (as recorded)."""
     funnel = Funnel(insight.bookmark_id, insight.name, [*insight.events], length=insight.length)
-    found = steps_by_segment(question, funnel, first, last, parse(insight.on) if insight.on else None)
+    found = steps_by_segment(query, funnel, first, last, parse(insight.on) if insight.on else None)
     tables = {segment: _table(steps) for segment, steps in found.items()}
     overall = tables.pop(OVERALL)
     return {f"{insight.events[0]} through {insight.events[-1]}": tables if insight.on else overall}
@@ -60,15 +61,15 @@ def _table(steps: Sequence[Mapping[str, object]]) -> dict[str, object]:
     return {**shown, "p_value": {name: {"all": tested} for name in names[1:]}}
 
 
-def _retention(question: Question, insight: Insight, first: date, last: date) -> object:
+def _retention(query: QueryRequest, insight: Insight, first: date, last: date) -> object:
     """Cohorts by date and, with a breakdown, by segment, in either order; `$average` beside the dates."""
     born_event, event = insight.events
     given = {"from_date": str(first), "to_date": str(last), "born_event": born_event, "event": event}
     expressions = {"on": insight.on, "where": insight.where}
     asked = {**given, "unit": insight.unit, "interval_count": str(insight.interval_count)}
     parameters = {**asked, **{name: text for name, text in expressions.items() if text}}
-    found = cohorts_by_date(replace(question, parameters=parameters))
-    dated = {_with_offset(question, label): cohort for label, cohort in found.items()}
+    found = cohorts_by_date(replace(query, parameters=parameters))
+    dated = {_with_offset(query, label): cohort for label, cohort in found.items()}
     if insight.on is None:
         series: object = _with_average({day: cohort[OVERALL] for day, cohort in dated.items()})
     else:
@@ -97,9 +98,9 @@ _STEPS = {"insights": (), "funnel": ("Metric", "Step"), "retention": ()}
 _READ = {"insights": _events, "funnel": _funnel, "retention": _retention}
 
 
-def _series(question: Question, insight: Insight, name: str, first: date, last: date) -> object:
-    buckets = question.buckets(first, last, insight.unit)
-    log = Log(question.state, question.project)
+def _series(query: QueryRequest, insight: Insight, name: str, first: date, last: date) -> object:
+    buckets = query.buckets(first, last, insight.unit)
+    log = EventLog(query.state, query.project)
     holds = log.filter(parse(insight.where) if insight.where else None)
     value_of = log.value(parse(insight.on)) if insight.on else None
     overall, broken_down = Series(buckets, insight.type), Series(buckets, insight.type)
@@ -108,7 +109,7 @@ def _series(question: Question, insight: Insight, name: str, first: date, last: 
             overall.add(OVERALL, event.time_ms, event.user)
             if value_of:
                 broken_down.add(segment_name(value_of(event)), event.time_ms, event.user)
-    labels = {label: _with_offset(question, label) for label in buckets.labels}
+    labels = {label: _with_offset(query, label) for label in buckets.labels}
     total = _every_date(overall.values().get(OVERALL, {}), labels)
     if value_of is None:
         return total
@@ -119,25 +120,25 @@ def _every_date(counts: dict[str, float], labels: dict[str, str]) -> dict[str, f
     return {shown: counts.get(label, 0) for label, shown in labels.items()}
 
 
-def _with_offset(question: Question, label: str) -> str:
-    return datetime.fromisoformat(label).replace(tzinfo=question.project.zone).isoformat()
+def _with_offset(query: QueryRequest, label: str) -> str:
+    return datetime.fromisoformat(label).replace(tzinfo=query.project.zone).isoformat()
 
 
-def _insight(question: Question) -> Insight:
-    required(question.parameters, "bookmark_id")
-    bookmark_id = read_integer(question.parameters, "bookmark_id", least=0)
-    saved = question.state.part(SavedReports).insights(question.project)
+def _insight(query: QueryRequest) -> Insight:
+    required(query.parameters, "bookmark_id")
+    bookmark_id = read_integer(query.parameters, "bookmark_id", least=0)
+    saved = query.state.api_state(SavedReports).insights(query.project)
     insight = saved.get(bookmark_id or 0)
     if insight is None:
-        raise Refusal(
+        raise ApiError(
             400, f"bookmark_id {bookmark_id} is not a saved report of this project, which has {sorted(saved)}"
         )
     return insight
 
 
-def _dates(question: Question, insight: Insight) -> tuple[date, date]:
-    first, last = question.today - timedelta(days=insight.last_days - 1), question.today
+def _dates(query: QueryRequest, insight: Insight) -> tuple[date, date]:
+    first, last = query.today - timedelta(days=insight.last_days - 1), query.today
     if insight.from_date and insight.to_date:
         first, last = insight.from_date, insight.to_date
-    question.check_history(first)
+    query.check_history(first)
     return first, last

@@ -22,26 +22,26 @@ from typing import Any
 import msgspec
 
 from mixpanel_etl.expressions import ExpressionError, Sources, parse, predicate
-from mixpanel_etl.sandbox.apis.query.log import Event, Log
-from mixpanel_etl.sandbox.apis.query.question import Question
+from mixpanel_etl.sandbox.apis.query.query_request import QueryRequest
 from mixpanel_etl.sandbox.engine.clock import milliseconds
-from mixpanel_etl.sandbox.engine.parameters import read_dates, required
+from mixpanel_etl.sandbox.engine.event_log import Event, EventLog
 from mixpanel_etl.sandbox.engine.profiles import Profile
 from mixpanel_etl.sandbox.engine.projects import Project
-from mixpanel_etl.sandbox.engine.replies import Refusal
+from mixpanel_etl.sandbox.engine.query_parameters import read_dates, required
+from mixpanel_etl.sandbox.engine.responses import ApiError
 
 _WORKER = Path(__file__).with_name("jql_worker.py")
 _NOT_IN_PROPERTIES = frozenset({"time", "distinct_id", "$distinct_id"})
 _Record = dict[str, Any]
 
 
-def jql(question: Question) -> object:
-    """What the script's main() comes to. Raises Refusal 400 for what goes wrong in it."""
-    script = required(question.parameters, "script")
-    parameters = _parameters(question)
-    with _Engine(question.project) as engine:
+def jql(query: QueryRequest) -> object:
+    """What the script's main() comes to. Raises ApiError 400 for what goes wrong in it."""
+    script = required(query.parameters, "script")
+    parameters = _parameters(query)
+    with _Engine(query.project) as engine:
         source = engine.source(script, parameters)
-        return msgspec.Raw(engine.result(_records(question, source)))
+        return msgspec.Raw(engine.result(_records(query, source)))
 
 
 class _Engine:
@@ -49,7 +49,7 @@ class _Engine:
 
     def __init__(self, project: Project) -> None:
         if find_spec("quickjs") is None:
-            raise Refusal(501, "this sandbox has no JavaScript: pip install 'mixpanel_etl[jql]'")
+            raise ApiError(501, "this sandbox has no JavaScript: pip install 'mixpanel_etl[jql]'")
         self._project = project
         self._left = project.jql_seconds
         command = [sys.executable, "-I", str(_WORKER)]
@@ -75,7 +75,7 @@ class _Engine:
         try:
             return msgspec.json.decode(text, type=_Source)
         except msgspec.MsgspecError as error:
-            raise Refusal(400, f"Events(), People() or join() with wrong arguments: {error}") from None
+            raise ApiError(400, f"Events(), People() or join() with wrong arguments: {error}") from None
 
     def result(self, records: Iterable[_Record]) -> bytes:
         """The records after the transformations, as JSON."""
@@ -83,7 +83,7 @@ class _Engine:
         try:
             msgspec.json.decode(text, type=msgspec.Raw)
         except msgspec.DecodeError:
-            raise Refusal(400, "Uncaught exception the result is not JSON") from None
+            raise ApiError(400, "Uncaught exception the result is not JSON") from None
         return text.encode()
 
     def _asked(self, line: bytes) -> str:
@@ -98,10 +98,10 @@ class _Engine:
         if not answer.endswith(b"\n"):
             seconds = f"{self._project.jql_seconds:g} seconds"
             ended = f"took longer than {seconds}" if self._left <= 0 else "broke the JavaScript engine"
-            raise Refusal(400, f"Uncaught exception the script {ended}")
+            raise ApiError(400, f"Uncaught exception the script {ended}")
         reply = msgspec.json.decode(answer, type=dict[str, str])
         if "error" in reply:
-            raise Refusal(400, f"Uncaught exception {reply['error']}")
+            raise ApiError(400, f"Uncaught exception {reply['error']}")
         return reply["result"]
 
 
@@ -120,12 +120,12 @@ def _prelude() -> str:
     return files(__package__).joinpath("jql_prelude.js").read_text("utf-8")
 
 
-def _parameters(question: Question) -> bytes:
-    text = question.parameters.get("params") or "{}"
+def _parameters(query: QueryRequest) -> bytes:
+    text = query.parameters.get("params") or "{}"
     try:
         return bytes(msgspec.json.decode(text, type=msgspec.Raw))
     except msgspec.DecodeError:
-        raise Refusal(400, f"params must be JSON, not {text[:80]!r}") from None
+        raise ApiError(400, f"params must be JSON, not {text[:80]!r}") from None
 
 
 class _Selector(msgspec.Struct):
@@ -148,49 +148,49 @@ class _Source(msgspec.Struct):
     selectors: list[_Selector] | None = None
 
 
-def _records(question: Question, source: _Source) -> Iterator[_Record]:
+def _records(query: QueryRequest, source: _Source) -> Iterator[_Record]:
     if source.kind == "events":
-        return (record for record, _ in _events(question, source))
+        return (record for record, _ in _events(query, source))
     if source.kind == "people":
-        return (record for record, _ in _people(question, source).values())
-    return _joined(question, source)
+        return (record for record, _ in _people(query, source).values())
+    return _joined(query, source)
 
 
-def _events(question: Question, source: _Source) -> Iterator[tuple[_Record, Sources]]:
+def _events(query: QueryRequest, source: _Source) -> Iterator[tuple[_Record, Sources]]:
     """The event records, in order of time, and what expressions refer to."""
-    buckets = question.buckets(*_dates(question, source), "all")
-    project, selectors = question.project, source.event_selectors
+    buckets = query.buckets(*_dates(query, source), "all")
+    project, selectors = query.project, source.event_selectors
     chosen = _matcher(selectors, project)
     names = None
     if selectors is not None and all(selector.event is not None for selector in selectors):
         names = [selector.event or "" for selector in selectors]
-    for event in Log(question.state, project).events(buckets.starts[0], buckets.end, names, ordered=True):
+    for event in EventLog(query.state, project).events(buckets.starts[0], buckets.end, names, ordered=True):
         selector = chosen(event.name, event.sources)
         if selector is not None:
             label = {} if selector.label is None else {"label": selector.label}
             yield {**_event_record(event, project), **label}, event.sources
 
 
-def _people(question: Question, source: _Source) -> dict[str, tuple[_Record, Mapping[str, Any]]]:
+def _people(query: QueryRequest, source: _Source) -> dict[str, tuple[_Record, Mapping[str, Any]]]:
     """The user records and properties, by distinct_id."""
-    chosen = _matcher(source.user_selectors, question.project)
-    profiles = question.state.profiles.users(question.project.project_id)
+    chosen = _matcher(source.user_selectors, query.project)
+    profiles = query.state.profiles.users(query.project.project_id)
     return {
-        distinct_id: (_user_record(distinct_id, profile, question.project), profile.properties)
+        distinct_id: (_user_record(distinct_id, profile, query.project), profile.properties)
         for distinct_id, profile in profiles.items()
         if chosen(None, {"user": profile.properties, "properties": profile.properties}) is not None
     }
 
 
-def _joined(question: Question, source: _Source) -> Iterator[_Record]:
+def _joined(query: QueryRequest, source: _Source) -> Iterator[_Record]:
     """Events with their users: all of both in a full join, all events in a left one, all users in a right one."""
     if source.type not in ("full", "left", "right", "inner"):
-        raise Refusal(400, f"join() type must be one of full, left, right, inner, not {source.type!r}")
+        raise ApiError(400, f"join() type must be one of full, left, right, inner, not {source.type!r}")
     assert source.events and source.people  # noqa: S101, PT018 - join() has seen to it
-    people = _people(question, source.people)
-    chosen = _matcher(source.selectors, question.project)
+    people = _people(query, source.people)
+    chosen = _matcher(source.selectors, query.project)
     seen = set()
-    for event, sources in _events(question, source.events):
+    for event, sources in _events(query, source.events):
         distinct_id = event.get("distinct_id")
         user, properties = people.get(distinct_id or "", (None, {}))
         seen.add(distinct_id)
@@ -215,7 +215,7 @@ def _matcher(selectors: list[_Selector] | None, project: Project) -> Callable[[s
             for each in selectors
         ]
     except ExpressionError as error:
-        raise Refusal(400, f"error parsing selector: {error}") from None
+        raise ApiError(400, f"error parsing selector: {error}") from None
 
     def first(name: str | None, sources: Sources) -> _Selector | None:
         for selector, holds in conditions:
@@ -226,11 +226,11 @@ def _matcher(selectors: list[_Selector] | None, project: Project) -> Callable[[s
     return first
 
 
-def _dates(question: Question, source: _Source) -> tuple[date, date]:
+def _dates(query: QueryRequest, source: _Source) -> tuple[date, date]:
     """Of Events(); a Date of JavaScript arrives with its time."""
     given = {"from_date": source.from_date, "to_date": source.to_date}
     first, last = read_dates({name: text[:10] for name, text in given.items() if text})
-    question.check_history(first)
+    query.check_history(first)
     return first, last
 
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
-from mixpanel_etl.sandbox.apis.query.log import Log, segment_name
-from mixpanel_etl.sandbox.apis.query.question import Question, most_common
+from mixpanel_etl.sandbox.apis.query.query_request import QueryRequest, most_common
 from mixpanel_etl.sandbox.engine.buckets import Buckets, blocks_of
-from mixpanel_etl.sandbox.engine.parameters import read_choice, read_flag, required
-from mixpanel_etl.sandbox.engine.replies import Refusal
-from mixpanel_etl.sandbox.engine.saved import SECONDS
+from mixpanel_etl.sandbox.engine.event_log import EventLog, segment_name
+from mixpanel_etl.sandbox.engine.query_parameters import read_choice, read_flag, required
+from mixpanel_etl.sandbox.engine.responses import ApiError
+from mixpanel_etl.sandbox.engine.saved_reports import SECONDS
 
 UNITS = ("day", "week", "month")
 DEFAULT_LIMIT = 255
@@ -27,42 +27,42 @@ OVERALL = "$overall"
 _Moment = tuple[int, bool, bool, str]  # time, whether it can be the first event, whether a return, segment
 
 
-def retention(question: Question) -> object:
+def retention(query: QueryRequest) -> object:
     """`GET /retention`: for each date how many users began, and how many of them returned in each interval."""
-    found = cohorts_by_date(question)
-    return found if "on" in question.parameters else {date: cohort[OVERALL] for date, cohort in found.items()}
+    found = cohorts_by_date(query)
+    return found if "on" in query.parameters else {date: cohort[OVERALL] for date, cohort in found.items()}
 
 
-def cohorts_by_date(question: Question) -> dict[str, dict[str, dict[str, object]]]:
+def cohorts_by_date(query: QueryRequest) -> dict[str, dict[str, dict[str, object]]]:
     """The cohorts of each date by segment, `$overall` first."""
-    kind = question.choice("retention_type", ("birth", "compounded"), "birth")
-    unit = question.choice("unit", UNITS, "day")
-    size = question.count("interval", 1)
+    kind = query.choice("retention_type", ("birth", "compounded"), "birth")
+    unit = query.choice("unit", UNITS, "day")
+    size = query.count("interval", 1)
     if unit == "day" and size > MAX_DAYS:
-        raise Refusal(400, f"interval cannot be over {MAX_DAYS} days, not {size}")
-    intervals = question.count("interval_count", 1, MAX_INTERVALS) + 1
+        raise ApiError(400, f"interval cannot be over {MAX_DAYS} days, not {size}")
+    intervals = query.count("interval_count", 1, MAX_INTERVALS) + 1
     if kind == "birth":
-        required(question.parameters, "born_event")
-    buckets = _buckets(question, unit, size)
+        required(query.parameters, "born_event")
+    buckets = _buckets(query, unit, size)
     interval_ms = size * SECONDS[unit] * 1000
-    cohorts = _Cohorts(buckets, interval_ms, intervals, unbounded=read_flag(question.parameters, "unbounded_retention"))
-    for history in _histories(question, buckets, kind, interval_ms * intervals):
+    cohorts = _Cohorts(buckets, interval_ms, intervals, unbounded=read_flag(query.parameters, "unbounded_retention"))
+    for history in _histories(query, buckets, kind, interval_ms * intervals):
         cohorts.add(history, again=kind == "compounded")
-    is_segmented = "on" in question.parameters
-    names = [OVERALL, *(cohorts.largest(question.count("limit", DEFAULT_LIMIT)) if is_segmented else ())]
+    is_segmented = "on" in query.parameters
+    names = [OVERALL, *(cohorts.largest(query.count("limit", DEFAULT_LIMIT)) if is_segmented else ())]
     return {date: {name: cohorts.row(date, name) for name in names} for date in cohorts.dates}
 
 
-def addiction(question: Question) -> object:
+def addiction(query: QueryRequest) -> object:
     """`GET /retention/addiction`: element i of a date counts the users active in more than i of its hours or days."""
-    unit = read_choice(question.parameters, "unit", UNITS)
-    part = read_choice(question.parameters, "addiction_unit", ("hour", "day"))
-    first, last = question.dates()
-    buckets = question.buckets(first, last, unit)
-    parts = question.buckets(first, last, part)
+    unit = read_choice(query.parameters, "unit", UNITS)
+    part = read_choice(query.parameters, "addiction_unit", ("hour", "day"))
+    first, last = query.dates()
+    buckets = query.buckets(first, last, unit)
+    parts = query.buckets(first, last, part)
     active: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    on = question.expression("on")
-    for user, time_ms, segment in _actions(question, buckets):
+    on = query.expression("on")
+    for user, time_ms, segment in _actions(query, buckets):
         for name in (OVERALL, segment) if on else (OVERALL,):
             active[buckets.label(time_ms), name][user].add(parts.label(time_ms))
     dates = list(dict.fromkeys(buckets.labels))
@@ -73,15 +73,15 @@ def addiction(question: Question) -> object:
     }
     if on is None:
         return {"data": {date: rows.get((date, OVERALL), [0] * lengths[date]) for date in dates}}
-    names = [OVERALL, *_largest(((name, row[0]) for (_, name), row in rows.items()), question)]
+    names = [OVERALL, *_largest(((name, row[0]) for (_, name), row in rows.items()), query)]
     return {"data": {date: {name: rows.get((date, name), [0] * lengths[date]) for name in names} for date in dates}}
 
 
-def _histories(question: Question, buckets: Buckets, kind: str, reach_ms: int) -> Iterator[list[_Moment]]:
+def _histories(query: QueryRequest, buckets: Buckets, kind: str, reach_ms: int) -> Iterator[list[_Moment]]:
     """What each user did, in order: what can begin a cohort, and what is a return."""
-    parameters, log = question.parameters, Log(question.state, question.project)
+    parameters, log = query.parameters, EventLog(query.state, query.project)
     event, born_event = parameters.get("event"), parameters.get("born_event")
-    where, born_where, on = (question.expression(name) for name in ("where", "born_where", "on"))
+    where, born_where, on = (query.expression(name) for name in ("where", "born_where", "on"))
     returns, begins, value_of = log.filter(where), log.filter(born_where), log.value(on) if on else None
     names = None if not event else [event, born_event] if kind == "birth" and born_event else [event]
     histories: dict[str, list[_Moment]] = defaultdict(list)
@@ -144,32 +144,32 @@ class _Cohorts:
             counts[interval] += max(retained) >= interval if self._unbounded else interval in retained
 
 
-def _actions(question: Question, buckets: Buckets) -> Iterator[tuple[str, int, str]]:
+def _actions(query: QueryRequest, buckets: Buckets) -> Iterator[tuple[str, int, str]]:
     """(user, time, segment) of the events asked about."""
-    log = Log(question.state, question.project)
-    where, on = question.expression("where"), question.expression("on")
+    log = EventLog(query.state, query.project)
+    where, on = query.expression("where"), query.expression("on")
     holds, value_of = log.filter(where), log.value(on) if on else None
-    event = question.parameters.get("event")
+    event = query.parameters.get("event")
     for happening in log.events(buckets.starts[0], buckets.end, [event] if event else None, detail=bool(where or on)):
         if happening.user is not None and holds(happening):
             yield happening.user, happening.time_ms, segment_name(value_of(happening)) if value_of else ""
 
 
-def _buckets(question: Question, unit: str, size: int) -> Buckets:
+def _buckets(query: QueryRequest, unit: str, size: int) -> Buckets:
     """Where cohorts begin: blocks of `size` days, or calendar weeks and months; several of those are one cohort."""
-    first, last = question.dates()
+    first, last = query.dates()
     if unit == "day":
-        return blocks_of(first, last, size, question.project.stored_zone)
-    units = question.buckets(first, last, unit)
+        return blocks_of(first, last, size, query.project.stored_zone)
+    units = query.buckets(first, last, unit)
     return Buckets(units.starts[::size], units.labels[::size], units.end)
 
 
-def _largest(counts: Iterator[tuple[str, int]], question: Question) -> list[str]:
+def _largest(counts: Iterator[tuple[str, int]], query: QueryRequest) -> list[str]:
     totals: dict[str, int] = defaultdict(int)
     for name, count in counts:
         totals[name] += count
     ranked = [(total, name) for name, total in totals.items() if name != OVERALL]
-    return most_common(ranked, question.count("limit", DEFAULT_LIMIT))
+    return most_common(ranked, query.count("limit", DEFAULT_LIMIT))
 
 
 def _days_of(date: str, unit: str) -> int:

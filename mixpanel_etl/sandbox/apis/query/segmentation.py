@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator
 
 from mixpanel_etl.expressions import Expression, Value
-from mixpanel_etl.sandbox.apis.query.log import Event, Log, segment_name
-from mixpanel_etl.sandbox.apis.query.question import Question
-from mixpanel_etl.sandbox.apis.query.series import Series, over_time
+from mixpanel_etl.sandbox.apis.query.query_request import QueryRequest
+from mixpanel_etl.sandbox.apis.query.time_series import Series, over_time
 from mixpanel_etl.sandbox.engine.buckets import Buckets, blocks_of
-from mixpanel_etl.sandbox.engine.parameters import read_integer, required
-from mixpanel_etl.sandbox.engine.replies import Refusal
+from mixpanel_etl.sandbox.engine.event_log import Event, EventLog, segment_name
+from mixpanel_etl.sandbox.engine.query_parameters import read_integer, required
+from mixpanel_etl.sandbox.engine.responses import ApiError
 
 DEFAULT_LIMIT = 60
 MAX_LIMIT = 10_000
@@ -19,27 +19,27 @@ DEFAULT_BUCKETS = 10
 MAX_BUCKETS = 1000
 
 
-def segmentation(question: Question) -> object:
+def segmentation(query: QueryRequest) -> object:
     """Counts of one event over time, for each value of `on`."""
-    kind, unit = question.type_and_unit("day", "general")
-    question.json_only()
-    on = question.expression("on")
-    limit = question.count("limit", DEFAULT_LIMIT, MAX_LIMIT) if on else None
-    buckets = _buckets(question, kind, unit)
-    name = required(question.parameters, "event")
+    kind, unit = query.type_and_unit("day", "general")
+    query.json_only()
+    on = query.expression("on")
+    limit = query.count("limit", DEFAULT_LIMIT, MAX_LIMIT) if on else None
+    buckets = _buckets(query, kind, unit)
+    name = required(query.parameters, "event")
     series = Series(buckets, kind)
-    for event, value in _values(question, buckets, on):
+    for event, value in _values(query, buckets, on):
         series.add(segment_name(value) if on else name, event.time_ms, event.user)
     values = series.values(limit)
     return over_time(buckets, values if on else {name: {}, **values})
 
 
-def numeric(question: Question) -> object:
+def numeric(query: QueryRequest) -> object:
     """Counts of one event over time, for ranges of the numbers that `on` is worth. What is no number is left out."""
-    kind, unit = question.type_and_unit("day", "general")
-    ranges = question.count("buckets", DEFAULT_BUCKETS, MAX_BUCKETS)
-    buckets = _buckets(question, kind, unit)
-    values = _values(question, buckets, _required_on(question))
+    kind, unit = query.type_and_unit("day", "general")
+    ranges = query.count("buckets", DEFAULT_BUCKETS, MAX_BUCKETS)
+    buckets = _buckets(query, kind, unit)
+    values = _values(query, buckets, _required_on(query))
     numbers = [(event.time_ms, event.user, value) for event, value in values if _is_number(value)]
     if not numbers:
         return over_time(buckets, {})
@@ -55,52 +55,52 @@ def numeric(question: Question) -> object:
     return over_time(buckets, {name: counts[name] for name in sorted(counts, key=lows.__getitem__)})
 
 
-def total(question: Question) -> object:
+def total(query: QueryRequest) -> object:
     """The sum of `on` over the events of each unit of time; what is no number is worth 0."""
-    sums = {label: math.fsum(numbers) for label, numbers in _by_label(question).items()}
-    return {"status": "ok", "computed_at": question.now.isoformat(), "results": sums}
+    sums = {label: math.fsum(numbers) for label, numbers in _by_label(query).items()}
+    return {"status": "ok", "computed_at": query.now.isoformat(), "results": sums}
 
 
-def average(question: Question) -> object:
+def average(query: QueryRequest) -> object:
     """The mean of `on` over the events of each unit of time that has any; what is no number is worth 0."""
-    means = {label: math.fsum(numbers) / len(numbers) for label, numbers in _by_label(question).items() if numbers}
+    means = {label: math.fsum(numbers) / len(numbers) for label, numbers in _by_label(query).items() if numbers}
     return {"status": "ok", "results": means}
 
 
-def _buckets(question: Question, kind: str, unit: str) -> Buckets:
+def _buckets(query: QueryRequest, kind: str, unit: str) -> Buckets:
     """Units of time or, in their stead, blocks of `interval` days."""
-    first, last = question.dates()
-    interval = read_integer(question.parameters, "interval", least=1)
+    first, last = query.dates()
+    interval = read_integer(query.parameters, "interval", least=1)
     if interval is None:
-        return question.buckets(first, last, unit)
-    if kind == "general" or "unit" in question.parameters:
-        raise Refusal(400, "interval takes the place of unit when type is unique or average")
-    return blocks_of(first, last, interval, question.project.stored_zone)
+        return query.buckets(first, last, unit)
+    if kind == "general" or "unit" in query.parameters:
+        raise ApiError(400, "interval takes the place of unit when type is unique or average")
+    return blocks_of(first, last, interval, query.project.stored_zone)
 
 
-def _values(question: Question, buckets: Buckets, on: Expression | None) -> Iterator[tuple[Event, Value]]:
+def _values(query: QueryRequest, buckets: Buckets, on: Expression | None) -> Iterator[tuple[Event, Value]]:
     """The events asked about, and what `on` is worth for each."""
-    log = Log(question.state, question.project)
-    where = question.expression("where")
+    log = EventLog(query.state, query.project)
+    where = query.expression("where")
     holds, value_of = log.filter(where), log.value(on) if on else None
-    names = [required(question.parameters, "event")]
+    names = [required(query.parameters, "event")]
     for event in log.events(buckets.starts[0], buckets.end, names, detail=bool(where or on)):
         if holds(event):
             yield event, value_of(event) if value_of else None
 
 
-def _by_label(question: Question) -> dict[str, list[float]]:
-    _, unit = question.type_and_unit("day", "general")
-    buckets = question.buckets(*question.dates(), unit)
+def _by_label(query: QueryRequest) -> dict[str, list[float]]:
+    _, unit = query.type_and_unit("day", "general")
+    buckets = query.buckets(*query.dates(), unit)
     numbers: dict[str, list[float]] = {label: [] for label in buckets.labels}
-    for event, value in _values(question, buckets, _required_on(question)):
+    for event, value in _values(query, buckets, _required_on(query)):
         numbers[buckets.label(event.time_ms)].append(value if _is_number(value) else 0.0)
     return numbers
 
 
-def _required_on(question: Question) -> Expression:
-    required(question.parameters, "on")
-    on = question.expression("on")
+def _required_on(query: QueryRequest) -> Expression:
+    required(query.parameters, "on")
+    on = query.expression("on")
     assert on is not None  # noqa: S101 - it is required
     return on
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from mixpanel_etl.sandbox.apis.query.log import Event, Log
-from mixpanel_etl.sandbox.apis.query.question import Question
-from mixpanel_etl.sandbox.engine.parameters import no_where, read_names, required
+from mixpanel_etl.sandbox.apis.query.query_request import QueryRequest
+from mixpanel_etl.sandbox.engine.event_log import Event, EventLog
+from mixpanel_etl.sandbox.engine.query_parameters import no_where, read_names, required
 
 
-def stream(question: Question) -> object:
-    no_where(question.parameters)
-    required(question.parameters, "distinct_ids")
-    users = read_names(question.parameters, "distinct_ids") or []
-    buckets = question.buckets(*question.dates(), "all")
-    log = Log(question.state, question.project)
+def stream(query: QueryRequest) -> object:
+    no_where(query.parameters)
+    required(query.parameters, "distinct_ids")
+    users = read_names(query.parameters, "distinct_ids") or []
+    buckets = query.buckets(*query.dates(), "all")
+    log = EventLog(query.state, query.project)
     events = log.events(buckets.starts[0], buckets.end, users=users, ordered=True)
     return {"status": "ok", "results": {"events": [_shown(event) for event in events]}}
 

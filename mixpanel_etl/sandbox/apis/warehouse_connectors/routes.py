@@ -9,13 +9,14 @@ import msgspec
 from msgspec import Meta
 from starlette.routing import Route
 
-from mixpanel_etl.sandbox.apis.app_calls import ADMINS, Call, app_route, ok
-from mixpanel_etl.sandbox.apis.feature_flags.management import creator
-from mixpanel_etl.sandbox.apis.warehouse_connectors.runs import HISTORY, Run, WarehouseImport, WarehouseImports
-from mixpanel_etl.sandbox.engine.budgets import Rule
-from mixpanel_etl.sandbox.engine.replies import Refusal
+from mixpanel_etl.sandbox.apis.api_call import ADMINS, ApiCall, app_route, creator, ok
+from mixpanel_etl.sandbox.apis.warehouse_connectors.models import HISTORY, Run, WarehouseImport, WarehouseImports
+from mixpanel_etl.sandbox.engine.budgets import RateLimit
+from mixpanel_etl.sandbox.engine.responses import ApiError
 
-MANUAL_SYNCS = Rule("manual syncs", 5, timedelta(hours=1), "Rate limit exceeded: 5 syncs triggered by API per hour")
+MANUAL_SYNCS = RateLimit(
+    "manual syncs", 5, timedelta(hours=1), "Rate limit exceeded: 5 syncs triggered by API per hour"
+)
 _PATH = "/projects/{project_id:int}/warehouse-sources/imports"
 _TIME_UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _DETAILS = (
@@ -24,7 +25,7 @@ _DETAILS = (
 )
 
 
-def warehouse_routes() -> list[Route]:
+def warehouse_connector_routes() -> list[Route]:
     one = f"{_PATH}/{{import_id:int}}"
     return [
         app_route("POST", f"{_PATH}/event-stream", create_event_stream, roles=ADMINS),
@@ -100,36 +101,36 @@ class _Deletion(msgspec.Struct):
     delete_data: bool = False
 
 
-def create_event_stream(call: Call) -> object:
+def create_event_stream(call: ApiCall) -> object:
     """An import needs the name of its events, or the column that has it."""
     new = call.json(_EventStream)
     if bool(new.event_name) == bool(new.event_column_name):
-        raise Refusal(400, "Exactly one of event_name and event_column_name is required")
+        raise ApiError(400, "Exactly one of event_name and event_column_name is required")
     return _create(call, new)
 
 
-def create_people(call: Call) -> object:
+def create_people(call: ApiCall) -> object:
     return _create(call, call.json(_People))
 
 
-def create_groups(call: Call) -> object:
+def create_groups(call: ApiCall) -> object:
     return _create(call, call.json(_Groups))
 
 
-def create_lookup_table(call: Call) -> object:
+def create_lookup_table(call: ApiCall) -> object:
     return _create(call, call.json(_LookupTable))
 
 
-def list_imports(call: Call) -> object:
-    imports = call.state.part(WarehouseImports).of_project(call.project.project_id, call.now)
+def list_imports(call: ApiCall) -> object:
+    imports = call.state.api_state(WarehouseImports).of_project(call.project.project_id, call.now)
     return ok([_shown(item) for item in imports])
 
 
-def get_import(call: Call) -> object:
+def get_import(call: ApiCall) -> object:
     return ok(_detail(_found(call)))
 
 
-def update_import(call: Call) -> object:
+def update_import(call: ApiCall) -> object:
     """`paused` and `run_every` are both required; `databricks_params` replaces what was there."""
     changes, item = call.json(_Changes), _found(call)
     item.config["run_every"] = changes.run_every
@@ -142,7 +143,7 @@ def update_import(call: Call) -> object:
     return ok(_detail(item))
 
 
-def delete_import(call: Call) -> object:
+def delete_import(call: ApiCall) -> object:
     """`delete_data` is accepted. What runs, ends."""
     call.json(_Deletion)
     item = _found(call)
@@ -151,38 +152,38 @@ def delete_import(call: Call) -> object:
     return {"status": "ok"}
 
 
-def manual_sync(call: Call) -> object:
+def manual_sync(call: ApiCall) -> object:
     """Starts a run at once, beside one that may be running. The `run_id`, if one is answered, is found nowhere else."""
     item = _found(call)
     if item.paused:
-        raise Refusal(400, "The import is paused")
+        raise ApiError(400, "The import is paused")
     call.state.budgets.spend(MANUAL_SYNCS, call.project)
     item.start(call.now)
     if call.project.sync_replies == "specification":
         return {"status": "ok"}
-    return ok({"run_id": call.state.part(WarehouseImports).new_run_id()})
+    return ok({"run_id": call.state.api_state(WarehouseImports).new_run_id()})
 
 
-def history(call: Call) -> object:
+def history(call: ApiCall) -> object:
     """The 30 most recent runs, the newest first."""
     item = _found(call)
     newest = sorted(item.runs, key=lambda run: run.start, reverse=True)[:HISTORY]
     return ok({"runs": [_shown_run(item, run, call.now) for run in newest]})
 
 
-def _create(call: Call, new: _Import) -> object:
+def _create(call: ApiCall, new: _Import) -> object:
     if new.sync_mode == "time_based" and not new.insert_time_column_name:
-        raise Refusal(400, "insert_time_column_name is required for sync_mode time_based")
+        raise ApiError(400, "insert_time_column_name is required for sync_mode time_based")
     config = msgspec.to_builtins(new)
-    return ok(_detail(call.state.part(WarehouseImports).add(call.project, config, creator(call), call.now)))
+    return ok(_detail(call.state.api_state(WarehouseImports).add(call.project, config, creator(call), call.now)))
 
 
-def _found(call: Call) -> WarehouseImport:
+def _found(call: ApiCall) -> WarehouseImport:
     import_id = call.path["import_id"]
-    for item in call.state.part(WarehouseImports).of_project(call.project.project_id, call.now):
+    for item in call.state.api_state(WarehouseImports).of_project(call.project.project_id, call.now):
         if item.import_id == import_id:
             return item
-    raise Refusal(404, f"Warehouse import {import_id} does not exist")
+    raise ApiError(404, f"Warehouse import {import_id} does not exist")
 
 
 def _detail(item: WarehouseImport) -> dict[str, object]:

@@ -1,0 +1,119 @@
+"""What becomes of an accepted event on its way into the store.
+
+Source: mixpanel-api.md#project-time, #export-records, #import, #track, #hot-shards.
+
+Strings are cut, credentials and addresses dropped, Mixpanel's own properties added, ids completed, times of legacy
+projects shifted into project time, and hot shards rewritten.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from mixpanel_etl.sandbox.apis.lexicon import Lexicon
+from mixpanel_etl.sandbox.engine.clock import milliseconds
+from mixpanel_etl.sandbox.engine.event_line import to_milliseconds
+from mixpanel_etl.sandbox.engine.event_store import EventStore
+from mixpanel_etl.sandbox.engine.identity import is_ignored
+from mixpanel_etl.sandbox.engine.projects import Project
+from mixpanel_etl.sandbox.engine.state import State
+
+MAX_TEXT_CHARACTERS = 255
+_ENDPOINT = "api.mixpanel.com"
+_NEVER_STORED = ("token", "ip", "time", "distinct_id")
+_DAY_MS = 86_400_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Event = dict[str, Any]
+
+
+def store_events(state: State, project: Project, events: Sequence[Event], now: datetime, *, imported: bool) -> None:
+    """Keep events that have passed validation; those with `$ignore`, and what Lexicon drops, vanish."""
+    with state.lock:
+        kept = [_as_utf8(event) for event in events if _is_kept(state, project, event)]
+        identities, lexicon = state.identities, state.api_state(Lexicon)
+        # First all that the events say about ids: a link holds for the events before it as for those after.
+        refusals = [identities.learn(project, event["event"], event["properties"]) for event in kept]
+        identities.rewrite(project.project_id)
+        arrived = []
+        for event, refusal in zip(kept, refusals, strict=True):
+            dropped = lexicon.dropped_properties(project.project_id, event["event"])
+            stored = _arrived(project, event, dropped, now, imported)
+            stored["properties"].update(identities.identify(project, event["event"], event["properties"]), **refusal)
+            arrived.append(stored)
+        _rewrite_hot_shards(state.store, project, arrived)
+        state.store.add(project.project_id, [msgspec.json.encode(event) for event in arrived])
+
+
+def _is_kept(state: State, project: Project, event: Event) -> bool:
+    ignore = event["properties"].get("$ignore")
+    if ignore is True or (isinstance(ignore, str) and ignore != ""):
+        return False
+    if is_ignored(project, event["event"]):
+        return False
+    return not state.api_state(Lexicon).is_dropped(project.project_id, event["event"])
+
+
+def _as_utf8(event: Event) -> Event:
+    """The event; what is not UTF-8 in it, which only lenient requests can bring this far, as query marks."""
+    try:
+        msgspec.json.encode(event)
+    except UnicodeEncodeError:
+        clean: Event = json.loads(json.dumps(event, ensure_ascii=False).encode("utf-8", "replace"))
+        return clean
+    return event
+
+
+def _arrived(project: Project, event: Event, dropped: set[str], now: datetime, imported: bool) -> Event:
+    sent = event["properties"]
+    left_out = {*_NEVER_STORED, *dropped}
+    properties: Event = {"time": _stored_time(sent.get("time"), project, now), "distinct_id": ""}
+    properties.update(cut_texts({name: value for name, value in sent.items() if name not in left_out}))
+    # One of its own for each copy: an event sent without an id never counts as a duplicate of another.
+    properties.setdefault("$insert_id", uuid.uuid4().hex)
+    if imported:
+        properties["$import"] = True
+    properties["$mp_api_endpoint"] = _ENDPOINT
+    properties["$mp_api_timestamp_ms"] = properties["mp_processing_time_ms"] = milliseconds(now)
+    properties["$mp_event_size"] = len(msgspec.json.encode(event))
+    return {"event": cut_texts(event["event"]), "properties": properties}
+
+
+def _stored_time(sent: float | None, project: Project, now: datetime) -> int:
+    """Milliseconds as exported. A time in the future, or none, becomes now."""
+    time_ms = milliseconds(now) if sent is None else min(to_milliseconds(sent), milliseconds(now))
+    if not project.created_before_2023:
+        return time_ms
+    local = (_EPOCH + timedelta(milliseconds=time_ms)).astimezone(project.zone)
+    return milliseconds(local.replace(tzinfo=UTC))
+
+
+def cut_texts(value: Any) -> Any:
+    """Texts and names longer than 255 characters lose the rest, without a word."""
+    if isinstance(value, str):
+        return value[:MAX_TEXT_CHARACTERS]
+    if isinstance(value, dict):
+        return {cut_texts(name): cut_texts(member) for name, member in value.items()}
+    return [cut_texts(member) for member in value] if isinstance(value, list) else value
+
+
+def _rewrite_hot_shards(store: EventStore, project: Project, events: list[Event]) -> None:
+    """Take what exceeds the events of one user on one day away from that user."""
+    threshold = project.hot_shard_threshold
+    if store.count(project.project_id) + len(events) <= threshold:
+        return
+    shards = [(event["properties"]["distinct_id"], event["properties"]["time"] // _DAY_MS) for event in events]
+    seen = Counter(store.shard_sizes(project.project_id, shards))
+    for event, shard in zip(events, shards, strict=True):
+        seen[shard] += 1
+        if seen[shard] > threshold and shard[0]:
+            properties = event["properties"]
+            properties["mp_original_event_name"], properties["mp_original_distinct_id"] = event["event"], shard[0]
+            event["event"], properties["distinct_id"] = "$hotshard_events", ""

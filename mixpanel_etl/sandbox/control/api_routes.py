@@ -1,0 +1,85 @@
+"""`/sandbox/...` for what lies behind the app APIs: profiles, lookup tables, and the ends of jobs and runs.
+
+All of it is invented.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mixpanel_etl.sandbox.apis.gdpr.models import GdprJobs, Outcome
+from mixpanel_etl.sandbox.apis.ingestion.lookup_tables import LookupTables
+from mixpanel_etl.sandbox.apis.pipelines.models import DecidedState, Pipelines
+from mixpanel_etl.sandbox.apis.warehouse_connectors.models import RunOutcome, WarehouseImports
+from mixpanel_etl.sandbox.control.control_route import control_body, control_project, control_route
+from mixpanel_etl.sandbox.engine.responses import json_response
+from mixpanel_etl.sandbox.engine.state import State
+
+
+def app_control_routes() -> list[Route]:
+    return [
+        control_route("GET", "/profiles", profiles),
+        control_route("GET", "/lookup-tables/{table_id}", lookup_rows),
+        control_route("POST", "/gdpr-outcomes", decide_gdpr),
+        control_route("POST", "/warehouse-outcomes", decide_runs),
+        control_route("POST", "/pipeline-outcomes", decide_pipeline),
+    ]
+
+
+async def profiles(request: Request) -> Response:
+    """Of users; with `?group_key=` of groups: properties by id."""
+    store, project_id = State.of(request).profiles, control_project(request).project_id
+    group_key = request.query_params.get("group_key")
+    found = store.users(project_id) if group_key is None else store.groups(project_id, group_key)
+    return json_response({name: dict(profile.properties) for name, profile in found.items()})
+
+
+async def lookup_rows(request: Request) -> Response:
+    """The rows of a lookup table, typed."""
+    key = control_project(request).project_id, request.path_params["table_id"]
+    rows = State.of(request).api_state(LookupTables).rows
+    if key not in rows:
+        raise ValueError(f"table_id {key[1]!r} is no lookup table of project {key[0]}")
+    return json_response(rows[key])
+
+
+class _Gdpr(msgspec.Struct, forbid_unknown_fields=True):
+    outcome: Outcome
+
+
+async def decide_gdpr(request: Request) -> Response:
+    """Body: `{"outcome"}` in which the next job that is created ends: SUCCESS, FAILURE or UNKNOWN."""
+    State.of(request).api_state(GdprJobs).decide_next((await control_body(request, _Gdpr)).outcome)
+    return json_response({"status": "ok"}, 201)
+
+
+class _Runs(msgspec.Struct, forbid_unknown_fields=True):
+    import_id: int
+    outcomes: list[RunOutcome]
+
+
+async def decide_runs(request: Request) -> Response:
+    """Body: `{"import_id", "outcomes": [{"status", "events", "seconds"}]}` of the import's next runs."""
+    wanted = await control_body(request, _Runs)
+    project_id = control_project(request).project_id
+    State.of(request).api_state(WarehouseImports).decide(project_id, wanted.import_id, wanted.outcomes)
+    return json_response({"status": "ok"}, 201)
+
+
+class _Day(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    day: date
+    state: DecidedState
+
+
+async def decide_pipeline(request: Request) -> Response:
+    """Body: `{"name", "day", "state"}`: what the export of a day comes to: retried, failed or timed_out."""
+    wanted = await control_body(request, _Day)
+    project_id = control_project(request).project_id
+    State.of(request).api_state(Pipelines).decide(project_id, wanted.name, wanted.day, wanted.state)
+    return json_response({"status": "ok"}, 201)

@@ -1,0 +1,94 @@
+"""Query parameters as typed values, or a 400 that names the one at fault. The texts of these 400s are invented."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import date
+
+import msgspec
+
+from mixpanel_etl.expressions import Expression, ExpressionError, parse
+from mixpanel_etl.sandbox.engine.responses import ApiError
+
+Parameters = Mapping[str, str]
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def read_date(parameters: Parameters, name: str) -> date:
+    text = required(parameters, name)
+    try:
+        if not _DATE.fullmatch(text):
+            raise ValueError
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ApiError(400, f"{name} must be a date in the form yyyy-mm-dd, not {text!r}") from None
+
+
+def read_dates(parameters: Parameters) -> tuple[date, date]:
+    """from_date and to_date, in this order."""
+    first, last = read_date(parameters, "from_date"), read_date(parameters, "to_date")
+    if first > last:
+        raise ApiError(400, f"from_date {first} must not be later than to_date {last}")
+    return first, last
+
+
+def read_integer(parameters: Parameters, name: str, *, least: int, most: int | None = None) -> int | None:
+    text = parameters.get(name)
+    if text is None:
+        return None
+    try:
+        value = int(text)
+    except ValueError:
+        raise ApiError(400, f"{name} must be an integer, not {text!r}") from None
+    if value < least:
+        raise ApiError(400, f"{name} must be at least {least}, not {value}")
+    if most is not None and value > most:
+        raise ApiError(400, f"{name} cannot be over {most}, not {value}")
+    return value
+
+
+def read_names(parameters: Parameters, name: str) -> list[str] | None:
+    """A JSON array of strings, or None when the parameter is absent."""
+    text = parameters.get(name)
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=list[str])
+    except msgspec.DecodeError:
+        raise ApiError(400, f"{name} must be a JSON array of strings, not {text!r}") from None
+
+
+def read_choice(parameters: Parameters, name: str, choices: Collection[str]) -> str:
+    text = required(parameters, name)
+    if text not in choices:
+        raise ApiError(400, f"{name} must be one of {', '.join(choices)}, not {text!r}")
+    return text
+
+
+def read_flag(parameters: Parameters, name: str) -> bool:
+    return parameters.get(name, "").lower() in ("1", "true")
+
+
+def required(parameters: Parameters, name: str) -> str:
+    text = parameters.get(name)
+    if not text:
+        raise ApiError(400, f"{name} is a required parameter")
+    return text
+
+
+def read_expression(parameters: Parameters, name: str) -> Expression | None:
+    """A segmentation expression, such as `where` and `on` are, or None when the parameter is absent."""
+    text = parameters.get(name)
+    if not text:
+        return None
+    try:
+        return parse(text)
+    except ExpressionError as error:
+        raise ApiError(400, f"error parsing {name}: {error}") from None
+
+
+def no_where(parameters: Parameters) -> None:
+    """Refuse `where` where it is no parameter: ignored, it would answer with rows nobody asked for."""
+    if parameters.get("where"):
+        raise ApiError(400, "where is not a parameter of this endpoint")

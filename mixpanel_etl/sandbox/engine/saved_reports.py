@@ -1,0 +1,167 @@
+"""What people save in Mixpanel's reports and the Query API then reads: funnels, cohorts, Insights reports.
+
+A project declares them (`Project(funnels=[...])`, its table in the projects file), or they are saved while the sandbox
+runs (`Sandbox.save`, `POST /sandbox/funnels`). How they are written down is invented; what they show is described in
+mixpanel-api.md#query.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal
+
+import msgspec
+
+from mixpanel_etl.expressions import ExpressionError, parse
+
+LengthUnit = Literal["second", "minute", "hour", "day", "week", "month"]
+SECONDS: dict[str, int] = {
+    "second": 1,
+    "minute": 60,
+    "hour": 3600,
+    "day": 86_400,
+    "week": 7 * 86_400,
+    "month": 30 * 86_400,
+}
+MAX_LENGTH_SECONDS = 90 * 86_400
+
+
+class FunnelStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One step of a funnel.
+
+    Args:
+        event: the event that makes it.
+        where: an expression that the event satisfies.
+        label: what the step is called; without it, as its event.
+        custom_event_id: makes it a step of this custom event, which any of `events` is.
+        events: the events of the custom event.
+    """
+
+    event: str = ""
+    where: str | None = None
+    label: str | None = None
+    custom_event_id: int | None = None
+    events: list[str] = []
+
+    def __post_init__(self) -> None:
+        _check_expression("where", self.where)
+        if bool(self.event) == (self.custom_event_id is not None):
+            raise ValueError("a step of a funnel has an event, or a custom_event_id with its events")
+        if (self.custom_event_id is None) == bool(self.events):
+            raise ValueError("events are those of a custom_event_id: give both or none")
+
+    @property
+    def names(self) -> list[str]:
+        return self.events or [self.event]
+
+    @property
+    def shown(self) -> str:
+        return f"$custom_event:{self.custom_event_id}" if self.custom_event_id is not None else self.event
+
+
+class Funnel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A saved funnel: its steps, and how long a user has from the first to the last."""
+
+    funnel_id: int
+    name: str
+    steps: list[FunnelStep | str]
+    length: int = 14
+    length_unit: LengthUnit = "day"
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise ValueError(f"funnel {self.funnel_id} has no steps")
+        if not 0 < self.length * SECONDS[self.length_unit] <= MAX_LENGTH_SECONDS:
+            wanted = "must be positive and not over 90 days"
+            raise ValueError(f"length of funnel {self.funnel_id} {wanted}, not {self.length} {self.length_unit}")
+
+    @property
+    def stages(self) -> list[FunnelStep]:
+        return [FunnelStep(step) if isinstance(step, str) else step for step in self.steps]
+
+
+class Cohort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A saved cohort: who satisfies all of the conditions that are given. At least one is.
+
+    Args:
+        cohort_id: its id.
+        name: its name.
+        description: shown in the list.
+        is_visible: shown in the list.
+        created: shown in the list, in project time; without it, the time at which the list is asked for.
+        distinct_ids: exactly these, with or without profile.
+        where: an expression over the profile, `user["plan"] == "pro"`.
+        event: who did this event ...
+        event_where: ... satisfying this expression ...
+        within_days: ... in so many days up to now.
+    """
+
+    cohort_id: int
+    name: str
+    description: str = ""
+    is_visible: bool = True
+    created: datetime | None = None
+    distinct_ids: list[str] | None = None
+    where: str | None = None
+    event: str | None = None
+    event_where: str | None = None
+    within_days: int = 30
+
+    def __post_init__(self) -> None:
+        _check_expression("where", self.where)
+        _check_expression("event_where", self.event_where)
+        if self.distinct_ids is None and self.where is None and self.event is None:
+            raise ValueError(f"cohort {self.cohort_id} has no condition: give distinct_ids, where or event")
+
+
+class Insight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A saved report: counts of events over time, a funnel, or a retention (mixpanel-api.md#query-insights).
+
+    Args:
+        bookmark_id: its id.
+        name: its name.
+        events: the events it counts, each by itself.
+        type: general, unique or average.
+        unit: of the time series.
+        where: an expression that events satisfy.
+        on: an expression that breaks them down.
+        from_date: first day ...
+        to_date: ... and last, in project time; without both, the `last_days` up to today.
+        last_days: see from_date.
+        report: `insights`; `funnel`, whose steps are the events; `retention`, of those who did the first of two events
+            and came back with the second.
+        length: days that users have for a funnel.
+        interval_count: intervals of a retention, each a `unit`, after the one in which users began.
+        dates_outside: whether a retention has its dates above its segments; both orders are on record.
+    """
+
+    bookmark_id: int
+    name: str
+    events: list[str]
+    type: Literal["general", "unique", "average"] = "general"
+    unit: Literal["hour", "day", "week", "month"] = "day"
+    where: str | None = None
+    on: str | None = None
+    from_date: date | None = None
+    to_date: date | None = None
+    last_days: int = 30
+    report: Literal["insights", "funnel", "retention"] = "insights"
+    length: int = 14
+    interval_count: int = 1
+    dates_outside: bool = False
+
+    def __post_init__(self) -> None:
+        _check_expression("where", self.where)
+        _check_expression("on", self.on)
+        if self.report == "retention" and len(self.events) != 2:
+            raise ValueError(f"insight {self.bookmark_id}: a retention has exactly two events, not {len(self.events)}")
+        if (self.from_date is None) != (self.to_date is None):
+            raise ValueError(f"insight {self.bookmark_id}: give from_date and to_date, or neither")
+
+
+def _check_expression(name: str, text: str | None) -> None:
+    if text is not None:
+        try:
+            parse(text)
+        except ExpressionError as error:
+            raise ValueError(f"{name}: {error}") from error

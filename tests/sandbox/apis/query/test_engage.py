@@ -1,0 +1,316 @@
+"""`POST /engage`, `/cohorts/list`; `GET /insights`, `/stream/query`.
+
+Source: mixpanel-api.md#query-profiles, #query-cohorts, #query-insights, #query-stream.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+
+from mixpanel_etl.sandbox import Cohort, Insight, Project, Sandbox
+
+from ...http_calls import Call, line
+
+JAN_1 = 1_704_067_200  # 2024-01-01 00:00 UTC
+DAY, HOUR = 86_400, 3600
+PEOPLE: dict[str, dict[str, Any]] = {
+    "ann": {"plan": "pro", "age": 31, "$email": "ann@gmail.com"},
+    "bob": {"plan": "free", "age": 17},
+    "cem": {"plan": "pro"},
+}
+
+
+@pytest.fixture
+def people(sandbox: Sandbox) -> Sandbox:
+    sandbox.clock.set(datetime(2024, 1, 3, tzinfo=UTC), frozen=True)
+    save_profiles(sandbox, PEOPLE)
+    return sandbox
+
+
+@pytest.fixture
+def post(sandbox: Sandbox) -> Call:
+    """`POST /api/query/...` of a form."""
+
+    def send(path: str = "/engage", **form: Any) -> requests.Response:
+        project = sandbox.projects[0]
+        parameters = {"project_id": project.project_id}
+        url = f"{sandbox.url}/api/query{path}"
+        return requests.post(url, params=parameters, data=form, auth=project.account[:2], timeout=10)
+
+    return send
+
+
+def save_profiles(sandbox: Sandbox, profiles: dict[str, dict[str, Any]]) -> None:
+    token = sandbox.projects[0].token
+    updates = [{"$token": token, "$distinct_id": name, "$set": properties} for name, properties in profiles.items()]
+    response = requests.post(f"{sandbox.url}/engage", params={"verbose": 1}, json=updates, timeout=10)
+    assert response.json()["status"] == 1, response.text
+
+
+def found(response: requests.Response) -> list[str]:
+    assert response.status_code == 200, response.text
+    return [result["$distinct_id"] for result in response.json()["results"]]
+
+
+def test_a_profile_comes_with_its_properties_and_the_reply_with_its_page(people: Sandbox, post: Call) -> None:
+    reply = post(distinct_id="bob").json()
+    assert {name: reply[name] for name in ("page", "page_size", "status", "total")} == {
+        "page": 0,
+        "page_size": 1000,
+        "status": "ok",
+        "total": 1,
+    }
+    assert reply["session_id"]
+    (bob,) = reply["results"]
+    assert bob["$distinct_id"] == "bob"
+    assert bob["$properties"].items() >= PEOPLE["bob"].items()
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ({}, ["ann", "bob", "cem"]),
+        ({"where": 'properties["plan"] == "pro"'}, ["ann", "cem"]),
+        ({"where": 'user["age"] >= 18'}, ["ann"]),
+        ({"where": '"gmail" in properties["$email"] or properties["age"] < 18'}, ["ann", "bob"]),
+        ({"where": 'not defined(properties["age"])'}, ["cem"]),
+        ({"where": 'datetime(properties["$last_seen"]) < datetime("2024-01-01")'}, []),
+        ({"distinct_ids": '["cem", "ann", "zoe"]'}, ["ann", "cem"]),
+        ({"distinct_ids": '["cem", "bob"]', "where": 'user["plan"] == "pro"'}, ["cem"]),
+    ],
+)
+def test_filters_choose_profiles(people: Sandbox, post: Call, form: dict[str, str], expected: list[str]) -> None:
+    assert found(post(**form)) == expected
+
+
+def test_output_properties_are_all_that_is_shown(people: Sandbox, post: Call) -> None:
+    reply = post(output_properties='["plan", "age"]').json()
+    assert [result["$properties"] for result in reply["results"]] == [
+        {"plan": "pro", "age": 31},
+        {"plan": "free", "age": 17},
+        {"plan": "pro"},
+    ]
+
+
+def test_pages_of_a_session_are_of_1000_and_stay_what_they_were(sandbox: Sandbox, post: Call) -> None:
+    for start in (0, 2000):
+        save_profiles(sandbox, {f"u{number:04}": {"n": number} for number in range(start, min(start + 2000, 2005))})
+    first = post(where='properties["n"] >= 0').json()
+    assert (len(first["results"]), first["total"]) == (1000, 2005)
+    save_profiles(sandbox, {"late": {"n": 1}})
+    session = {"where": 'properties["n"] >= 0', "session_id": first["session_id"]}
+    second, third, fourth = (post(**session, page=page).json() for page in (1, 2, 3))
+    assert [len(page["results"]) for page in (second, third, fourth)] == [1000, 5, 0]
+    assert second["page"] == 1
+    ids = [result["$distinct_id"] for page in (first, second, third) for result in page["results"]]
+    assert ids == [f"u{number:04}" for number in range(2005)]
+
+
+def test_a_page_needs_its_session_and_a_session_its_query(people: Sandbox, post: Call) -> None:
+    session_id = post().json()["session_id"]
+    for form, text in (
+        ({"page": 1}, "page 1 requires the session_id that came with page 0"),
+        ({"page": 1, "session_id": "123-ABC"}, "session_id '123-ABC' is unknown or has expired"),
+        (
+            {"page": 1, "session_id": session_id, "where": "true"},
+            "where must stay as it was on page 0",
+        ),
+    ):
+        response = post(**form)
+        assert response.status_code == 400
+        assert response.json()["error"].startswith(text)
+
+
+def test_a_cohort_holds_ids_without_profile_unless_they_are_not_wanted(people: Sandbox, post: Call) -> None:
+    people.save(Cohort(1, "Some", distinct_ids=["ann", "ghost"]))
+    reply = post(filter_by_cohort='{"id":1}').json()
+    assert [result["$distinct_id"] for result in reply["results"]] == ["ann", "ghost"]
+    assert reply["results"][1]["$properties"] == {}
+    assert found(post(filter_by_cohort='{"id":1}', include_all_users="false")) == ["ann"]
+
+
+def test_cohorts_are_of_profiles_and_of_events(people: Sandbox, post: Call) -> None:
+    people.load([line("Buy", JAN_1 + DAY, distinct_id=name, insert_id=name, price=price) for name, price in BUYERS])
+    people.load([line("Buy", JAN_1 - 40 * DAY, distinct_id="cem", price=99)])
+    people.save(Cohort(1, "Pro", where='user["plan"] == "pro"'))
+    people.save(Cohort(2, "Buyers", event="Buy"))
+    people.save(
+        Cohort(3, "Big pro buyers", where='user["plan"] == "pro"', event="Buy", event_where=BIG, within_days=60)
+    )
+    members = [found(post(filter_by_cohort=json.dumps({"id": number}))) for number in (1, 2, 3)]
+    assert members == [["ann", "cem"], ["ann", "bob", "zoe"], ["cem"]]
+
+
+BUYERS = [("ann", 5), ("bob", 50), ("zoe", 50)]
+BIG = 'properties["price"] > 10'
+
+
+def test_behaviors_count_what_users_did(people: Sandbox, post: Call) -> None:
+    people.load([line("Buy", JAN_1 + DAY, distinct_id=name, insert_id=name, price=price) for name, price in BUYERS])
+    behaviors = [{"name": "b", "window": "7d", "event_selectors": [{"event": "Buy", "selector": BIG}]}]
+    form = {"behaviors": json.dumps(behaviors), "where": 'behaviors["b"] > 0'}
+    assert found(post(**form)) == ["bob"]
+    assert found(post(**form, as_of_timestamp=JAN_1)) == []
+    uncached = post(**form, page=1)
+    assert (uncached.status_code, uncached.json()["error"]) == (400, "request for page in uncached query for params")
+    both = post(**form, filter_by_cohort='{"id":1}')
+    assert both.json()["error"] == "behaviors and filter_by_cohort are mutually exclusive"
+
+
+def test_groups_are_found_by_the_number_of_their_key(people: Sandbox, post: Call) -> None:
+    update = {"$token": people.projects[0].token, "$group_key": "company", "$group_id": "acme", "$set": {"size": 9}}
+    requests.post(f"{people.url}/groups", json=[update], timeout=10)
+    number = people.data_group_id("company")
+    assert found(post(data_group_id=number, where='properties["size"] > 5')) == ["acme"]
+    assert found(post(data_group_id=number, where='properties["size"] > 10')) == []
+    unknown = post(data_group_id="5")
+    assert unknown.status_code == 400
+    assert f"{number} for company" in unknown.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ({"where": "properties["}, "error parsing where"),
+        ({"where": 'properties["plan"] and true'}, "error evaluating expression: 'and' expects conditions"),
+        ({"distinct_ids": "ann"}, "distinct_ids must be a JSON array of strings, not 'ann'"),
+        ({"output_properties": "plan"}, "output_properties must be a JSON array of strings, not 'plan'"),
+        ({"filter_by_cohort": "7"}, "filter_by_cohort must be a JSON object such as"),
+        ({"filter_by_cohort": '{"id":7}'}, "filter_by_cohort: cohort 7 does not exist"),
+        ({"page": "x"}, "page must be an integer, not 'x'"),
+        ({"page_size": 1001}, "page_size cannot be over 1000, not 1001"),
+        ({"behaviors": "5"}, "behaviors must be a JSON array"),
+    ],
+)
+def test_a_wrong_parameter_is_named(people: Sandbox, post: Call, form: dict[str, str], text: str) -> None:
+    response = post(**form)
+    assert response.status_code == 400
+    assert response.json()["error"].startswith(text)
+
+
+def test_a_body_that_is_no_form_is_refused(people: Sandbox) -> None:
+    project = people.projects[0]
+    url = f"{people.url}/api/query/engage?project_id={project.project_id}"
+    response = requests.post(url, json={"where": "true"}, auth=project.account[:2], timeout=10)
+    assert (response.status_code, response.json()["error"]) == (
+        400,
+        "the body must be application/x-www-form-urlencoded, not application/json",
+    )
+
+
+def test_the_list_of_cohorts_is_bare_and_counts_them(sandbox: Sandbox, post: Call) -> None:
+    created = datetime(2019, 3, 19, 23, 49, 51)  # noqa: DTZ001 - project time
+    declared = Cohort(1000, "One", "who is there", distinct_ids=["a", "b"], created=created, is_visible=False)
+    sandbox.reset([Project(cohorts=[declared])])
+    assert post("/cohorts/list").json() == [
+        {
+            "id": 1000,
+            "name": "One",
+            "description": "who is there",
+            "created": "2019-03-19 23:49:51",
+            "is_visible": 0,
+            "count": 2,
+            "project_id": 12345,
+            "data_group_id": None,
+        }
+    ]
+
+
+@pytest.fixture
+def insight(sandbox: Sandbox) -> Callable[..., Any]:
+    def ask(**parameters: Any) -> Any:
+        project = sandbox.projects[0]
+        url = f"{sandbox.url}/api/query/insights"
+        query = {"project_id": project.project_id, **parameters}
+        return requests.get(url, params=query, auth=project.account[:2], timeout=10).json()
+
+    return ask
+
+
+def test_an_insights_report_has_iso_dates_with_the_offset_of_the_project(
+    sandbox: Sandbox, insight: Callable[..., Any]
+) -> None:
+    week = {"from_date": "2024-03-09", "to_date": "2024-03-10"}  # New York's clocks go forward on the 10th
+    report = {"bookmark_id": 7, "name": "Use", "events": ["Login", "Pay"], **week}
+    sandbox.reset([Project(timezone="America/New_York", insights=[report])])  # type: ignore[list-item]
+    sandbox.clock.set(datetime(2024, 3, 12, 9, 30, 0, 251_314, tzinfo=UTC), frozen=True)
+    sandbox.load([line("Login", int(datetime(2024, 3, 10, 4, 59, tzinfo=UTC).timestamp()))])
+    sandbox.load([line("Login", int(datetime(2024, 3, 11, 3, 59, tzinfo=UTC).timestamp()))])
+    assert insight(bookmark_id=7) == {
+        "computed_at": "2024-03-12T09:30:00.251314+00:00",
+        "date_range": {"from_date": "2024-03-09T00:00:00-05:00", "to_date": "2024-03-10T23:59:59.999000-04:00"},
+        "headers": ["$event"],
+        "series": {
+            "Login": {"2024-03-09T00:00:00-05:00": 1, "2024-03-10T00:00:00-05:00": 1},
+            "Pay": {"2024-03-09T00:00:00-05:00": 0, "2024-03-10T00:00:00-05:00": 0},
+        },
+    }
+
+
+def test_an_insights_report_filters_breaks_down_and_counts_users_of_the_last_days(
+    sandbox: Sandbox, insight: Callable[..., Any]
+) -> None:
+    sandbox.clock.set(datetime(2024, 1, 2, 12, tzinfo=UTC))
+    sandbox.load([line("Buy", JAN_1, distinct_id=name, insert_id=name, price=price) for name, price in BUYERS])
+    by_price = Insight(1, "Buys", ["Buy"], type="unique", last_days=2, where=BIG, on='properties["price"]')
+    sandbox.save(by_price)
+    reply = insight(bookmark_id=1)
+    assert reply["headers"] == ["$event", 'properties["price"]']
+    counts = {"2024-01-01T00:00:00+00:00": 2, "2024-01-02T00:00:00+00:00": 0}
+    assert reply["series"] == {"Buy": {"$overall": counts, "50": counts}}
+
+
+def test_an_unknown_report_is_400(query: Call) -> None:
+    response = query("/insights", bookmark_id=5)
+    assert (response.status_code, response.json()["error"]) == (
+        400,
+        "bookmark_id 5 is not a saved report of this project, which has []",
+    )
+
+
+def test_the_stream_holds_what_the_users_did_in_order_and_once(sandbox: Sandbox, query: Call) -> None:
+    late, early = line("Late", JAN_1 + 5, insert_id="l", page="/"), line("Early", JAN_1, insert_id="e")
+    sandbox.load([late, early, late, line("Other", JAN_1, distinct_id="u2"), line("Before", JAN_1 - 1)])
+    reply = query("/stream/query", distinct_ids='["u1"]', from_date="2024-01-01", to_date="2024-01-01").json()
+    assert reply["status"] == "ok"
+    events = reply["results"]["events"]
+    assert [event["event"] for event in events] == ["Early", "Late"]
+    assert events[1]["properties"] == {
+        "time": JAN_1 + 5,
+        "distinct_id": "u1",
+        "$distinct_id": "u1",
+        "$insert_id": "l",
+        "page": "/",
+    }
+
+
+def test_the_stream_needs_ids_and_dates(query: Call) -> None:
+    dates = {"from_date": "2024-01-01", "to_date": "2024-01-01"}
+    for parameters, text in (
+        (dates, "distinct_ids is a required parameter"),
+        ({**dates, "distinct_ids": "u1"}, "distinct_ids must be a JSON array of strings, not 'u1'"),
+        ({"distinct_ids": '["u1"]'}, "from_date is a required parameter"),
+    ):
+        response = query("/stream/query", **parameters)
+        assert (response.status_code, response.json()["error"]) == (400, text)
+
+
+def test_sessions_of_one_project_are_none_of_another(sandbox: Sandbox, post: Call) -> None:
+    sandbox.reset([Project(1), Project(2)])
+    session_id = post().json()["session_id"]
+    other = sandbox.projects[1]
+    url = f"{sandbox.url}/api/query/engage?project_id=2"
+    response = requests.post(url, data={"session_id": session_id}, auth=other.account[:2], timeout=10)
+    assert response.status_code == 400
+
+
+def test_a_cohort_follows_the_clock(people: Sandbox, post: Call) -> None:
+    people.load([line("Buy", JAN_1, distinct_id="ann")])
+    people.save(Cohort(1, "Recent", event="Buy", within_days=7))
+    assert found(post(filter_by_cohort='{"id":1}')) == ["ann"]
+    people.clock.advance(timedelta(days=10))
+    assert found(post(filter_by_cohort='{"id":1}')) == []
