@@ -39,5 +39,5 @@ def sandbox(
             generate=generate,
             from_date=from_date.date() if from_date else None,
             to_date=to_date.date() if to_date else None,
-            say=lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
+            echo=lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
         )

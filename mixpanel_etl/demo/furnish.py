@@ -51,7 +51,7 @@ def furnish(sandbox: Sandbox, mixpanel: Mixpanel, last: date) -> None:
     mixpanel.ingestion.groups(
         [GroupUpdate(COMPANY, name, "$set", {"users_seen": seen}) for name, seen in companies.items()]
     )
-    sandbox.save(Cohort(21, "Recent buyers", event="checkout", within_days=30))
+    sandbox.save_report(Cohort(21, "Recent buyers", event="checkout", within_days=30))
     _product(mixpanel, last)
 
 

@@ -44,8 +44,8 @@ def demo_project(root: Path) -> Iterator[tuple[Sandbox, date, date]]:
         sandbox.generate(_EVENTS, first, last)
     shop_warehouse(root / "shop.duckdb", last)
     # What people would have saved in Mixpanel's UI: the reports of `demo/defs/reports` ask for them.
-    sandbox.save(Funnel(7509, "Purchases", ["page view", "add to cart", "checkout"], length=7))
-    sandbox.save(Insight(42, "Sales", ["checkout"], on='properties["currency"]', last_days=90))
+    sandbox.save_report(Funnel(7509, "Purchases", ["page view", "add to cart", "checkout"], length=7))
+    sandbox.save_report(Insight(42, "Sales", ["checkout"], on='properties["currency"]', last_days=90))
     os.environ |= {
         **sandbox.environment(),
         "MIXPANEL_LAKE": str(root / "lake"),

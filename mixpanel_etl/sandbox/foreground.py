@@ -1,4 +1,4 @@
-"""A sandbox in the foreground, for people: until Ctrl-C."""
+"""`serve()`: a sandbox in the foreground, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def serve(
     to_date: date | None = None,
     seed: int = 0,
     duplicates: float = 0.01,
-    say: Callable[[str], object] = print,
+    echo: Callable[[str], object] = print,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM, after loading files and generating events into the first project.
 
     Args:
-        projects: what to serve; `read_projects` reads them from a file.
-        port: where on 127.0.0.1.
+        projects: projects of the sandbox; `read_projects` reads them from a file.
+        port: port on 127.0.0.1.
         host_names: see `Sandbox`.
         load: files of exported lines, `.gz` or not.
-        generate: how many events to make between from_date and to_date, which are then required.
+        generate: number of events to generate between from_date and to_date, which are then required.
         from_date: first day of the generated events.
         to_date: last day of the generated events, inclusive.
         seed: see `generate_lines`.
         duplicates: see `generate_lines`.
-        say: gets each line for the reader: progress, then the environment variables to export.
+        echo: called with each line of output: progress, then the environment variables to export.
 
     Raises:
-        ValueError: a line that is not an exported event, or events to generate without dates.
-        OSError: a file that cannot be read, a port that is taken.
+        ValueError: a line is not an exported event, or `generate` is given without dates.
+        OSError: a file cannot be read, or the port is taken.
     """
     if generate and (from_date is None or to_date is None):
         raise ValueError("generating events needs from_date and to_date")
@@ -56,15 +56,15 @@ def serve(
         _terminated_like_interrupted(),
     ):
         for path in load:
-            say(f"# {sandbox.load(read_lines(path)):,} events from {path}")
+            echo(f"# {sandbox.load(read_lines(path)):,} events from {path}")
         if generate and from_date and to_date:
             made = sandbox.generate(generate, from_date, to_date, seed=seed, duplicates=duplicates)
-            say(f"# {made:,} events generated, {from_date} to {to_date}")
+            echo(f"# {made:,} events generated, {from_date} to {to_date}")
         for project in sandbox.projects:
-            say(f"# project {project.project_id} ({project.name}), {project.timezone}")
+            echo(f"# project {project.project_id} ({project.name}), {project.timezone}")
             for name, value in sandbox.environment(project.project_id).items():
-                say(f"export {name}={shlex.quote(value)}")
-        say(f"# Mixpanel is at {sandbox.url} until Ctrl-C")
+                echo(f"export {name}={shlex.quote(value)}")
+        echo(f"# Mixpanel is at {sandbox.url} until Ctrl-C")
         threading.Event().wait()
 
 

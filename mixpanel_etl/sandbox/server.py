@@ -140,13 +140,13 @@ class Sandbox:
         )
         return self._running.store.add(project.project_id, lines)
 
-    def merge(self, from_id: str, to_id: str, project_id: int | None = None) -> int:
+    def merge_identities(self, from_id: str, to_id: str, project_id: int | None = None) -> int:
         """Merge one identity into another: rewrites the distinct_id of stored rows, and of what comes; how many."""
         state = self._running
         with state.lock:
             return state.identities.join(self._projects.of(project_id), from_id, to_id)
 
-    def save(self, report: Funnel | Cohort | Insight, project_id: int | None = None) -> None:
+    def save_report(self, report: Funnel | Cohort | Insight, project_id: int | None = None) -> None:
         """Save a report for the Query API to read; one of the same id is replaced."""
         project = self._projects.of(project_id)
         self._running.api_state(SavedReports).add(project.project_id, report)
@@ -172,19 +172,19 @@ class Sandbox:
         """The rows of a lookup table, typed as Mixpanel types them."""
         return list(self._running.api_state(LookupTables).rows[self._projects.of(project_id).project_id, table_id])
 
-    def decide_gdpr(self, outcome: Outcome) -> None:
+    def set_next_gdpr_outcome(self, outcome: Outcome) -> None:
         """Have the next GDPR job that is created end in SUCCESS, FAILURE or UNKNOWN."""
         self._running.api_state(GdprJobs).decide_next(outcome)
 
-    def decide_archive(self, content: bytes) -> None:
+    def set_next_archive(self, content: bytes) -> None:
         """Have the next retrieval that succeeds bring these bytes, for example an archive that can't be trusted."""
-        self._running.api_state(GdprJobs).decide_archive(content)
+        self._running.api_state(GdprJobs).set_next_archive(content)
 
-    def decide_runs(self, import_id: int, *outcomes: RunOutcome, project_id: int | None = None) -> None:
+    def set_next_runs(self, import_id: int, *outcomes: RunOutcome, project_id: int | None = None) -> None:
         """Have the next runs of a warehouse import end so, scheduled and triggered ones alike."""
         self._running.api_state(WarehouseImports).decide(self._projects.of(project_id).project_id, import_id, outcomes)
 
-    def decide_pipeline(self, name: str, day: date, state: DecidedState, project_id: int | None = None) -> None:
+    def set_pipeline_state(self, name: str, day: date, state: DecidedState, project_id: int | None = None) -> None:
         """Have the export of a day by a data pipeline come to retried, failed or timed_out."""
         self._running.api_state(Pipelines).decide(self._projects.of(project_id).project_id, name, day, state)
 

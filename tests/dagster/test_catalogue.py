@@ -213,7 +213,7 @@ def test_pipelines_their_tasks_and_their_days(mixpanel: Sandbox, client: Mixpane
     bucket = S3Raw(from_date=first, frequency="daily", s3_bucket="b", s3_region="us-east-1", s3_role="arn:aws:iam::1:r")
     (name,) = client.pipelines.create(bucket).pipeline_names
     mixpanel.clock.advance(timedelta(hours=2))
-    mixpanel.decide_pipeline(name, first, "failed")
+    mixpanel.set_pipeline_state(name, first, "failed")
     pipelines = snapshots("pipelines")
     for listing in ("pipelines", "pipeline_tasks", "pipeline_days"):
         assert pipelines.run(f"mixpanel/catalogue/{listing}").success
@@ -228,7 +228,7 @@ def test_pipelines_their_tasks_and_their_days(mixpanel: Sandbox, client: Mixpane
 
 
 def test_warehouse_imports_and_their_runs(mixpanel: Sandbox, client: Mixpanel, snapshots: Take) -> None:
-    mixpanel.decide_runs(101, RunOutcome(events=1234, seconds=60))
+    mixpanel.set_next_runs(101, RunOutcome(events=1234, seconds=60))
     client.warehouse.manual_sync(101)
     mixpanel.clock.advance(timedelta(minutes=5))
     imports = snapshots("warehouse_imports")

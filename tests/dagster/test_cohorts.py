@@ -36,10 +36,10 @@ def mixpanel_project() -> Project:
 def shop(mixpanel: Sandbox, client: Mixpanel) -> Sandbox:
     keep_profiles(client, people(50))
     created = datetime(2026, 1, 5, 9, 30)  # noqa: DTZ001 - in project time
-    mixpanel.save(Cohort(11, "Pros", "pay", created=created, where='user["plan"] == "pro"'))
-    mixpanel.save(Cohort(12, "Crowd", distinct_ids=CROWD, is_visible=False))
-    mixpanel.save(Cohort(13, "Twice", distinct_ids=["a"]))
-    mixpanel.save(Cohort(14, "Twice", distinct_ids=["b"]))
+    mixpanel.save_report(Cohort(11, "Pros", "pay", created=created, where='user["plan"] == "pro"'))
+    mixpanel.save_report(Cohort(12, "Crowd", distinct_ids=CROWD, is_visible=False))
+    mixpanel.save_report(Cohort(13, "Twice", distinct_ids=["a"]))
+    mixpanel.save_report(Cohort(14, "Twice", distinct_ids=["b"]))
     mixpanel.clear_requests()
     return mixpanel
 
@@ -125,7 +125,7 @@ def test_a_cohort_that_is_not_there_or_twice_is_told_before_any_member_is_asked_
 
 
 def test_an_empty_cohort_has_no_members(shop: Sandbox, snapshots: Take) -> None:
-    shop.save(Cohort(15, "Nobody", where='user["plan"] == "none"'))
+    shop.save_report(Cohort(15, "Nobody", where='user["plan"] == "none"'))
     assert snapshots(["Nobody"]).run(MEMBERS).success
     table = Table(Settings.load().lake, "cohort_members", MEMBERS_SCHEMA)
     assert len(table.keys()) == 1

@@ -365,7 +365,7 @@ def test_a_failed_job_turns_the_check_red_alerts_once_and_can_be_tried_again(
 ) -> None:
     told: list[str] = []
     daemon.gdpr = replace(gdpr, on_alert=told.append)
-    mixpanel.decide_gdpr("FAILURE")
+    mixpanel.set_next_gdpr_outcome("FAILURE")
     drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna-4711"})
     daemon.settle()
     assert daemon.check("outcomes", "jobs_are_well")

@@ -127,7 +127,7 @@ def test_filters_are_mixpanels_and_last_seen_comes_anyway(crowd: Sandbox, snapsh
 
 
 def test_a_cohort_limits_the_snapshot_to_members_who_have_a_profile(crowd: Sandbox, snapshots: Take) -> None:
-    crowd.save(Cohort(7, "Few", distinct_ids=["user-00001", "user-00002", "without a profile"]))
+    crowd.save_report(Cohort(7, "Few", distinct_ids=["user-00001", "user-00002", "without a profile"]))
     assert snapshots(only=ProfileFilter(cohort=7)).run(KEY).success
     assert set(as_the_lake_has_them(rows())) == {"user-00001", "user-00002"}
 

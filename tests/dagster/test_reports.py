@@ -130,8 +130,8 @@ def shop(mixpanel: Sandbox) -> Sandbox:
     """90 days of the shop, some of today, and what its people saved."""
     mixpanel.generate(4_500, FIRST, LAST)
     mixpanel.generate(300, TODAY, TODAY, seed=9)
-    mixpanel.save(Funnel(7509, "Purchases", ["page view", "add to cart", "checkout"]))
-    mixpanel.save(Insight(42, "Sales", ["checkout"], on='properties["currency"]'))
+    mixpanel.save_report(Funnel(7509, "Purchases", ["page view", "add to cart", "checkout"]))
+    mixpanel.save_report(Insight(42, "Sales", ["checkout"], on='properties["currency"]'))
     return mixpanel
 
 

@@ -47,7 +47,7 @@ def test_profiles_with_every_attribute(
     mixpanel: Sandbox, client: Mixpanel, instance: dg.DagsterInstance, tmp_path: Any
 ) -> None:
     keep_profiles(client, people(30))
-    mixpanel.save(Cohort(7, "Few", distinct_ids=[f"user-{n:05}" for n in range(15)]))
+    mixpanel.save_report(Cohort(7, "Few", distinct_ids=[f"user-{n:05}" for n in range(15)]))
     definitions = built(
         MixpanelProfiles,
         {
@@ -91,8 +91,8 @@ def test_users_and_groups_stand_side_by_side(mixpanel: Sandbox, client: Mixpanel
 
 def test_cohorts_alone_and_with_members(mixpanel: Sandbox, instance: dg.DagsterInstance) -> None:
     assert keys(built(MixpanelCohorts, {})) == {"mixpanel/cohorts"}
-    mixpanel.save(Cohort(7, "Few", distinct_ids=["a"]))
-    mixpanel.save(Cohort(8, "2026", distinct_ids=["b"]))
+    mixpanel.save_report(Cohort(7, "Few", distinct_ids=["a"]))
+    mixpanel.save_report(Cohort(8, "2026", distinct_ids=["b"]))
     definitions = built(
         MixpanelCohorts,
         {"members_of": [7, "2026"], "key_prefix": "eu/mixpanel", "folder": "eu", "take_at": "0 7 * * *"},

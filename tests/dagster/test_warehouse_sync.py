@@ -52,7 +52,7 @@ def triggers(mixpanel: Sandbox) -> int:
 def test_a_run_follows_the_sync_and_records_it(
     mixpanel: Sandbox, sync: WarehouseSync, instance: dg.DagsterInstance
 ) -> None:
-    mixpanel.decide_runs(101, RunOutcome(events=1234, seconds=600))
+    mixpanel.set_next_runs(101, RunOutcome(events=1234, seconds=600))
     result = materialize(sync, instance)
     assert result.success
     (recorded,) = result.asset_materializations_for_node("mixpanel__orders")
@@ -63,7 +63,7 @@ def test_a_run_follows_the_sync_and_records_it(
 def test_a_sync_that_fails_fails_the_run_and_says_what_to_do(
     mixpanel: Sandbox, sync: WarehouseSync, instance: dg.DagsterInstance
 ) -> None:
-    mixpanel.decide_runs(101, RunOutcome("FAILED"))
+    mixpanel.set_next_runs(101, RunOutcome("FAILED"))
     result = materialize(sync, instance)
     assert not result.success
     assert "Data Management > Warehouse Connectors" in failure(result)
@@ -112,7 +112,7 @@ def by_sensor(sync: WarehouseSync) -> WarehouseSync:
 def test_with_a_sensor_the_run_only_triggers_and_the_sensor_records(
     mixpanel: Sandbox, by_sensor: WarehouseSync, instance: dg.DagsterInstance
 ) -> None:
-    mixpanel.decide_runs(101, RunOutcome(events=1234, seconds=600))
+    mixpanel.set_next_runs(101, RunOutcome(events=1234, seconds=600))
     assert materialize(by_sensor, instance).success
     assert instance.get_latest_materialization_event(KEY) is None
     events, cursor = tick(by_sensor, instance, None)
@@ -130,7 +130,7 @@ def test_the_sensor_has_a_run_count_the_rows(
     mixpanel: Sandbox, by_sensor: WarehouseSync, instance: dg.DagsterInstance
 ) -> None:
     counting = replace(by_sensor, imports=[replace(by_sensor.imports[0], source_count="SELECT 5000")])
-    mixpanel.decide_runs(101, RunOutcome(events=4999))
+    mixpanel.set_next_runs(101, RunOutcome(events=4999))
     definitions = warehouse_sync_definitions(counting)
     materialize(counting, instance)
     mixpanel.clock.advance(timedelta(seconds=300))
@@ -168,7 +168,7 @@ def test_the_sensor_reports_once_also_when_it_is_restarted_or_loses_its_cursor(
 def test_a_failed_sync_is_a_failed_check_and_no_materialization(
     mixpanel: Sandbox, by_sensor: WarehouseSync, instance: dg.DagsterInstance
 ) -> None:
-    mixpanel.decide_runs(101, RunOutcome("CANCELLED"))
+    mixpanel.set_next_runs(101, RunOutcome("CANCELLED"))
     materialize(by_sensor, instance)
     mixpanel.clock.advance(timedelta(seconds=300))
     (event,), _ = tick(by_sensor, instance, None)

@@ -319,7 +319,7 @@ def test_a_job_that_fails_again_and_again_is_halved_until_the_bad_request_is_fou
     table(desk.ledger.lake, "profiles", "2026-01-01", [{"distinct_id": f"user-{n}"} for n in range(8)])
     for n in range(8):
         desk.ask(f"R-{n}", f"user-{n}")
-    mixpanel.decide_gdpr("FAILURE")
+    mixpanel.set_next_gdpr_outcome("FAILURE")
     desk.work()
     for failing in (8, 4, 2):
         desk.pass_days(2)
@@ -329,7 +329,7 @@ def test_a_job_that_fails_again_and_again_is_halved_until_the_bad_request_is_fou
         assert f"{failing} requests with {failing} ids are not done (R-0, R-1" in said
         assert f"gdpr retry --job {job.job_id}" in said
         assert len(decisions.retry_job(desk.ledger, job.job_id, desk.now(), by="olga")) == failing
-        mixpanel.decide_gdpr("FAILURE")
+        mixpanel.set_next_gdpr_outcome("FAILURE")
         desk.work()
     desk.pass_days(2)
     desk.work()

@@ -117,7 +117,7 @@ def test_a_record_of_nobody_holds_a_packed_archive_back_and_a_retry_asks_alone(d
     load(mixpanel, "anna", "bert")
     desk.ask("R-1", "anna", kind="retrieval")
     desk.ask("R-2", "bert", kind="retrieval")
-    mixpanel.decide_archive(packed({"events.jsonl": event(DAY, "Visit", "v", distinct_id="somebody-else") + b"\n"}))
+    mixpanel.set_next_archive(packed({"events.jsonl": event(DAY, "Visit", "v", distinct_id="somebody-else") + b"\n"}))
     desk.work()
     desk.pass_days(2)
     (error,) = desk.work()
@@ -201,7 +201,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_an_archive_that_could_escape_or_explode_is_not_delivered(desk: Desk, mixpanel: Sandbox, kind: str) -> None:
-    mixpanel.decide_archive(HOSTILE[kind]())
+    mixpanel.set_next_archive(HOSTILE[kind]())
     desk.ask("R-1", "anna", kind="retrieval")
     desk.work()
     desk.pass_days(2)

@@ -232,7 +232,7 @@ class TestStatuses:
     ) -> None:
         desk.ask("R-1", "anna")
         if outcome == "FAILURE":
-            mixpanel.decide_gdpr("FAILURE")
+            mixpanel.set_next_gdpr_outcome("FAILURE")
         desk.work()
         if outcome == "REVOKED":
             desk.client.gdpr.cancel_deletion(desk.ledger.jobs()[0].tracking_id)  # by somebody else

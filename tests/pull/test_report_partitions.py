@@ -67,7 +67,7 @@ def mixpanel_project() -> Project:
 @pytest.fixture
 def shop(mixpanel: Sandbox) -> Sandbox:
     mixpanel.load(_lines())
-    mixpanel.save(FUNNEL)
+    mixpanel.save_report(FUNNEL)
     return mixpanel
 
 
@@ -232,7 +232,7 @@ def test_a_partition_that_comes_back_empty_is_held_back_and_the_others_are_publi
     before = rows(table)
     busy = sorted({str(row[-1]) for row in before if row[-1]})
     shop.reset([Project(enforce_budgets=False)])
-    shop.save(FUNNEL)
+    shop.save_report(FUNNEL)
     with pytest.raises(PartitionsHeldBack) as held:
         pull(client, tmp_path, report, keys)
     assert sorted(held.value.partitions) == busy
@@ -323,7 +323,7 @@ class TestShapes:
         for shape in ("openapi", "specification"):
             shop.reset([Project(enforce_budgets=False, query_replies=shape)])
             shop.load(_lines())
-            shop.save(FUNNEL)
+            shop.save_report(FUNNEL)
             tables[shape], _ = pull(client, tmp_path / shape, report)
         # Of a cohort of which nobody came back, the specification's shape does not say how large it is.
         some = pl.col("count") > 0 if report.kind == "retention" else pl.lit(value=True)
@@ -388,7 +388,7 @@ def test_a_saved_retention_has_the_numbers_of_a_retention(
         "dates_outside": dates_outside,
         **days,
     }
-    shop.save(Insight(1, "Coming back", ["view", "buy"], **how))
+    shop.save_report(Insight(1, "Coming back", ["view", "buy"], **how))
     saved = snapshot(client, tmp_path / "saved", "insights", bookmark_id=1)
     parameters = {"born_event": "view", "event": "buy", "interval_count": 2, "on": PAGE}
     table, _ = pull(client, tmp_path / "asked", ranged("retention", parameters))
@@ -407,7 +407,7 @@ def test_a_saved_retention_has_the_numbers_of_a_retention(
 @pytest.mark.parametrize("on", [None, PAGE])
 def test_a_saved_funnel_has_its_steps(shop: Sandbox, client: Mixpanel, tmp_path: Path, on: str | None) -> None:
     days: dict[str, Any] = {"from_date": MONDAY, "to_date": MONDAY}
-    shop.save(Insight(1, "Purchases", ["view", "buy"], report="funnel", length=2, on=on, **days))
+    shop.save_report(Insight(1, "Purchases", ["view", "buy"], report="funnel", length=2, on=on, **days))
     saved = snapshot(client, tmp_path / "saved", "insights", bookmark_id=1)
     table, _ = pull(client, tmp_path / "asked", ranged("funnel", {"funnel_id": 7, "on": on}), DAYS[:1])
     asked = table.scan().filter(pl.col("segment").is_null() if on is None else pl.col("segment").is_not_null())

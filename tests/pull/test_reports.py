@@ -54,8 +54,8 @@ def mixpanel_project() -> Project:
 @pytest.fixture
 def shop(mixpanel: Sandbox) -> Sandbox:
     mixpanel.load(_lines())
-    mixpanel.save(Funnel(7, "Purchases", ["sign up", "view", "buy"], length=2))
-    mixpanel.save(Insight(42, "Views", ["view"], on='properties["page"]', last_days=3))
+    mixpanel.save_report(Funnel(7, "Purchases", ["sign up", "view", "buy"], length=2))
+    mixpanel.save_report(Insight(42, "Views", ["view"], on='properties["page"]', last_days=3))
     return mixpanel
 
 

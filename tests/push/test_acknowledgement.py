@@ -62,7 +62,7 @@ class TestNumbersThatDoNotAddUp:
         self, mixpanel: Sandbox, client: Mixpanel, group_key: str | None
     ) -> None:
         route = "/groups" if group_key else "/engage"
-        mixpanel.add_fault(Fault(route, "partly_taken", count=1, rows=1))
+        mixpanel.add_fault(Fault(route, "partially_accepted", count=1, rows=1))
         told = push_profiles(client, reader(users(2_000)), profiles(group_key=group_key))
         assert (told.refused, told.done) == (0, 2_000)
         held = mixpanel.group_profiles("company") if group_key else mixpanel.profiles()
@@ -71,7 +71,7 @@ class TestNumbersThatDoNotAddUp:
     def test_what_is_not_acknowledged_in_any_way_stops_the_push_and_is_sent_again(
         self, mixpanel: Sandbox, client: Mixpanel
     ) -> None:
-        mixpanel.add_fault(Fault("/engage", "partly_taken", rows=0))
+        mixpanel.add_fault(Fault("/engage", "partially_accepted", rows=0))
         push = profiles()
         told = push_profiles(client, reader(users(3)), push)
         assert (told.refused, mixpanel.profiles()) == (3, {})
@@ -82,20 +82,20 @@ class TestNumbersThatDoNotAddUp:
     def test_a_relative_update_that_a_number_leaves_open_is_unconfirmed_and_not_sent_twice(
         self, mixpanel: Sandbox, client: Mixpanel
     ) -> None:
-        mixpanel.add_fault(Fault("/engage", "partly_taken", count=1, rows=7))
+        mixpanel.add_fault(Fault("/engage", "partially_accepted", count=1, rows=7))
         told = push_profiles(client, reader(users(20)), profiles("$add"))
         assert (told.refused, told.unconfirmed) == (20, 20)
         assert sum(request.path == "/engage" for request in mixpanel.requests) == 1
 
     def test_a_relative_batch_of_which_nothing_was_taken_is_halved(self, mixpanel: Sandbox, client: Mixpanel) -> None:
-        mixpanel.add_fault(Fault("/engage", "partly_taken", count=1, rows=0))
+        mixpanel.add_fault(Fault("/engage", "partially_accepted", count=1, rows=0))
         assert push_profiles(client, reader(users(20)), profiles("$add")).refused == 0
         assert {name: held.properties["points"] for name, held in mixpanel.profiles().items()} == {
             f"u{n}": n for n in range(20)
         }
 
     def test_events_that_a_200_does_not_count_are_sent_again(self, mixpanel: Sandbox, client: Mixpanel) -> None:
-        mixpanel.add_fault(Fault("/import", "partly_taken", count=1, rows=7))
+        mixpanel.add_fault(Fault("/import", "partially_accepted", count=1, rows=7))
         told, _ = pushed(client, events(500))
         assert (told.sent, mixpanel.count()) == (500, 507)
         assert len(mixpanel.deduplicated(DAY.date(), DAY.date())) == 500

@@ -59,7 +59,7 @@ def triggers(mixpanel: Sandbox) -> int:
 
 
 def test_a_sync_is_triggered_and_followed_to_its_end(mixpanel: Sandbox, syncs: Syncs, told: list[str]) -> None:
-    mixpanel.decide_runs(101, RunOutcome(events=1234, seconds=600))
+    mixpanel.set_next_runs(101, RunOutcome(events=1234, seconds=600))
     ended = syncs.follow(syncs.request(101, "run"), told.append)
     assert (ended.status, ended.rows, ended.problem) == ("SUCCEEDED", 1234, None)
     assert (ended.started_at, ended.ended_at) == (NOW, NOW + timedelta(seconds=600))
@@ -80,7 +80,7 @@ def test_a_sync_is_triggered_and_followed_to_its_end(mixpanel: Sandbox, syncs: S
 def test_a_sync_that_does_not_succeed_says_what_to_do(
     mixpanel: Sandbox, syncs: Syncs, told: list[str], outcome: RunOutcome, said: str
 ) -> None:
-    mixpanel.decide_runs(101, outcome)
+    mixpanel.set_next_runs(101, outcome)
     ended = syncs.follow(syncs.request(101, "run"), told.append)
     assert said in (ended.problem or "")
     assert "materialize this asset again" in (ended.problem or "")
@@ -100,7 +100,7 @@ def test_an_import_that_is_not_there_is_an_error(mixpanel: Sandbox, syncs: Syncs
 
 
 def test_a_run_that_never_appears_is_given_up_and_explained(mixpanel: Sandbox, syncs: Syncs, told: list[str]) -> None:
-    mixpanel.decide_runs(101, RunOutcome("NEVER"))
+    mixpanel.set_next_runs(101, RunOutcome("NEVER"))
     ended = syncs.follow(syncs.request(101, "run"), told.append)
     assert "Mixpanel accepted the trigger" in (ended.problem or "")
     assert "no run began within 15 minutes" in (ended.problem or "")
@@ -113,7 +113,7 @@ def test_an_answered_trigger_is_known_as_answered_whatever_the_answer_says(
 ) -> None:
     mixpanel.reset([Project(warehouse_imports=[{"id": 101, "created": NOW}], sync_replies="specification")])
     mixpanel.clock.set(NOW, frozen=True)
-    mixpanel.decide_runs(101, RunOutcome("NEVER"))
+    mixpanel.set_next_runs(101, RunOutcome("NEVER"))
     ended = syncs.follow(syncs.request(101, "run"), told.append)
     assert (ended.problem or "").startswith("Mixpanel accepted the trigger, but no run began")
     assert not ended.may_retry
@@ -123,7 +123,7 @@ def test_an_answered_trigger_is_known_as_answered_whatever_the_answer_says(
 def test_a_sync_that_takes_too_long_is_given_up_and_taken_up_later(
     mixpanel: Sandbox, syncs: Syncs, told: list[str]
 ) -> None:
-    mixpanel.decide_runs(101, RunOutcome(seconds=25 * 3600))
+    mixpanel.set_next_runs(101, RunOutcome(seconds=25 * 3600))
     ended = syncs.follow(syncs.request(101, "run"), told.append)
     assert "still RUNNING after 24 hours" in (ended.problem or "")
     syncs.close(ended)
@@ -293,7 +293,7 @@ def test_who_was_killed_before_the_source_was_written_anew_is_not_taken_up(
 
 
 def test_a_failure_that_nobody_saw_is_not_taken_up(mixpanel: Sandbox, syncs: Syncs, told: list[str]) -> None:
-    mixpanel.decide_runs(101, RunOutcome("FAILED"))
+    mixpanel.set_next_runs(101, RunOutcome("FAILED"))
     syncs.request(101, "a run that is killed now")
     mixpanel.clock.advance(timedelta(minutes=10))
     assert syncs.follow(syncs.request(101, "another run"), told.append).status == "SUCCEEDED"
@@ -337,7 +337,7 @@ def test_an_outage_while_following_is_outlived(mixpanel: Sandbox, syncs: Syncs, 
 def test_a_scheduled_run_that_comes_first_does_as_well(mixpanel: Sandbox, syncs: Syncs, told: list[str]) -> None:
     mixpanel.clock.advance(timedelta(minutes=59))
     assert len(syncs.mixpanel.warehouse.history(103)) == 1
-    mixpanel.decide_runs(103, RunOutcome("NEVER"))
+    mixpanel.set_next_runs(103, RunOutcome("NEVER"))
     ended = syncs.follow(syncs.request(103, "run"), told.append)
     assert (ended.status, ended.started_at) == ("SUCCEEDED", NOW + timedelta(hours=1))
 

@@ -109,9 +109,9 @@ def persons(mixpanel: Sandbox, client: Mixpanel) -> Sandbox:
     days = [FIRST + timedelta(days=number) for number in range(4)]
     mixpanel.load(_events(days))
     keep_profiles(client, {person: {"$email": f"{person}@example.com", "$name": MARK} for person in PERSONS})
-    mixpanel.save(Funnel(7509, "Purchases", ["visit", "buy"]))
-    mixpanel.save(Insight(42, "Board", ["buy"], on=ON))
-    mixpanel.save(Cohort(12, f"Friends of {MARK}", f"as {MARK} says", distinct_ids=PERSONS))
+    mixpanel.save_report(Funnel(7509, "Purchases", ["visit", "buy"]))
+    mixpanel.save_report(Insight(42, "Board", ["buy"], on=ON))
+    mixpanel.save_report(Cohort(12, f"Friends of {MARK}", f"as {MARK} says", distinct_ids=PERSONS))
     client.annotations.create_annotation(NOW, f"{MARK} called")
     described = Metadata(contacts=[EMAIL])
     schema = Schema(

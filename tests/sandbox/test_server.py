@@ -138,7 +138,7 @@ def test_in_the_foreground_it_says_what_to_export_and_ends_cleanly(tmp_path: Pat
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from datetime import date; from pathlib import Path; from mixpanel_etl.sandbox import serve\n"
         f"serve(port=0, load=[Path({str(events)!r})], generate=100, from_date=date(2024, 1, 1),"
-        " to_date=date(2024, 1, 2), say=lambda text: print(text, flush=True))"
+        " to_date=date(2024, 1, 2), echo=lambda text: print(text, flush=True))"
     )
     temporary = tmp_path / "tmp"
     temporary.mkdir()

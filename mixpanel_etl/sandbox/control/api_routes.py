@@ -25,9 +25,9 @@ def app_control_routes() -> list[Route]:
     return [
         control_route("GET", "/profiles", profiles),
         control_route("GET", "/lookup-tables/{table_id}", lookup_rows),
-        control_route("POST", "/gdpr-outcomes", decide_gdpr),
-        control_route("POST", "/warehouse-outcomes", decide_runs),
-        control_route("POST", "/pipeline-outcomes", decide_pipeline),
+        control_route("POST", "/gdpr-outcomes", set_next_gdpr_outcome),
+        control_route("POST", "/warehouse-outcomes", set_next_runs),
+        control_route("POST", "/pipeline-outcomes", set_pipeline_state),
     ]
 
 
@@ -52,7 +52,7 @@ class _Gdpr(msgspec.Struct, forbid_unknown_fields=True):
     outcome: Outcome
 
 
-async def decide_gdpr(request: Request) -> Response:
+async def set_next_gdpr_outcome(request: Request) -> Response:
     """Body: `{"outcome"}` in which the next job that is created ends: SUCCESS, FAILURE or UNKNOWN."""
     State.of(request).api_state(GdprJobs).decide_next((await control_body(request, _Gdpr)).outcome)
     return json_response({"status": "ok"}, 201)
@@ -63,7 +63,7 @@ class _Runs(msgspec.Struct, forbid_unknown_fields=True):
     outcomes: list[RunOutcome]
 
 
-async def decide_runs(request: Request) -> Response:
+async def set_next_runs(request: Request) -> Response:
     """Body: `{"import_id", "outcomes": [{"status", "events", "seconds"}]}` of the import's next runs."""
     wanted = await control_body(request, _Runs)
     project_id = control_project(request).project_id
@@ -77,7 +77,7 @@ class _Day(msgspec.Struct, forbid_unknown_fields=True):
     state: DecidedState
 
 
-async def decide_pipeline(request: Request) -> Response:
+async def set_pipeline_state(request: Request) -> Response:
     """Body: `{"name", "day", "state"}`: what the export of a day comes to: retried, failed or timed_out."""
     wanted = await control_body(request, _Day)
     project_id = control_project(request).project_id

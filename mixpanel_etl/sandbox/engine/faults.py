@@ -35,7 +35,7 @@ LineKind = Literal["terminated_early", "duplicate_rows", "extra_lines"]
 # Done to the stored events just before an export reads them.
 StoreKind = Literal["late_rows", "merged_rows"]
 # Done to the records that are sent.
-RecordKind = Literal["partly_taken"]
+RecordKind = Literal["partially_accepted"]
 Kind = AnswerKind | WireKind | LineKind | StoreKind | RecordKind
 
 KINDS = tuple(kind for group in (AnswerKind, WireKind, LineKind, StoreKind, RecordKind) for kind in get_args(group))
@@ -56,7 +56,8 @@ class Fault:
         probability: the chance for each request that matches, drawn from a generator seeded with `seed`.
         after: bytes of the body (kinds cut, truncated, unterminated; 0 without) or lines (terminated_early: 100
             without; extra_lines: at the end without) that arrive before it happens.
-        rows: how many rows duplicate_rows repeats, late_rows adds, partly_taken takes, merged_rows' users are merged.
+        rows: number of rows that duplicate_rows repeats, late_rows adds and partially_accepted accepts, and of users
+            that merged_rows merges.
         lines: the raw lines of extra_lines, each without its newline.
         text: replaces the usual text of an answer, or the line of terminated_early.
         status: of server_error: 500 without.

@@ -1,8 +1,7 @@
-"""What people save in Mixpanel's reports and the Query API then reads: funnels, cohorts, Insights reports.
+"""Saved reports, which users create in Mixpanel's UI and the Query API reads: funnels, cohorts, Insights reports.
 
 A project declares them (`Project(funnels=[...])`, its table in the projects file), or they are saved while the sandbox
-runs (`Sandbox.save`, `POST /sandbox/funnels`). How they are written down is invented; what they show is described in
-mixpanel-api.md#query.
+runs (`Sandbox.save_report`, `POST /sandbox/funnels`). Their fields are invented. Source: mixpanel-api.md#query.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def test_a_deletion_removes_events_and_profile_only_when_it_succeeds(sandbox: Sa
 
 def test_a_deletion_finds_a_person_by_any_of_their_ids(sandbox: Sandbox) -> None:
     sandbox.load([line(distinct_id="$device:d")])
-    sandbox.merge("$device:d", "user")
+    sandbox.merge_identities("$device:d", "user")
     create(sandbox, DELETIONS, "$device:d")
     sandbox.clock.advance(24 * HOUR)
     assert sandbox.count() == 0
@@ -168,7 +168,7 @@ def test_an_unknown_job_is_a_status_and_no_404(sandbox: Sandbox, base: str) -> N
 
 def test_a_test_decides_that_a_job_fails(sandbox: Sandbox) -> None:
     sandbox.load([line(distinct_id="u1")])
-    sandbox.decide_gdpr("FAILURE")
+    sandbox.set_next_gdpr_outcome("FAILURE")
     path = f"{DELETIONS}/{create(sandbox, DELETIONS)}"
     sandbox.clock.advance(24 * HOUR)
     assert (status(sandbox, path), sandbox.count()) == ("FAILURE", 1)

@@ -210,7 +210,7 @@ def test_a_pause_cancels_what_runs_and_what_was_due_follows(sandbox: Sandbox) ->
 )
 def test_a_test_decides_what_a_day_comes_to(sandbox: Sandbox, state: Any, expected: dict[str, int]) -> None:
     name = create(sandbox)
-    sandbox.decide_pipeline(name, date(2024, 2, 28), state)
+    sandbox.set_pipeline_state(name, date(2024, 2, 28), state)
     sandbox.clock.advance(timedelta(hours=2))
     assert states(sandbox, name) == expected
 

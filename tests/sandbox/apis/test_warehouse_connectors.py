@@ -96,7 +96,7 @@ def test_a_bad_import_is_400(sandbox: Sandbox, path: str, changes: dict[str, Any
 
 def test_a_triggered_run_is_running_and_then_succeeded(sandbox: Sandbox) -> None:
     import_id = create(sandbox)
-    sandbox.decide_runs(import_id, RunOutcome(events=1234, seconds=60))
+    sandbox.set_next_runs(import_id, RunOutcome(events=1234, seconds=60))
     assert results(sync(sandbox, import_id))["run_id"]
     assert runs(sandbox, import_id) == [
         {"status": "RUNNING", "start_time": START, "end_time": None, "num_events_imported": None}
@@ -126,7 +126,7 @@ def test_a_run_ends_as_the_test_decided_and_the_next_one_well(
     sandbox: Sandbox, outcome: RunOutcome, status: str, events: int
 ) -> None:
     import_id = create(sandbox)
-    sandbox.decide_runs(import_id, outcome)
+    sandbox.set_next_runs(import_id, outcome)
     for _ in range(2):
         sync(sandbox, import_id)
         sandbox.clock.advance(timedelta(minutes=10))
@@ -138,7 +138,7 @@ def test_a_run_ends_as_the_test_decided_and_the_next_one_well(
 
 def test_a_trigger_can_be_accepted_without_any_run(sandbox: Sandbox) -> None:
     import_id = create(sandbox)
-    sandbox.decide_runs(import_id, RunOutcome("NEVER"))
+    sandbox.set_next_runs(import_id, RunOutcome("NEVER"))
     results(sync(sandbox, import_id))
     assert runs(sandbox, import_id) == []
 
@@ -170,7 +170,7 @@ def test_an_import_runs_on_its_schedule_from_its_creation_on(sandbox: Sandbox) -
 
 def test_scheduled_runs_end_as_the_test_decided_too(sandbox: Sandbox) -> None:
     import_id = create(sandbox, run_every=HOUR)
-    sandbox.decide_runs(import_id, RunOutcome(), RunOutcome("FAILED"))
+    sandbox.set_next_runs(import_id, RunOutcome(), RunOutcome("FAILED"))
     sandbox.clock.advance(timedelta(hours=2, minutes=30))
     assert statuses(sandbox, import_id) == ["SUCCEEDED", "FAILED", "SUCCEEDED"]
 
@@ -274,4 +274,4 @@ def test_wrong_credentials_are_401_and_unknown_imports_404(sandbox: Sandbox) -> 
 
 def test_deciding_for_an_import_that_does_not_exist_is_a_mistake(sandbox: Sandbox) -> None:
     with pytest.raises(ValueError, match="999"):
-        sandbox.decide_runs(999, RunOutcome("FAILED"))
+        sandbox.set_next_runs(999, RunOutcome("FAILED"))

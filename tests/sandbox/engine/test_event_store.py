@@ -67,11 +67,11 @@ def test_the_view_agrees_with_an_export_that_a_client_deduplicates(sandbox: Sand
 
 def test_a_merge_rewrites_stored_rows_and_nothing_else_in_them(sandbox: Sandbox, export: Call) -> None:
     sandbox.load([line(distinct_id="$device:d", x=1.0), line(distinct_id="u2")])
-    assert sandbox.merge("$device:d", "u9") == 1
+    assert sandbox.merge_identities("$device:d", "u9") == 1
     first, second = (event["properties"] for event in events_of(export()))
     assert first == {"time": MS // 1000, "distinct_id": "u2"}
     assert second == {"time": MS // 1000, "distinct_id": "u9", "x": 1.0, "$distinct_id_before_identity": "$device:d"}
-    assert sandbox.merge("u9", "u10") == 1
+    assert sandbox.merge_identities("u9", "u10") == 1
     assert events_of(export())[1]["properties"]["$distinct_id_before_identity"] == "$device:d"
     assert sandbox.count() == 2
 

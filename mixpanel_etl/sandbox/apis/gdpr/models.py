@@ -123,7 +123,7 @@ class GdprJobs:
             raise ValueError(f"outcome {outcome!r} is not one of {', '.join(get_args(Outcome))}")
         self._next_outcomes.append(outcome)
 
-    def decide_archive(self, content: bytes) -> None:
+    def set_next_archive(self, content: bytes) -> None:
         """Have the next retrieval that succeeds bring these bytes instead of the people's data."""
         self._next_archives.append(content)
 

@@ -85,7 +85,7 @@ async def _import_strictly(
         # (mixpanel-api.md#identity-merge).
         texts = [f"{name} is not supported in projects with Simplified ID Merge" for name in foreign]
         raise ApiError(400, INVALID, extra={"num_records_imported": 0, "failed_records": texts})
-    if fault and fault.kind == "partly_taken":
+    if fault and fault.kind == "partially_accepted":
         taken = [event for event in payload.events if problem_of(event, now) is None][: fault.rows]
         await run_in_threadpool(store_events, state, project, taken, now, imported=True)
         return json_response({"code": 200, "num_records_imported": len(taken), "status": "OK"})

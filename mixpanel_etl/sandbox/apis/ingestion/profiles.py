@@ -38,7 +38,7 @@ async def _ingest(request: Request, check: Callable[[Project, Any], Fault | None
     rule = request.state.fault
     try:
         payload = await _read(request)
-        updates = payload.events[: rule.rows] if rule and rule.kind == "partly_taken" else payload.events
+        updates = payload.events[: rule.rows] if rule and rule.kind == "partially_accepted" else payload.events
         with state.lock:
             faults = _apply_all(state, updates, check, apply)
         error = _error(payload, faults)
@@ -49,7 +49,7 @@ async def _ingest(request: Request, check: Callable[[Project, Any], Fault | None
     parameters = payload.parameters if payload else dict(request.query_params)
     if parameters.get("strict") == "1" and faults:
         return _strict_reply(len(payload.events) if payload else 0, faults)
-    if rule and rule.kind == "partly_taken":
+    if rule and rule.kind == "partially_accepted":
         return json_response({"status": 1, "error": None, "num_good_events": len(updates)})
     return status_reply(parameters, error)
 

@@ -126,7 +126,7 @@ def test_a_page_needs_its_session_and_a_session_its_query(people: Sandbox, post:
 
 
 def test_a_cohort_holds_ids_without_profile_unless_they_are_not_wanted(people: Sandbox, post: Call) -> None:
-    people.save(Cohort(1, "Some", distinct_ids=["ann", "ghost"]))
+    people.save_report(Cohort(1, "Some", distinct_ids=["ann", "ghost"]))
     reply = post(filter_by_cohort='{"id":1}').json()
     assert [result["$distinct_id"] for result in reply["results"]] == ["ann", "ghost"]
     assert reply["results"][1]["$properties"] == {}
@@ -136,9 +136,9 @@ def test_a_cohort_holds_ids_without_profile_unless_they_are_not_wanted(people: S
 def test_cohorts_are_of_profiles_and_of_events(people: Sandbox, post: Call) -> None:
     people.load([line("Buy", JAN_1 + DAY, distinct_id=name, insert_id=name, price=price) for name, price in BUYERS])
     people.load([line("Buy", JAN_1 - 40 * DAY, distinct_id="cem", price=99)])
-    people.save(Cohort(1, "Pro", where='user["plan"] == "pro"'))
-    people.save(Cohort(2, "Buyers", event="Buy"))
-    people.save(
+    people.save_report(Cohort(1, "Pro", where='user["plan"] == "pro"'))
+    people.save_report(Cohort(2, "Buyers", event="Buy"))
+    people.save_report(
         Cohort(3, "Big pro buyers", where='user["plan"] == "pro"', event="Buy", event_where=BIG, within_days=60)
     )
     members = [found(post(filter_by_cohort=json.dumps({"id": number}))) for number in (1, 2, 3)]
@@ -257,7 +257,7 @@ def test_an_insights_report_filters_breaks_down_and_counts_users_of_the_last_day
     sandbox.clock.set(datetime(2024, 1, 2, 12, tzinfo=UTC))
     sandbox.load([line("Buy", JAN_1, distinct_id=name, insert_id=name, price=price) for name, price in BUYERS])
     by_price = Insight(1, "Buys", ["Buy"], type="unique", last_days=2, where=BIG, on='properties["price"]')
-    sandbox.save(by_price)
+    sandbox.save_report(by_price)
     reply = insight(bookmark_id=1)
     assert reply["headers"] == ["$event", 'properties["price"]']
     counts = {"2024-01-01T00:00:00+00:00": 2, "2024-01-02T00:00:00+00:00": 0}
@@ -310,7 +310,7 @@ def test_sessions_of_one_project_are_none_of_another(sandbox: Sandbox, post: Cal
 
 def test_a_cohort_follows_the_clock(people: Sandbox, post: Call) -> None:
     people.load([line("Buy", JAN_1, distinct_id="ann")])
-    people.save(Cohort(1, "Recent", event="Buy", within_days=7))
+    people.save_report(Cohort(1, "Recent", event="Buy", within_days=7))
     assert found(post(filter_by_cohort='{"id":1}')) == ["ann"]
     people.clock.advance(timedelta(days=10))
     assert found(post(filter_by_cohort='{"id":1}')) == []

@@ -146,7 +146,7 @@ def test_where_filters_the_events_of_every_step(visited: Sandbox, query: Call) -
 
 
 def test_the_same_event_twice_is_two_steps_and_an_event_takes_one(visited: Sandbox, query: Call) -> None:
-    visited.save(Funnel(1, "Again", ["Visit", "Visit"]))
+    visited.save_report(Funnel(1, "Again", ["Visit", "Visit"]))
     # cem alone visits twice: 27 hours apart.
     steps = asked(query, funnel_id=1)["data"]["2024-01-01"]["steps"]
     assert counts(steps) == [3, 1]
@@ -156,7 +156,7 @@ def test_the_same_event_twice_is_two_steps_and_an_event_takes_one(visited: Sandb
 def test_steps_have_filters_labels_and_custom_events(visited: Sandbox, query: Call) -> None:
     first = FunnelStep("Visit", where='properties["device"] == "desk"', label="Visit at a desk")
     second = FunnelStep(custom_event_id=12345, events=["Sign up", "Pay"], label="Joined")
-    visited.save(Funnel(2, "Custom", [first, second]))
+    visited.save_report(Funnel(2, "Custom", [first, second]))
     steps = asked(query, funnel_id=2)["data"]["2024-01-01"]["steps"]
     # bob's P2 is one hour after V1; cem's S52 is within the 14 days of the funnel.
     assert counts(steps) == [2, 2]
@@ -179,7 +179,7 @@ def test_dates_are_of_project_time(sandbox: Sandbox, query: Call) -> None:
 
 
 def test_the_list_has_declared_and_saved_funnels(visited: Sandbox, query: Call) -> None:
-    visited.save(Funnel(9070, "Tutorial", ["Visit"]))
+    visited.save_report(Funnel(9070, "Tutorial", ["Visit"]))
     assert query("/funnels/list").json() == [
         {"funnel_id": 7509, "name": "Signup"},
         {"funnel_id": 9070, "name": "Tutorial"},

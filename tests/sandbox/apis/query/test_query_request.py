@@ -146,7 +146,7 @@ def test_reports_are_saved_over_http(saved: Sandbox) -> None:
 
 
 def test_what_was_saved_is_gone_after_a_reset(saved: Sandbox) -> None:
-    saved.save(Funnel(9, "New", ["A"]))
+    saved.save_report(Funnel(9, "New", ["A"]))
     saved.reset()
     assert [funnel["funnel_id"] for funnel in ask(saved, GET, "/funnels/list", {}).json()] == [1]
 
