@@ -145,13 +145,13 @@ def test_rows_that_mixpanel_would_take_for_one_are_told_apart(
 def test_a_body_that_is_too_large_is_halved_down_to_the_row_at_fault(
     mixpanel: Sandbox, client: Mixpanel, push: RowPush
 ) -> None:
-    mixpanel.reset([Project(enforce_budgets=False, import_max_bytes=20_000)])
+    mixpanel.reset([Project(enforce_budgets=False, max_import_bytes=20_000)])
     rows = orders(500)
     told = push_rows(client, reader(rows), push, "2026-02-01")
     assert told.sent == 500
     assert sum(request.status == 413 for request in mixpanel.requests) > 1
     assert stored(mixpanel) == expected(rows, push)
-    mixpanel.reset([Project(enforce_budgets=False, import_max_bytes=300)])
+    mixpanel.reset([Project(enforce_budgets=False, max_import_bytes=300)])
     mapping = replace(MAPPING, properties={"amount": "amount", "id": "x" * 200})
     told = push_rows(client, reader(rows[:3]), replace(push, mapping=mapping), "2026-02-01")
     assert told.refused == 3

@@ -62,7 +62,7 @@ def _lines(state: State, project: Project, request: Request, today: date) -> Ite
     days = _days(*read_dates(parameters), today)
     where = read_expression(parameters, "where")
     events = read_names(parameters, "event")
-    limit = read_integer(parameters, "limit", least=1, most=MAX_LIMIT)
+    limit = read_integer(parameters, "limit", minimum=1, maximum=MAX_LIMIT)
     in_ms = read_flag(parameters, "time_in_ms")
     change_store(state, project, days, fault)
     if where is None:

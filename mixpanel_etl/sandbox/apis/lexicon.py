@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from mixpanel_etl.sandbox.apis.api_call import ADMINS, ApiCall, Operation, app_route, ok
 from mixpanel_etl.sandbox.engine.budgets import RateLimit
+from mixpanel_etl.sandbox.engine.query_parameters import check_choice
 from mixpanel_etl.sandbox.engine.responses import ApiError
 from mixpanel_etl.sandbox.engine.state import State
 
@@ -176,8 +177,7 @@ def _schemas(call: ApiCall) -> dict[tuple[str, str], Schema]:
 
 def _kind(call: ApiCall) -> str:
     kind: str = call.path["entity_type"]
-    if kind not in _TYPES:
-        raise ApiError(400, f"entityType must be one of {', '.join(_TYPES)}, not {kind!r}")
+    check_choice("entityType", kind, _TYPES)
     return kind
 
 

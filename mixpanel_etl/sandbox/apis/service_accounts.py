@@ -27,12 +27,12 @@ _DEFAULT_ROLE = "consumer"
 def service_account_routes() -> list[Route]:
     one = f"{_PATH}/{{account_id:int}}"
     return [
-        app_route("GET", _PATH, list_accounts, identify=_organization_admin),
-        app_route("POST", _PATH, create_account, identify=_organization_admin, status=201),
-        app_route("POST", f"{_PATH}/add-to-project", add_to_projects, identify=_organization_admin),
-        app_route("POST", f"{_PATH}/remove-from-project", remove_from_projects, identify=_organization_admin),
-        app_route("GET", one, get_account, identify=_organization_admin),
-        app_route("DELETE", one, delete_account, identify=_organization_admin),
+        app_route("GET", _PATH, list_accounts, identify=_caller, roles=ADMINS),
+        app_route("POST", _PATH, create_account, identify=_caller, roles=ADMINS, status=201),
+        app_route("POST", f"{_PATH}/add-to-project", add_to_projects, identify=_caller, roles=ADMINS),
+        app_route("POST", f"{_PATH}/remove-from-project", remove_from_projects, identify=_caller, roles=ADMINS),
+        app_route("GET", one, get_account, identify=_caller, roles=ADMINS),
+        app_route("DELETE", one, delete_account, identify=_caller, roles=ADMINS),
         app_route("GET", "/projects/{project_id:int}/service-accounts", list_members, roles=ADMINS),
     ]
 
@@ -129,15 +129,13 @@ def remove_from_projects(call: ApiCall) -> object:
     return {"status": "ok"}
 
 
-def _organization_admin(request: Request, state: State, now: datetime) -> Caller:
-    """A service account that is owner or admin of the organization in the path."""
+def _caller(request: Request, state: State, now: datetime) -> Caller:
+    """A service account of the organization in the path."""
     account = state.projects.accounts.authenticate(*basic_credentials(request), now)
     if account is None:
         raise ApiError(401, INVALID_ACCOUNT)
     if account.organization_id != request.path_params["organization_id"]:
         raise ApiError(403, "Permission denied: the credential has no access to this organization")
-    if account.role not in ADMINS:
-        raise ApiError(403, f"Permission denied: this needs the role owner or admin, not {account.role}")
     members = projects_of_account(state.projects, account)
     return Caller(members[0] if members else state.projects.first, "service_account", account.role, account)
 

@@ -35,7 +35,7 @@ def _shape(_request: Request, refusal: ApiError) -> Response:
 
 def control_project(request: Request) -> Project:
     """The project of `?project_id=`, or the first one."""
-    return State.of(request).projects.of(read_integer(request.query_params, "project_id", least=0))
+    return State.of(request).projects.of(read_integer(request.query_params, "project_id", minimum=0))
 
 
 async def control_body(request: Request, kind: type[_T]) -> _T:

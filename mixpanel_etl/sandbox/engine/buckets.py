@@ -30,14 +30,14 @@ class Buckets(NamedTuple):
 
 def buckets_of(first: date, last: date, unit: str, zone: tzinfo) -> Buckets:
     """The units of the days first..last (inclusive) in `zone`; unit "all" makes one bucket of them."""
-    start, end = _midnight(first, zone), _midnight(last + timedelta(days=1), zone)
+    start, end = midnight(first, zone), midnight(last + timedelta(days=1), zone)
     if unit in _STEPS:
         step = int(_STEPS[unit].total_seconds())
         starts = list(range(start, end, step))
         labels = [f"{datetime.fromtimestamp(moment, zone):%Y-%m-%d %H:%M:%S}" for moment in starts]
     else:
         days = list(_first_days(first, last, unit))
-        starts = [_midnight(max(day, first), zone) for day in days]
+        starts = [midnight(max(day, first), zone) for day in days]
         labels = [day.isoformat() for day in days]
     return Buckets([moment * 1000 for moment in starts], labels, end * 1000)
 
@@ -45,8 +45,8 @@ def buckets_of(first: date, last: date, unit: str, zone: tzinfo) -> Buckets:
 def blocks_of(first: date, last: date, days: int, zone: tzinfo) -> Buckets:
     """Blocks of so many days from `first` on, labelled with their first day; `last` ends the last one."""
     starts = [first + timedelta(days=number) for number in range(0, (last - first).days + 1, days)]
-    end = _midnight(last + timedelta(days=1), zone) * 1000
-    return Buckets([_midnight(day, zone) * 1000 for day in starts], [day.isoformat() for day in starts], end)
+    end = midnight(last + timedelta(days=1), zone) * 1000
+    return Buckets([midnight(day, zone) * 1000 for day in starts], [day.isoformat() for day in starts], end)
 
 
 def units_before(today: date, unit: str, count: int) -> date:
@@ -75,5 +75,6 @@ def _unit_start(day: date, unit: str) -> date:
     return day.replace(day=1) if unit == "month" else day
 
 
-def _midnight(day: date, zone: tzinfo) -> int:
+def midnight(day: date, zone: tzinfo) -> int:
+    """Seconds since epoch at the beginning of a day."""
     return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())

@@ -17,8 +17,8 @@ from mixpanel_etl.sandbox.engine.responses import ApiError
 Family = Literal["export", "query", "jql"]
 Release = Callable[[], None]
 
-INGESTION_BYTES_PER_MINUTE = 2_000_000_000
-INGESTION_EVENTS_PER_MINUTE = 30_000 * 60
+MAX_INGESTION_BYTES_PER_MINUTE = 2_000_000_000
+MAX_INGESTION_EVENTS_PER_MINUTE = 30_000 * 60
 INGESTION_TEXT = "Project exceeded rate limits. Please retry the request with exponential backoff."
 
 
@@ -87,8 +87,8 @@ class Budgets:
             used = self._ingested[project.project_id]
             while used and used[0][0] <= now - timedelta(minutes=1):
                 used.popleft()
-            too_many = sum(entry[2] for entry in used) + events > INGESTION_EVENTS_PER_MINUTE
-            too_large = sum(entry[1] for entry in used) + size > INGESTION_BYTES_PER_MINUTE
+            too_many = sum(entry[2] for entry in used) + events > MAX_INGESTION_EVENTS_PER_MINUTE
+            too_large = sum(entry[1] for entry in used) + size > MAX_INGESTION_BYTES_PER_MINUTE
             if project.enforce_budgets and used and (too_many or too_large):
                 wait = used[0][0] + timedelta(minutes=1) - now
                 raise ApiError(429, INGESTION_TEXT, retry_after_header(project.retry_after, wait.total_seconds()))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from mixpanel_etl.errors import MixpanelEtlError
+from mixpanel_etl.sandbox.engine.json_values import as_string
 
 # Above this a number is milliseconds: 1e11 seconds is the year 5138, 1e11 milliseconds is 1973.
 _MILLISECONDS_FROM = 100_000_000_000
@@ -51,8 +52,8 @@ def parse(line: bytes) -> Record:
     return Record(
         outer.event,
         time_ms,
-        _text(keys.distinct_id),
-        _text(keys.insert_id),
+        _id(keys.distinct_id),
+        _id(keys.insert_id),
         _integer(keys.mp_processing_time_ms),
         line[:start],
         line[end:],
@@ -145,7 +146,5 @@ def _integer(value: object) -> int | None:
     return value if type(value) is int and abs(value) < 2**63 else None
 
 
-def _text(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return msgspec.json.encode(value).decode("utf-8")
+def _id(value: object) -> str | None:
+    return None if value is None else as_string(value)

@@ -17,9 +17,8 @@ from typing import Any
 
 import msgspec
 
-from mixpanel_etl.expressions import UNDEFINED, Expression, Sources, Value, cast_to_string, evaluator, predicate
+from mixpanel_etl.expressions import Expression, Sources, Value, evaluator, predicate
 from mixpanel_etl.sandbox.engine.projects import Project
-from mixpanel_etl.sandbox.engine.responses import json_bytes
 from mixpanel_etl.sandbox.engine.state import State
 
 _NOTHING: Mapping[str, Any] = {}
@@ -123,14 +122,6 @@ class EventLog:
     @cached_property
     def _profiles(self) -> Mapping[str, Any]:
         return self._state.profiles.users(self._project.project_id)
-
-
-def segment_name(value: Value) -> str:
-    """How a value of `on` is called in a reply: texts as they are, lists and objects as JSON."""
-    if value is UNDEFINED or value is None:
-        return "undefined" if value is UNDEFINED else "null"
-    text = cast_to_string(value)
-    return text if isinstance(text, str) else json_bytes(value).decode()
 
 
 class _Event(msgspec.Struct):

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from mixpanel_etl.sandbox.engine.buckets import Buckets
+from mixpanel_etl.sandbox.engine.buckets import Buckets, midnight
 from mixpanel_etl.sandbox.engine.event_line import Record, RecordError, parse, properties_text
 
 _BATCH_ROWS = 10_000
@@ -39,7 +39,7 @@ class Days(NamedTuple):
     @property
     def milliseconds(self) -> tuple[int, int]:
         """From the first millisecond (inclusive) to the end (exclusive), in the terms of `Record.time_ms`."""
-        return _midnight_ms(self.first), _midnight_ms(self.last + timedelta(days=1))
+        return midnight(self.first, UTC) * 1000, midnight(self.last + timedelta(days=1), UTC) * 1000
 
     def __len__(self) -> int:
         return (self.last - self.first).days + 1
@@ -276,7 +276,3 @@ def _bytes_of(lines: pa.BinaryArray) -> bytes:
     (start,) = struct.unpack_from("<i", offsets, 4 * lines.offset)
     (end,) = struct.unpack_from("<i", offsets, 4 * (lines.offset + len(lines)))
     return bytes(memoryview(data)[start:end])
-
-
-def _midnight_ms(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000

@@ -13,10 +13,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
 from mixpanel_etl.sandbox.engine.event_line import with_properties
 from mixpanel_etl.sandbox.engine.event_store import EventStore
+from mixpanel_etl.sandbox.engine.json_values import as_string
 from mixpanel_etl.sandbox.engine.profiles import Profiles
 from mixpanel_etl.sandbox.engine.projects import Project
 
@@ -192,38 +191,36 @@ def _simplified_ids(sent: Properties) -> Properties:
     if user:
         ids = {"distinct_id": user, "$user_id": user}
     else:
-        ids = {"distinct_id": _DEVICE + device if device else _text(sent.get("distinct_id"))}
+        ids = {"distinct_id": _DEVICE + device if device else _id(sent.get("distinct_id"))}
     return {**ids, "$device_id": device} if device else ids
 
 
 def _user_id(sent: Properties) -> str:
-    user, given = _text(sent.get("$user_id")), _text(sent.get("distinct_id"))
-    alone = not user and not _text(sent.get("$device_id")) and not given.startswith(_DEVICE)
+    user, given = _id(sent.get("$user_id")), _id(sent.get("distinct_id"))
+    alone = not user and not _id(sent.get("$device_id")) and not given.startswith(_DEVICE)
     return given if alone else user
 
 
 def _device_id(sent: Properties) -> str:
-    device, given = _text(sent.get("$device_id")), _text(sent.get("distinct_id"))
-    alone = not device and not _text(sent.get("$user_id")) and given.startswith(_DEVICE)
+    device, given = _id(sent.get("$device_id")), _id(sent.get("distinct_id"))
+    alone = not device and not _id(sent.get("$user_id")) and given.startswith(_DEVICE)
     return given.removeprefix(_DEVICE) if alone else device
 
 
 def _own_id(event: str, sent: Properties) -> str:
     """The id that was sent; the one that an identity event is about."""
     if event == "$identify":
-        return _text(sent["$identified_id"])
+        return _id(sent["$identified_id"])
     if event == "$merge":
-        return _text(sent["$distinct_ids"][0])
+        return _id(sent["$distinct_ids"][0])
     for name, prefix in (("distinct_id", ""), ("$user_id", ""), ("$device_id", _DEVICE)):
         if sent.get(name) is not None:
-            return prefix + _text(sent[name])
+            return prefix + _id(sent[name])
     return ""
 
 
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+def _id(value: object) -> str:
+    return "" if value is None else as_string(value)
 
 
 def _refused(reason: str, description: str) -> Properties:

@@ -64,7 +64,7 @@ class Project:
         max_history_days: the Query API answers 403 to what lies further back.
         enforce_budgets: False lets any number of requests pass.
         retry_after: whether a 429 carries `Retry-After`, and in which of its two forms.
-        import_max_bytes: the largest uncompressed body of `/import` (mixpanel-api.md#import-limits).
+        max_import_bytes: the largest uncompressed body of `/import` (mixpanel-api.md#import-limits).
         hot_shard_threshold: events of one distinct_id on one day before the rest are rewritten
             (mixpanel-api.md#hot-shards).
         organization_id: projects of one organization share service accounts and the budgets of Lexicon.
@@ -72,7 +72,7 @@ class Project:
         id_merge: the ID merge API of the project (mixpanel-api.md#identity-merge).
         group_keys: the keys under which `/groups` accepts profiles.
         lookup_tables: empty ones, for `PUT /lookup-tables/{id}` to fill.
-        lookup_max_bytes: the largest uncompressed lookup table (mixpanel-api.md#lookup-tables).
+        max_lookup_table_bytes: the largest uncompressed lookup table (mixpanel-api.md#lookup-tables).
         warehouse_imports: imports that exist from the beginning; the fields of `WarehouseImport`.
         warehouse_times: the unit of the times in a warehouse import's history, which is documented nowhere.
         sync_replies: whether a triggered sync is answered with a `run_id`, or with no more than `{"status": "ok"}`.
@@ -99,14 +99,14 @@ class Project:
     max_history_days: int | None = None
     enforce_budgets: bool = True
     retry_after: RetryAfter | None = None
-    import_max_bytes: int = 2_097_152
+    max_import_bytes: int = 2_097_152
     hot_shard_threshold: int = 200_000
     organization_id: int = 1
     workspace_id: int = 0
     id_merge: IdMerge = "simplified"
     group_keys: Sequence[str] = ("company",)
     lookup_tables: Sequence[LookupTable | tuple[str, str]] = ()
-    lookup_max_bytes: int = 104_857_600
+    max_lookup_table_bytes: int = 104_857_600
     warehouse_imports: Sequence[Mapping[str, Any]] = ()
     warehouse_times: TimeUnit = "s"
     sync_replies: SyncReplies = "reference"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from datetime import date
+from typing import TypeVar
 
 import msgspec
 
@@ -12,6 +13,7 @@ from mixpanel_etl.expressions import Expression, ExpressionError, parse
 from mixpanel_etl.sandbox.engine.responses import ApiError
 
 Parameters = Mapping[str, str]
+_T = TypeVar("_T")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -33,7 +35,7 @@ def read_dates(parameters: Parameters) -> tuple[date, date]:
     return first, last
 
 
-def read_integer(parameters: Parameters, name: str, *, least: int, most: int | None = None) -> int | None:
+def read_integer(parameters: Parameters, name: str, *, minimum: int, maximum: int | None = None) -> int | None:
     text = parameters.get(name)
     if text is None:
         return None
@@ -41,29 +43,36 @@ def read_integer(parameters: Parameters, name: str, *, least: int, most: int | N
         value = int(text)
     except ValueError:
         raise ApiError(400, f"{name} must be an integer, not {text!r}") from None
-    if value < least:
-        raise ApiError(400, f"{name} must be at least {least}, not {value}")
-    if most is not None and value > most:
-        raise ApiError(400, f"{name} cannot be over {most}, not {value}")
+    if value < minimum:
+        raise ApiError(400, f"{name} must be at least {minimum}, not {value}")
+    if maximum is not None and value > maximum:
+        raise ApiError(400, f"{name} cannot be over {maximum}, not {value}")
     return value
 
 
 def read_names(parameters: Parameters, name: str) -> list[str] | None:
     """A JSON array of strings, or None when the parameter is absent."""
-    text = parameters.get(name)
-    if text is None:
-        return None
+    return read_json(parameters, name, list[str], "a JSON array of strings") if name in parameters else None
+
+
+def read_json(parameters: Parameters, name: str, kind: type[_T], expected: str) -> _T:
+    """A value of JSON; `expected` describes it in the text of a 400."""
+    text = parameters[name]
     try:
-        return msgspec.json.decode(text, type=list[str])
+        return msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError:
-        raise ApiError(400, f"{name} must be a JSON array of strings, not {text!r}") from None
+        raise ApiError(400, f"{name} must be {expected}, not {text!r}") from None
 
 
 def read_choice(parameters: Parameters, name: str, choices: Collection[str]) -> str:
     text = required(parameters, name)
-    if text not in choices:
-        raise ApiError(400, f"{name} must be one of {', '.join(choices)}, not {text!r}")
+    check_choice(name, text, choices)
     return text
+
+
+def check_choice(name: str, value: str, choices: Collection[str]) -> None:
+    if value not in choices:
+        raise ApiError(400, f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def read_flag(parameters: Parameters, name: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+
+from mixpanel_etl.sandbox.engine.json_values import json_bytes
 
 #: What Mixpanel says of a request of which some records were not taken.
 INVALID = "some data points in the request failed validation"
@@ -50,14 +51,6 @@ def with_error_shape(shape: Shape, handler: Handler) -> Handler:
 
 def json_response(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(json_bytes(body), status, headers, media_type="application/json")
-
-
-def json_bytes(body: object) -> bytes:
-    """A value as JSON. Mixpanel stores halves of surrogate pairs, and returns them escaped as they came."""
-    try:
-        return msgspec.json.encode(body)
-    except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(body), separators=(",", ":")).encode()
 
 
 def export_shape(_request: Request, refusal: ApiError) -> Response:

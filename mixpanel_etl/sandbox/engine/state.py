@@ -21,7 +21,7 @@ from mixpanel_etl.sandbox.engine.projects import Projects
 from mixpanel_etl.sandbox.engine.scheduler import Scheduler
 
 LOOPBACK_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
-_REQUESTS_KEPT = 100_000
+_MAX_REQUESTS = 100_000
 
 
 @dataclass
@@ -59,7 +59,7 @@ class State:
     faults: Faults
     host_names: frozenset[str] = LOOPBACK_NAMES
     profiles: Profiles = field(default_factory=Profiles)
-    requests: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=_REQUESTS_KEPT))
+    requests: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=_MAX_REQUESTS))
     # The connections by the client's address: some faults happen to a connection, not to a reply.
     connections: dict[tuple[str, int], Transport] = field(default_factory=dict)
     _api_states: dict[type[Any], Any] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from mixpanel_etl.sandbox import Clock, Project, Sandbox
-from mixpanel_etl.sandbox.engine.budgets import INGESTION_EVENTS_PER_MINUTE, Budgets, Family
+from mixpanel_etl.sandbox.engine.budgets import MAX_INGESTION_EVENTS_PER_MINUTE, Budgets, Family
 from mixpanel_etl.sandbox.engine.responses import ApiError
 
 from ..http_calls import Call
@@ -113,7 +113,7 @@ def test_ingestion_takes_so_many_events_a_minute_valid_or_not() -> None:
     clock = Clock()
     clock.set(NOON, frozen=True)
     budgets, project = Budgets(clock), Project()
-    budgets.ingest(project, 1, INGESTION_EVENTS_PER_MINUTE)
+    budgets.ingest(project, 1, MAX_INGESTION_EVENTS_PER_MINUTE)
     with pytest.raises(ApiError) as refused:
         budgets.ingest(project, 1, 1)
     assert refused.value.status == 429

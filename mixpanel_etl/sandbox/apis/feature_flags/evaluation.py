@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
@@ -17,6 +16,7 @@ from mixpanel_etl.sandbox.apis.api_call import ApiCall, app_route
 from mixpanel_etl.sandbox.apis.feature_flags.assignment import Assignment, assign
 from mixpanel_etl.sandbox.apis.feature_flags.models import Flags
 from mixpanel_etl.sandbox.engine.authentication import Caller, Kind, authenticate
+from mixpanel_etl.sandbox.engine.query_parameters import read_json, required
 from mixpanel_etl.sandbox.engine.responses import ApiError
 from mixpanel_etl.sandbox.engine.state import State
 
@@ -71,13 +71,8 @@ def _enabled(call: ApiCall) -> list[dict[str, Any]]:
 
 
 def _context(call: ApiCall) -> dict[str, Any]:
-    text = call.parameters.get("context")
-    if not text:
-        raise ApiError(400, "context is a required parameter")
-    try:
-        context = msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError:
-        raise ApiError(400, f"context must be a JSON object, not {text!r}") from None
+    required(call.parameters, "context")
+    context = read_json(call.parameters, "context", dict[str, Any], "a JSON object")
     if not isinstance(context.get("distinct_id"), str) or not context["distinct_id"]:
         raise ApiError(400, "context must have a distinct_id")
     if not isinstance(context.get("custom_properties", {}), dict):

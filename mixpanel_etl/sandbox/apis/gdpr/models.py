@@ -26,7 +26,7 @@ from mixpanel_etl.sandbox.engine.state import State
 Task = Literal["retrieval", "deletion"]
 Outcome = Literal["SUCCESS", "FAILURE", "UNKNOWN"]
 _STAGES = 24
-_CCPA_DAYS = 365
+CCPA_DAYS = 365
 _LINES = """
 SELECT line(head, time_ms, tail) FROM events
 WHERE project_id = ? AND list_contains(?, distinct_id) AND time_ms >= ? ORDER BY seq"""
@@ -143,7 +143,7 @@ class GdprJobs:
 
     def _archive_of(self, job: Job, ids: list[str]) -> bytes:
         """`events.jsonl` and `profiles.jsonl`; instead, of Categories the names, of Sources the libraries."""
-        since = milliseconds(job.requested - timedelta(days=_CCPA_DAYS)) if job.compliance_type.upper() == "CCPA" else 0
+        since = milliseconds(job.requested - timedelta(days=CCPA_DAYS)) if job.compliance_type.upper() == "CCPA" else 0
         rows = self._state.store.query(_LINES, [job.project.project_id, ids, since])
         events = [json.loads(line) for (line,) in rows]
         users = self._state.profiles.users(job.project.project_id)

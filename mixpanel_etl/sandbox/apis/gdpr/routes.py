@@ -14,17 +14,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mixpanel_etl.sandbox.apis.api_call import ApiCall, app_route, ok
-from mixpanel_etl.sandbox.apis.gdpr.models import GdprJobs, Job, Task
+from mixpanel_etl.sandbox.apis.gdpr.models import CCPA_DAYS, GdprJobs, Job, Task
 from mixpanel_etl.sandbox.engine.authentication import Caller, bearer_token, projects_of_token
 from mixpanel_etl.sandbox.engine.budgets import RateLimit
 from mixpanel_etl.sandbox.engine.fault_effects import with_faults
+from mixpanel_etl.sandbox.engine.query_parameters import check_choice
 from mixpanel_etl.sandbox.engine.responses import ApiError, app_shape, json_response, with_error_shape
 from mixpanel_etl.sandbox.engine.state import State
 
 REQUESTS = RateLimit("gdpr", 1, timedelta(seconds=1), "Rate limit exceeded: 1 request per second")
 MAX_IDS: dict[Task, int] = {"retrieval": 2000, "deletion": 1999}
 MAX_SCANNED_DAYS = 1826
-_CCPA_DAYS = 365
 _FIRST_EVENT = "SELECT min(time_ms) FROM events WHERE project_id = ?"
 _MS_PER_DAY = 86_400_000
 
@@ -114,21 +114,16 @@ def _read(call: ApiCall, task: Task) -> _Body:
     body = call.json(_Body)
     if not 0 < len(body.distinct_ids) <= MAX_IDS[task]:
         raise ApiError(400, f"distinct_ids must be 1 to {MAX_IDS[task]} ids, not {len(body.distinct_ids)}")
-    _check("compliance_type", body.compliance_type.upper(), ("GDPR", "CCPA"))
-    _check("disclosure_type", body.disclosure_type.capitalize(), ("Data", "Categories", "Sources"))
+    check_choice("compliance_type", body.compliance_type.upper(), ("GDPR", "CCPA"))
+    check_choice("disclosure_type", body.disclosure_type.capitalize(), ("Data", "Categories", "Sources"))
     return body
-
-
-def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ApiError(400, f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def _days_to_scan(call: ApiCall, body: _Body) -> int:
     """From the project's first event until now; of CCPA, one year."""
     ((first_ms,),) = call.state.store.query(_FIRST_EVENT, [call.project.project_id])
     days = 1 if first_ms is None else int(call.now.timestamp() * 1000 - first_ms) // _MS_PER_DAY + 1
-    return min(days, _CCPA_DAYS) if body.compliance_type.upper() == "CCPA" else days
+    return min(days, CCPA_DAYS) if body.compliance_type.upper() == "CCPA" else days
 
 
 def _add(call: ApiCall, task: Task, body: _Body, scanned: int) -> Job:

@@ -25,7 +25,7 @@ from mixpanel_etl.sandbox.engine.identity import is_ignored
 from mixpanel_etl.sandbox.engine.projects import Project
 from mixpanel_etl.sandbox.engine.state import State
 
-MAX_TEXT_CHARACTERS = 255
+MAX_STRING_CHARACTERS = 255
 _ENDPOINT = "api.mixpanel.com"
 _NEVER_STORED = ("token", "ip", "time", "distinct_id")
 _DAY_MS = 86_400_000
@@ -75,7 +75,7 @@ def _arrived(project: Project, event: Event, dropped: set[str], now: datetime, i
     sent = event["properties"]
     left_out = {*_NEVER_STORED, *dropped}
     properties: Event = {"time": _stored_time(sent.get("time"), project, now), "distinct_id": ""}
-    properties.update(cut_texts({name: value for name, value in sent.items() if name not in left_out}))
+    properties.update(truncated({name: value for name, value in sent.items() if name not in left_out}))
     # One of its own for each copy: an event sent without an id never counts as a duplicate of another.
     properties.setdefault("$insert_id", uuid.uuid4().hex)
     if imported:
@@ -83,7 +83,7 @@ def _arrived(project: Project, event: Event, dropped: set[str], now: datetime, i
     properties["$mp_api_endpoint"] = _ENDPOINT
     properties["$mp_api_timestamp_ms"] = properties["mp_processing_time_ms"] = milliseconds(now)
     properties["$mp_event_size"] = len(msgspec.json.encode(event))
-    return {"event": cut_texts(event["event"]), "properties": properties}
+    return {"event": truncated(event["event"]), "properties": properties}
 
 
 def _stored_time(sent: float | None, project: Project, now: datetime) -> int:
@@ -95,13 +95,13 @@ def _stored_time(sent: float | None, project: Project, now: datetime) -> int:
     return milliseconds(local.replace(tzinfo=UTC))
 
 
-def cut_texts(value: Any) -> Any:
+def truncated(value: Any) -> Any:
     """Texts and names longer than 255 characters lose the rest, without a word."""
     if isinstance(value, str):
-        return value[:MAX_TEXT_CHARACTERS]
+        return value[:MAX_STRING_CHARACTERS]
     if isinstance(value, dict):
-        return {cut_texts(name): cut_texts(member) for name, member in value.items()}
-    return [cut_texts(member) for member in value] if isinstance(value, list) else value
+        return {truncated(name): truncated(member) for name, member in value.items()}
+    return [truncated(member) for member in value] if isinstance(value, list) else value
 
 
 def _rewrite_hot_shards(store: EventStore, project: Project, events: list[Event]) -> None:

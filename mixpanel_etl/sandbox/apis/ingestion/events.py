@@ -18,12 +18,13 @@ from mixpanel_etl.sandbox.engine.authentication import Kind, authenticate
 from mixpanel_etl.sandbox.engine.event_line import to_milliseconds
 from mixpanel_etl.sandbox.engine.faults import Fault
 from mixpanel_etl.sandbox.engine.identity import identity_problem, is_ignored
+from mixpanel_etl.sandbox.engine.json_values import is_number
 from mixpanel_etl.sandbox.engine.projects import Project
 from mixpanel_etl.sandbox.engine.query_parameters import read_flag
 from mixpanel_etl.sandbox.engine.responses import INVALID, ApiError, json_response, status_reply
 from mixpanel_etl.sandbox.engine.state import State
 
-TRACK_MAX_AGE = timedelta(days=5)
+MAX_TRACK_AGE = timedelta(days=5)
 _ACCEPTS: tuple[Kind, ...] = ("service_account", "project_secret", "project_token", "oauth")
 _IMPORT_ROLES = ("owner", "admin")
 
@@ -35,7 +36,7 @@ async def import_events(request: Request) -> Response:
     if caller.kind == "service_account" and caller.role not in _IMPORT_ROLES:
         raise ApiError(403, f"importing events needs the role owner or admin, not {caller.role}")
     project = caller.project
-    payload = await read_payload(request, project.import_max_bytes)
+    payload = await read_payload(request, project.max_import_bytes)
     state.budgets.ingest(project, payload.size, len(payload.events))
     # The official SDK posts a form, and asks for neither validation nor the reply that comes with it.
     if payload.parameters.get("strict", "0" if payload.is_form else "1") == "1":
@@ -53,7 +54,7 @@ async def track(request: Request) -> Response:
     now = state.clock.now()
     try:
         # Whose events they are is known only when they have been read.
-        payload = await read_payload(request, state.projects.first.import_max_bytes)
+        payload = await read_payload(request, state.projects.first.max_import_bytes)
     except ApiError as refusal:
         if refusal.status != 400:
             raise
@@ -131,7 +132,7 @@ def _track_problem(event: Any) -> str | None:
     if missing or event["event"] == "$merge":
         return f"{missing}, missing or empty" if missing else "$merge is accepted by /import only"
     time = properties.get("time")
-    if isinstance(time, bool) or not isinstance(time, int | float | None):
+    if time is not None and not is_number(time):
         return "'properties.time' is invalid: must be specified as seconds since epoch"
     return None
 
@@ -148,4 +149,4 @@ def _with_address(event: dict[str, Any], request: Request, payload: Payload) -> 
 
 def _is_recent(event: dict[str, Any], now: datetime) -> bool:
     time = event["properties"].get("time")
-    return time is None or to_milliseconds(time) >= (now - TRACK_MAX_AGE).timestamp() * 1000
+    return time is None or to_milliseconds(time) >= (now - MAX_TRACK_AGE).timestamp() * 1000

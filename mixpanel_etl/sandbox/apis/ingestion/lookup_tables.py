@@ -20,6 +20,7 @@ from mixpanel_etl.sandbox.apis.api_call import ApiCall, app_route
 from mixpanel_etl.sandbox.apis.ingestion.payload import uncompressed
 from mixpanel_etl.sandbox.engine.authentication import Caller, Kind, authenticate
 from mixpanel_etl.sandbox.engine.budgets import INGESTION_TEXT, RateLimit
+from mixpanel_etl.sandbox.engine.json_values import is_number
 from mixpanel_etl.sandbox.engine.responses import ApiError, import_shape
 from mixpanel_etl.sandbox.engine.state import State
 
@@ -68,9 +69,9 @@ def replace(call: ApiCall) -> object:
     call.state.budgets.spend(REPLACEMENTS, call.project)
     if key not in tables.rows:
         raise ApiError(404, f"Lookup table with id '{key[1]}' was not found.")
-    body = uncompressed(call.body, call.request, call.project.lookup_max_bytes)
-    if len(body) > call.project.lookup_max_bytes:
-        raise ApiError(413, f"request exceeds max limit of {call.project.lookup_max_bytes} bytes")
+    body = uncompressed(call.body, call.request, call.project.max_lookup_table_bytes)
+    if len(body) > call.project.max_lookup_table_bytes:
+        raise ApiError(413, f"request exceeds max limit of {call.project.max_lookup_table_bytes} bytes")
     others = sum(
         len(held) for (project_id, name), held in tables.rows.items() if project_id == key[0] and name != key[1]
     )
@@ -147,9 +148,8 @@ def _typed(text: str) -> Any:
         value = msgspec.json.decode(text)
     except msgspec.DecodeError:
         return _moment(text) or text
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     is_list = isinstance(value, list) and all(isinstance(item, str | int | float) for item in value)
-    return value if is_number or is_list else text
+    return value if is_number(value) or is_list else text
 
 
 def _moment(text: str) -> datetime | None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from mixpanel_etl.sandbox.apis.ingestion.validation import is_too_deep
+from mixpanel_etl.sandbox.apis.ingestion.enrichment import truncated
+from mixpanel_etl.sandbox.apis.ingestion.validation import Problem, is_too_deep
+from mixpanel_etl.sandbox.engine.json_values import is_number, json_bytes
 from mixpanel_etl.sandbox.engine.profiles import Profile
-from mixpanel_etl.sandbox.engine.responses import json_bytes
 
 USER_OPERATORS = ("$set", "$set_once", "$add", "$append", "$union", "$remove", "$unset", "$delete")
 GROUP_OPERATORS = ("$set", "$set_once", "$union", "$remove", "$unset", "$delete")
@@ -25,26 +26,19 @@ Update = Mapping[str, Any]
 Properties = dict[str, Any]
 
 
-class Fault(NamedTuple):
-    """Why an update was not applied: the field, and a text that names it."""
-
-    field: str
-    message: str
-
-
-def user_fault(update: Any) -> Fault | None:
+def user_problem(update: Any) -> Problem | None:
     """The first rule that a user update breaks, or None."""
-    return next(_faults(update, ("$distinct_id",), USER_OPERATORS), None)
+    return next(_problems(update, ("$distinct_id",), USER_OPERATORS), None)
 
 
-def group_fault(update: Any, group_keys: Collection[str]) -> Fault | None:
+def group_problem(update: Any, group_keys: Collection[str]) -> Problem | None:
     """The first rule that a group update breaks, or None; `group_keys` are those the project has."""
-    fault = next(_faults(update, ("$group_key", "$group_id"), GROUP_OPERATORS), None)
-    if fault is None and "$distinct_id" in update:
-        return Fault("$distinct_id", "'$distinct_id' is invalid: a group is named by $group_key and $group_id alone")
-    if fault is None and update["$group_key"] not in group_keys:
-        return Fault("$group_key", f"'$group_key' is invalid: the project has no group key {update['$group_key']!r}")
-    return fault
+    problem = next(_problems(update, ("$group_key", "$group_id"), GROUP_OPERATORS), None)
+    if problem is None and "$distinct_id" in update:
+        return Problem("$distinct_id", "'$distinct_id' is invalid: a group is named by $group_key and $group_id alone")
+    if problem is None and update["$group_key"] not in group_keys:
+        return Problem("$group_key", f"'$group_key' is invalid: the project has no group key {update['$group_key']!r}")
+    return problem
 
 
 def updated(profile: Profile | None, update: Update, now: datetime) -> Profile | None:
@@ -56,7 +50,7 @@ def updated(profile: Profile | None, update: Update, now: datetime) -> Profile |
     for operator, value in update.items():
         if operator in _OPERATORS:
             _OPERATORS[operator](after, value)
-    after = {name[:255]: value for name, value in after.items()}
+    after = {truncated(name): value for name, value in after.items()}
     if len(after.keys() - {_LAST_SEEN}) > MAX_PROPERTIES:
         return profile
     if profile is None and not after and "$set" not in update:
@@ -69,26 +63,26 @@ def updated(profile: Profile | None, update: Update, now: datetime) -> Profile |
     return Profile(after, last_updated=now)
 
 
-def _faults(update: Any, ids: Collection[str], operators: Collection[str]) -> Iterator[Fault]:
+def _problems(update: Any, ids: Collection[str], operators: Collection[str]) -> Iterator[Problem]:
     if not isinstance(update, dict) or is_too_deep(update):
-        yield Fault("", "update is invalid: must be an object, not too deeply nested")
+        yield Problem("", "update is invalid: must be an object, not too deeply nested")
         return
     for name in ("$token", *ids):
         value = update.get(name)
         if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
-            yield Fault(name, f"'{name}' is invalid: must not be missing or empty")
+            yield Problem(name, f"'{name}' is invalid: must not be missing or empty")
     if len(json_bytes(update)) > MAX_UPDATE_BYTES:
-        yield Fault("", "update is invalid: must not be larger than 1 MB")
+        yield Problem("", "update is invalid: must not be larger than 1 MB")
     for name in USER_OPERATORS:
         if name in update and name not in operators:
-            yield Fault(name, f"'{name}' is invalid: groups do not support it")
+            yield Problem(name, f"'{name}' is invalid: groups do not support it")
     present = [name for name in operators if name in update]
     if not present:
-        yield Fault("", f"update is invalid: must have one of {', '.join(operators)}")
+        yield Problem("", f"update is invalid: must have one of {', '.join(operators)}")
     for name in present:
         reason = _SHAPES[name](update[name]) if name in _SHAPES else None
         if reason:
-            yield Fault(name, f"'{name}' is invalid: {reason}")
+            yield Problem(name, f"'{name}' is invalid: {reason}")
 
 
 def _named_values(value: Any) -> str | None:
@@ -101,7 +95,7 @@ def _named_values(value: Any) -> str | None:
 
 
 def _named_numbers(value: Any) -> str | None:
-    if not isinstance(value, dict) or not all(_is_number(member) for member in value.values()):
+    if not isinstance(value, dict) or not all(is_number(member) for member in value.values()):
         return "must be an object of numbers"
     return None
 
@@ -110,7 +104,7 @@ def _named_lists(value: Any) -> str | None:
     if not isinstance(value, dict) or not value:
         return "must be an object of lists"
     for member in value.values():
-        if not isinstance(member, list) or not all(_is_number(item) or isinstance(item, str) for item in member):
+        if not isinstance(member, list) or not all(is_number(item) or isinstance(item, str) for item in member):
             return "must be an object of lists of numbers or strings"
     return None
 
@@ -132,11 +126,11 @@ _SHAPES: dict[str, Callable[[Any], str | None]] = {
 
 
 def _set(properties: Properties, values: Properties) -> None:
-    properties.update(_cut(values))
+    properties.update(truncated(values))
 
 
 def _set_once(properties: Properties, values: Properties) -> None:
-    for name, value in _cut(values).items():
+    for name, value in truncated(values).items():
         properties.setdefault(name, value)
 
 
@@ -144,27 +138,27 @@ def _add(properties: Properties, values: Properties) -> None:
     """What is no number stays as it is."""
     for name, value in values.items():
         before = properties.get(name, 0)
-        if _is_number(before):
+        if is_number(before):
             properties[name] = before + value
 
 
 def _append(properties: Properties, values: Properties) -> None:
     """What is no list stays as it is, here and below."""
-    for name, value in _cut(values).items():
+    for name, value in truncated(values).items():
         before = properties.get(name, [])
         if isinstance(before, list):
             properties[name] = [*before, value]
 
 
 def _union(properties: Properties, values: Properties) -> None:
-    for name, members in _cut(values).items():
+    for name, members in truncated(values).items():
         before = properties.get(name, [])
         if isinstance(before, list):
             properties[name] = before + [item for item in _each_once(members) if not _holds(before, item)]
 
 
 def _remove(properties: Properties, values: Properties) -> None:
-    for name, value in _cut(values).items():
+    for name, value in truncated(values).items():
         before = properties.get(name)
         if isinstance(before, list):
             properties[name] = [item for item in before if not _holds([value], item)]
@@ -184,19 +178,6 @@ _OPERATORS: dict[str, Callable[[Properties, Any], None]] = {
     "$remove": _remove,
     "$unset": _unset,
 }
-
-
-def _cut(value: Any) -> Any:
-    """Texts lose what exceeds 255 characters."""
-    if isinstance(value, str):
-        return value[:255]
-    if isinstance(value, dict):
-        return {name: _cut(member) for name, member in value.items()}
-    return [_cut(member) for member in value] if isinstance(value, list) else value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _each_once(items: list[Any]) -> list[Any]:

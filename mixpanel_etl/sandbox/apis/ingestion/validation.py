@@ -15,6 +15,7 @@ import msgspec
 from mixpanel_etl.sandbox.engine.clock import milliseconds
 from mixpanel_etl.sandbox.engine.event_line import to_milliseconds
 from mixpanel_etl.sandbox.engine.identity import IDENTITY_EVENTS, identity_problem
+from mixpanel_etl.sandbox.engine.json_values import is_number
 
 MAX_EVENT_BYTES = 1_048_576
 MAX_MEMBERS = 254
@@ -86,7 +87,7 @@ def _identity(event: Any, _now: datetime) -> Iterator[Problem]:
 
 def _time(event: Any, now: datetime) -> Iterator[Problem]:
     time = event["properties"].get("time")
-    if isinstance(time, bool) or not isinstance(time, int | float):
+    if not is_number(time):
         text = "'properties.time' is invalid: must be specified as seconds since epoch"
         yield Problem("properties.time", text)
     elif to_milliseconds(time) < _EARLIEST_MS:

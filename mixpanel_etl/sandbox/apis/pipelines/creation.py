@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from mixpanel_etl.sandbox.engine.query_parameters import read_date
+from mixpanel_etl.sandbox.engine.query_parameters import check_choice, read_date
 from mixpanel_etl.sandbox.engine.responses import ApiError
 
 Form = Mapping[str, str]
@@ -102,8 +102,7 @@ class Wanted(NamedTuple):
 def read_creation(form: Form, today: date) -> Wanted:
     """Raises ApiError 400 naming the parameter at fault."""
     kind = form.get("type", "")
-    if kind not in TYPES:
-        raise ApiError(400, f"type must be one of {', '.join(TYPES)}, not {kind!r}")
+    check_choice("type", kind, TYPES)
     described, is_trial = TYPES[kind], form.get("trial") == "true"
     _check_presence(form, described, is_trial)
     _check_choices(form, described)
@@ -157,5 +156,5 @@ def _check_choices(form: Form, described: PipelineType) -> None:
         "data_format": ("json", "parquet") if described.is_schematized else ("json",),
     }
     for name, allowed in choices.items():
-        if name in form and form[name] not in allowed:
-            raise ApiError(400, f"{name} must be one of {', '.join(allowed)}, not {form[name]!r}")
+        if name in form:
+            check_choice(name, form[name], allowed)

@@ -17,6 +17,7 @@ from mixpanel_etl.sandbox.apis.api_call import ADMINS, ApiCall, app_route
 from mixpanel_etl.sandbox.apis.pipelines.creation import Wanted, read_creation, read_edit
 from mixpanel_etl.sandbox.apis.pipelines.models import Pipeline, Pipelines, Task
 from mixpanel_etl.sandbox.engine.authentication import Caller, Kind, authenticate
+from mixpanel_etl.sandbox.engine.query_parameters import check_choice, required
 from mixpanel_etl.sandbox.engine.responses import ApiError
 from mixpanel_etl.sandbox.engine.state import State
 
@@ -106,8 +107,7 @@ def status(call: ApiCall) -> object:
     pipeline = _found(call, call.parameters)
     wanted = call.request.query_params.getlist("status")
     for name in wanted:
-        if name not in FILTERS:
-            raise ApiError(400, f"status must be one of {', '.join(FILTERS)}, not {name!r}")
+        check_choice("status", name, FILTERS)
     tasks: dict[str, list[Task]] = {name: [] for name in wanted or _ALWAYS_SHOWN}
     for task in pipeline.tasks(call.now):
         if not wanted or task.state in wanted:
@@ -136,9 +136,9 @@ def _check_limits(part: Pipelines, call: ApiCall, wanted: Wanted) -> None:
     is_dated = wanted.to_date is not None
     # The two pipelines of a trial were wanted as one.
     same_kind = {id(item.wanted) for item in pipelines if (item.wanted.to_date is not None) == is_dated}
-    most = MAX_DATED if is_dated else MAX_RECURRING
-    if len(same_kind) >= most:
-        raise ApiError(400, f"A project has at most {most} {'date-ranged' if is_dated else 'recurring'} pipelines")
+    maximum = MAX_DATED if is_dated else MAX_RECURRING
+    if len(same_kind) >= maximum:
+        raise ApiError(400, f"A project has at most {maximum} {'date-ranged' if is_dated else 'recurring'} pipelines")
     if is_dated and any(created > call.now - timedelta(hours=24) for created in part.dated[project_id]):
         raise ApiError(400, "A project can create one date-ranged pipeline in 24 hours")
     for item in pipelines:
@@ -163,9 +163,7 @@ def _pipelines(call: ApiCall) -> dict[str, Pipeline]:
 
 
 def _found(call: ApiCall, parameters: dict[str, str]) -> Pipeline:
-    name = parameters.get("name")
-    if not name:
-        raise ApiError(400, "name is a required parameter")
+    name = required(parameters, "name")
     if name not in _pipelines(call):
         raise ApiError(404, f"Pipeline {name} does not exist")
     return _pipelines(call)[name]

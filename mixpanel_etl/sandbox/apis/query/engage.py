@@ -22,7 +22,7 @@ from mixpanel_etl.sandbox.apis.query.models import SavedReports
 from mixpanel_etl.sandbox.apis.query.query_request import QueryRequest
 from mixpanel_etl.sandbox.engine.event_log import EventLog
 from mixpanel_etl.sandbox.engine.profiles import Profile
-from mixpanel_etl.sandbox.engine.query_parameters import read_integer, read_names
+from mixpanel_etl.sandbox.engine.query_parameters import read_integer, read_json, read_names
 from mixpanel_etl.sandbox.engine.responses import ApiError
 from mixpanel_etl.sandbox.engine.state import State
 
@@ -40,7 +40,7 @@ _NOBODY: Mapping[str, Any] = {}
 
 
 def engage(query: QueryRequest) -> object:
-    page = read_integer(query.parameters, "page", least=0) or 0
+    page = read_integer(query.parameters, "page", minimum=0) or 0
     size = query.count("page_size", PAGE_SIZE, PAGE_SIZE)
     session_id = query.parameters.get("session_id")
     sessions = query.state.api_state(EngageSessions)
@@ -161,11 +161,8 @@ class _CohortFilter(msgspec.Struct):
 def _cohort_members(query: QueryRequest) -> list[str]:
     if "behaviors" in query.parameters:
         raise ApiError(400, "behaviors and filter_by_cohort are mutually exclusive")
-    text = query.parameters["filter_by_cohort"]
-    try:
-        cohort_id = msgspec.json.decode(text, type=_CohortFilter).id
-    except msgspec.DecodeError:
-        raise ApiError(400, f'filter_by_cohort must be a JSON object such as {{"id":12345}}, not {text!r}') from None
+    expected = 'a JSON object such as {"id":12345}'
+    cohort_id = read_json(query.parameters, "filter_by_cohort", _CohortFilter, expected).id
     cohort = query.state.api_state(SavedReports).cohorts(query.project).get(cohort_id)
     if cohort is None:
         raise ApiError(400, f"filter_by_cohort: cohort {cohort_id} does not exist")
@@ -207,7 +204,7 @@ def _behaviors(query: QueryRequest) -> dict[str, dict[str, int]]:
         behaviors = msgspec.json.decode(text, type=list[_Behavior])
     except msgspec.DecodeError as error:
         raise ApiError(400, f"behaviors must be a JSON array of name, window and event_selectors: {error}") from None
-    as_of = read_integer(query.parameters, "as_of_timestamp", least=0, most=_LATEST)
+    as_of = read_integer(query.parameters, "as_of_timestamp", minimum=0, maximum=_LATEST)
     until = query.now if as_of is None else datetime.fromtimestamp(as_of, UTC)
     return {behavior.name: _counts(query, behavior, until) for behavior in behaviors}
 

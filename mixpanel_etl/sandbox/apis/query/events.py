@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from mixpanel_etl.expressions import UNDEFINED
-from mixpanel_etl.sandbox.apis.query.query_request import TYPES, QueryRequest, most_common
+from mixpanel_etl.sandbox.apis.query.query_request import TYPES, QueryRequest
+from mixpanel_etl.sandbox.apis.query.segments import most_common, segment_name
 from mixpanel_etl.sandbox.apis.query.time_series import Series, measure, over_time
-from mixpanel_etl.sandbox.engine.event_log import Event, EventLog, segment_name
+from mixpanel_etl.sandbox.engine.event_log import Event, EventLog
 from mixpanel_etl.sandbox.engine.query_parameters import no_where, read_choice, read_dates, read_names, required
 from mixpanel_etl.sandbox.engine.responses import ApiError
 
 RECENT_DAYS = 31
 NAMES_DEFAULT_LIMIT = 255
-NAMES_MAX_LIMIT = 5000
+MAX_NAMES = 5000
 TOP_DEFAULT_LIMIT = 100
 PROPERTIES_DEFAULT_LIMIT = 10
 VALUES_DEFAULT_LIMIT = 255
@@ -47,7 +48,7 @@ def event_names(query: QueryRequest) -> object:
     limit = query.count("limit", NAMES_DEFAULT_LIMIT)
     counts = query.state.store.counts(query.project.project_id, query.buckets(*_recent_or_dates(query), "all"), None)
     ranked = [(measure(kind, total, users), event) for event, _, total, users in counts]
-    return most_common(ranked, min(limit, NAMES_MAX_LIMIT))
+    return most_common(ranked, min(limit, MAX_NAMES))
 
 
 def top_events(query: QueryRequest) -> object:

@@ -17,16 +17,16 @@ from typing import NamedTuple
 
 from mixpanel_etl.expressions import Expression, parse
 from mixpanel_etl.sandbox.apis.query.models import SavedReports
-from mixpanel_etl.sandbox.apis.query.query_request import QueryRequest, most_common
+from mixpanel_etl.sandbox.apis.query.query_request import QueryRequest
+from mixpanel_etl.sandbox.apis.query.segments import OVERALL, most_common, segment_name
 from mixpanel_etl.sandbox.engine.buckets import Buckets, blocks_of
-from mixpanel_etl.sandbox.engine.event_log import Event, EventLog, segment_name
+from mixpanel_etl.sandbox.engine.event_log import Event, EventLog
 from mixpanel_etl.sandbox.engine.query_parameters import read_integer, required
 from mixpanel_etl.sandbox.engine.responses import ApiError
 from mixpanel_etl.sandbox.engine.saved_reports import MAX_LENGTH_SECONDS, SECONDS, Funnel, FunnelStep
 
 DEFAULT_LIMIT = 255
 MAX_LIMIT = 10_000
-OVERALL = "$overall"
 
 
 def funnel_list(query: QueryRequest) -> object:
@@ -178,7 +178,7 @@ class _Results:
 
 def _funnel(query: QueryRequest) -> Funnel:
     required(query.parameters, "funnel_id")
-    funnel_id = read_integer(query.parameters, "funnel_id", least=0)
+    funnel_id = read_integer(query.parameters, "funnel_id", minimum=0)
     saved = query.state.api_state(SavedReports).funnels(query.project)
     funnel = saved.get(funnel_id or 0)
     if funnel is None:
@@ -188,7 +188,7 @@ def _funnel(query: QueryRequest) -> Funnel:
 
 def _buckets(query: QueryRequest) -> Buckets:
     first, last = query.dates()
-    interval = read_integer(query.parameters, "interval", least=1)
+    interval = read_integer(query.parameters, "interval", minimum=1)
     if "unit" not in query.parameters:
         return blocks_of(first, last, interval or 1, query.project.stored_zone)
     if interval is not None:

@@ -11,12 +11,13 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from mixpanel_etl.expressions import parse
-from mixpanel_etl.sandbox.apis.query.funnels import OVERALL, steps_by_segment
+from mixpanel_etl.sandbox.apis.query.funnels import steps_by_segment
 from mixpanel_etl.sandbox.apis.query.models import SavedReports
 from mixpanel_etl.sandbox.apis.query.query_request import QueryRequest
 from mixpanel_etl.sandbox.apis.query.retention import cohorts_by_date
+from mixpanel_etl.sandbox.apis.query.segments import OVERALL, segment_name
 from mixpanel_etl.sandbox.apis.query.time_series import Series
-from mixpanel_etl.sandbox.engine.event_log import EventLog, segment_name
+from mixpanel_etl.sandbox.engine.event_log import EventLog
 from mixpanel_etl.sandbox.engine.query_parameters import read_integer, required
 from mixpanel_etl.sandbox.engine.responses import ApiError
 from mixpanel_etl.sandbox.engine.saved_reports import Funnel, Insight
@@ -126,7 +127,7 @@ def _with_offset(query: QueryRequest, label: str) -> str:
 
 def _insight(query: QueryRequest) -> Insight:
     required(query.parameters, "bookmark_id")
-    bookmark_id = read_integer(query.parameters, "bookmark_id", least=0)
+    bookmark_id = read_integer(query.parameters, "bookmark_id", minimum=0)
     saved = query.state.api_state(SavedReports).insights(query.project)
     insight = saved.get(bookmark_id or 0)
     if insight is None:

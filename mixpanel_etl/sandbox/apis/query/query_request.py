@@ -6,10 +6,9 @@ and, of a POST, in a form as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
@@ -35,7 +34,6 @@ from mixpanel_etl.sandbox.engine.state import State
 TYPES = ("general", "unique", "average")
 UNITS = ("minute", "hour", "day", "week", "month")
 _ACCEPTS: tuple[Kind, ...] = ("service_account", "project_secret")
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -57,9 +55,9 @@ class QueryRequest:
     def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
         return read_choice({name: default, **self.parameters}, name, choices)
 
-    def count(self, name: str, default: int, most: int | None = None) -> int:
+    def count(self, name: str, default: int, maximum: int | None = None) -> int:
         """A positive integer."""
-        value = read_integer(self.parameters, name, least=1, most=most)
+        value = read_integer(self.parameters, name, minimum=1, maximum=maximum)
         return default if value is None else value
 
     def dates(self) -> tuple[date, date]:
@@ -70,7 +68,7 @@ class QueryRequest:
 
     def dates_or_interval(self, unit: str) -> tuple[date, date]:
         """from_date and to_date, or the last `interval` units, the present one included."""
-        interval = read_integer(self.parameters, "interval", least=1)
+        interval = read_integer(self.parameters, "interval", minimum=1)
         if interval is None:
             return self.dates()
         if "from_date" in self.parameters or "to_date" in self.parameters:
@@ -141,8 +139,3 @@ async def _form(request: Request) -> dict[str, str]:
     if body and content_type != "application/x-www-form-urlencoded":
         raise ApiError(400, f"the body must be application/x-www-form-urlencoded, not {content_type or 'untyped'}")
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-
-
-def most_common(ranked: Iterable[tuple[float, _T]], limit: int) -> list[_T]:
-    """The first `limit` of what is ranked by a number, highest first; equals in the order of their names."""
-    return [item for _, item in sorted(ranked, key=lambda pair: (-pair[0], str(pair[1])))[:limit]]

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
-from mixpanel_etl.sandbox.apis.query.query_request import QueryRequest, most_common
+from mixpanel_etl.sandbox.apis.query.query_request import QueryRequest
+from mixpanel_etl.sandbox.apis.query.segments import OVERALL, most_common, segment_name
 from mixpanel_etl.sandbox.engine.buckets import Buckets, blocks_of
-from mixpanel_etl.sandbox.engine.event_log import EventLog, segment_name
+from mixpanel_etl.sandbox.engine.event_log import EventLog
 from mixpanel_etl.sandbox.engine.query_parameters import read_choice, read_flag, required
 from mixpanel_etl.sandbox.engine.responses import ApiError
 from mixpanel_etl.sandbox.engine.saved_reports import SECONDS
@@ -22,7 +23,6 @@ UNITS = ("day", "week", "month")
 DEFAULT_LIMIT = 255
 MAX_DAYS = 90
 MAX_INTERVALS = 1000
-OVERALL = "$overall"
 
 _Moment = tuple[int, bool, bool, str]  # time, whether it can be the first event, whether a return, segment
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from mixpanel_etl.expressions import Expression, Value
 from mixpanel_etl.sandbox.apis.query.query_request import QueryRequest
+from mixpanel_etl.sandbox.apis.query.segments import segment_name
 from mixpanel_etl.sandbox.apis.query.time_series import Series, over_time
 from mixpanel_etl.sandbox.engine.buckets import Buckets, blocks_of
-from mixpanel_etl.sandbox.engine.event_log import Event, EventLog, segment_name
+from mixpanel_etl.sandbox.engine.event_log import Event, EventLog
+from mixpanel_etl.sandbox.engine.json_values import is_number
 from mixpanel_etl.sandbox.engine.query_parameters import read_integer, required
 from mixpanel_etl.sandbox.engine.responses import ApiError
 
@@ -40,7 +42,7 @@ def numeric(query: QueryRequest) -> object:
     ranges = query.count("buckets", DEFAULT_BUCKETS, MAX_BUCKETS)
     buckets = _buckets(query, kind, unit)
     values = _values(query, buckets, _required_on(query))
-    numbers = [(event.time_ms, event.user, value) for event, value in values if _is_number(value)]
+    numbers = [(event.time_ms, event.user, value) for event, value in values if _is_finite(value)]
     if not numbers:
         return over_time(buckets, {})
     width = _width(min(value for *_, value in numbers), max(value for *_, value in numbers), ranges)
@@ -70,7 +72,7 @@ def average(query: QueryRequest) -> object:
 def _buckets(query: QueryRequest, kind: str, unit: str) -> Buckets:
     """Units of time or, in their stead, blocks of `interval` days."""
     first, last = query.dates()
-    interval = read_integer(query.parameters, "interval", least=1)
+    interval = read_integer(query.parameters, "interval", minimum=1)
     if interval is None:
         return query.buckets(first, last, unit)
     if kind == "general" or "unit" in query.parameters:
@@ -94,7 +96,7 @@ def _by_label(query: QueryRequest) -> dict[str, list[float]]:
     buckets = query.buckets(*query.dates(), unit)
     numbers: dict[str, list[float]] = {label: [] for label in buckets.labels}
     for event, value in _values(query, buckets, _required_on(query)):
-        numbers[buckets.label(event.time_ms)].append(value if _is_number(value) else 0.0)
+        numbers[buckets.label(event.time_ms)].append(value if _is_finite(value) else 0.0)
     return numbers
 
 
@@ -105,8 +107,8 @@ def _required_on(query: QueryRequest) -> Expression:
     return on
 
 
-def _is_number(value: Value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+def _is_finite(value: Value) -> bool:
+    return is_number(value) and abs(value) < 1e300
 
 
 def _width(lowest: float, highest: float, ranges: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-OVERALL = "$overall"
+from mixpanel_etl.sandbox.apis.query.segments import OVERALL
 
 
 def _funnels(reply: Any) -> Any:
@@ -43,8 +43,8 @@ def _top_events(reply: Any) -> Any:
 
 
 def _top_properties(reply: Any) -> Any:
-    most = max((one["count"] for one in reply.values()), default=1)
-    return {name: round(100 * one["count"] / most, 1) for name, one in reply.items()}
+    highest = max((one["count"] for one in reply.values()), default=1)
+    return {name: round(100 * one["count"] / highest, 1) for name, one in reply.items()}
 
 
 def _engage(reply: Any) -> Any:

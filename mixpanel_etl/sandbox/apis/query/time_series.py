@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from mixpanel_etl.sandbox.apis.query.query_request import most_common
+from mixpanel_etl.sandbox.apis.query.segments import most_common
 from mixpanel_etl.sandbox.engine.buckets import Buckets
 
 

@@ -253,7 +253,7 @@ def test_a_body_that_cannot_be_read_fails_whole(
 
 @pytest.mark.parametrize("compress", [False, True])
 def test_a_body_over_the_limit_is_413_by_its_uncompressed_size(sandbox: Sandbox, compress: bool) -> None:
-    sandbox.reset([Project(import_max_bytes=1000)])
+    sandbox.reset([Project(max_import_bytes=1000)])
     body = json.dumps([event(note="x" * 1000)]).encode()
     response = send(sandbox, gzip.compress(body), {"Content-Encoding": "gzip"}) if compress else send(sandbox, body, {})
     assert response.status_code == 413

@@ -116,7 +116,7 @@ def test_an_unknown_table_is_404_with_200_in_the_body(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_body_over_the_limit_is_413(sandbox: Sandbox, compressed: bool) -> None:
-    sandbox.reset([Project(lookup_tables=[(PRODUCTS, "Products")], lookup_max_bytes=100)])
+    sandbox.reset([Project(lookup_tables=[(PRODUCTS, "Products")], max_lookup_table_bytes=100)])
     body = ("id\n" + "x" * 200).encode()
     headers = {"Content-Encoding": "gzip"} if compressed else {}
     reply = put(sandbox, gzip.compress(body) if compressed else body, headers=headers)
