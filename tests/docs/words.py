@@ -27,7 +27,7 @@ WORDS: dict[str, str] = {
     r"none of which": "a sentence of its own",
     # Negative definitions
     r"(?<!there )(?<!There )(?:is|are) no (?!longer|more\b)\w+": "is not a; must be ... like ...",
-    r"(?-i:(?:is|are) none)\b(?! of)": "is not a valid ...; does not exist",
+    r"(?<!there )(?-i:(?:is|are) none)\b(?! of)": "is not a valid ...; does not exist",
     r"that there (?:is|are) not": "missing",
     r"what is no": "what is not a; non-...",
     # The field's words
