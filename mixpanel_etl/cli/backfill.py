@@ -7,7 +7,6 @@ from typing import Annotated
 
 import dagster as dg
 import typer
-from dagster.components.definitions import LazyDefinitions
 from rich.progress import track
 
 from mixpanel_etl.cli.shared import (
@@ -20,6 +19,7 @@ from mixpanel_etl.cli.shared import (
     use_dagster_home,
 )
 from mixpanel_etl.dagster.backfill import Backfill, BackfillError, Which
+from mixpanel_etl.dagster.internals import LazyDefinitions
 
 
 def backfill(

@@ -1,4 +1,4 @@
-"""`mixpanel-etl push`: a push from the command line, or what it would do."""
+"""`mixpanel-etl push`: sends the rows of a push, or shows what would be sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from rich.table import Table
 
 from mixpanel_etl.cli.shared import console, errors, exit_on_error, project_module, waits
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.dagster.push.assets import Pushes, window_of
+from mixpanel_etl.dagster.push.assets import window_of
+from mixpanel_etl.dagster.push.component import MixpanelPush
 from mixpanel_etl.push.dead_letters import LATEST
 from mixpanel_etl.push.errors import PushError
 from mixpanel_etl.push.profile_push import Pushed
@@ -31,12 +32,12 @@ _REASONS = 20
 
 
 def push(
-    name: Annotated[str, typer.Argument(help="Of the push, in the YAML of a MixpanelPush.")],
-    first: Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD; yesterday by default.")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Last day; the first by default.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent and refused.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of the push, as in the YAML of a MixpanelPush.")],
+    first: Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD. Default: yesterday.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day, included. Default: the first day.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent and rejected.")] = False,
     retry_rejected: Annotated[
-        bool, typer.Option("--retry-rejected", help="Run the query again, and send only what was refused.")
+        bool, typer.Option("--retry-rejected", help="Run the query again, and send only the rows that were rejected.")
     ] = False,
     retry_unconfirmed: Annotated[
         bool,
@@ -47,28 +48,31 @@ def push(
     ] = False,
     allow_shrink: Annotated[
         bool,
-        typer.Option("--allow-shrink", help="Let more than half of the profiles or rows be taken away."),
+        typer.Option("--allow-shrink", help="Send even if more than half of the profiles or rows would be removed."),
     ] = False,
     module: Annotated[
         str | None,
         typer.Option(
-            "-m", "--module", help="Python package of the `defs` folder; by default of the Dagster project here."
+            "-m",
+            "--module",
+            help="Python package of the `defs` folder. Default: that of the Dagster project in this folder.",
         ),
     ] = None,
 ) -> None:
-    """Send the rows of a push. Dagster is not told: `mixpanel-etl backfill --asset` records what it does."""
+    """Send the rows of a push, outside of Dagster: `mixpanel-etl backfill --asset` does the same and records it."""
     with exit_on_error():
-        pushes, found = _found(module or project_module("defs"), name)
-        settings, lake, warehouse = pushes.mixpanel.settings(), pushes.lake_uri(), pushes.warehouse.warehouse()
+        component, found = _found(module or project_module("defs"), name)
+        settings, lake = component.mixpanel.settings(), component.lake_uri
+        warehouse = component.warehouse_resource.warehouse()
         parts = list(_parts(found, settings, lake, first, last, retry_rejected=retry_rejected))
         if not parts:
-            console.print(f"nothing to do: no row of {name} was refused")
+            console.print(f"nothing to do: {name} has no rejected rows")
             return
         if dry_run:
             for part, window in parts:
                 _show(part, found.preview(warehouse, lake, part, window), " (nothing was sent)")
             return
-        refused = 0
+        rejected = 0
         with Mixpanel(settings, waits) as mixpanel:
             for part, window in parts:
                 with _bar(part, found.count(warehouse, window)) as advance:
@@ -84,15 +88,13 @@ def push(
                         on_progress=advance,
                     )
                 _show(part, done)
-                refused += done.refused
-    if refused:
-        errors.print(f"{refused:,} rows were refused: {found.dead_letters(lake).uri}", soft_wrap=True)
+                rejected += done.refused
+    if rejected:
+        errors.print(f"{rejected:,} rows were rejected: {found.dead_letters(lake).uri}", soft_wrap=True)
         raise typer.Exit(1)
 
 
-def _found(module: str, name: str) -> tuple[Pushes, QueryPush]:
-    from mixpanel_etl.dagster.components import MixpanelPush
-
+def _found(module: str, name: str) -> tuple[MixpanelPush, QueryPush]:
     try:
         folder = importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -100,13 +102,11 @@ def _found(module: str, name: str) -> tuple[Pushes, QueryPush]:
     tree = dg.ComponentTree.from_module(folder, project_root=Path(str(folder.__file__)).parents[1])
     known: list[str] = []
     for component in tree.get_all_components(of_type=MixpanelPush):
-        pushes = component.described()
-        for item in pushes.pushes:
+        for item in component.pushes:
             if item.push.name == name:
-                return pushes, item.push
+                return component, item.push
             known.append(item.push.name)
-    there = f"there are {', '.join(sorted(known))}" if known else "it has none"
-    raise PushError(f"no push is called {name!r} in {module}: {there}")
+    raise PushError(f"unknown push {name!r}; pushes in {module}: {', '.join(sorted(known)) or 'none'}")
 
 
 def _parts(
@@ -166,7 +166,7 @@ def _show(part: str, pushed: PushedRows | Pushed, verb: str = "") -> None:
     for event in pushed.first:
         console.print_json(json.dumps(event))
     if pushed.messages:
-        table = Table("rows", "why refused", box=None, pad_edge=False)
+        table = Table("rows", "reason", box=None, pad_edge=False)
         for message, count in reasons(pushed)[:_REASONS]:
             table.add_row(f"{count:,}", message)
         console.print(table)

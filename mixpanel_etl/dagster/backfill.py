@@ -8,11 +8,14 @@ from datetime import date, timedelta
 from typing import Literal
 
 import dagster as dg
-from dagster._core.execution.backfill import PartitionBackfill
-from dagster._core.storage.partition_status_cache import AssetPartitionStatus
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
-from dagster._core.utils import make_new_backfill_id
 
+from mixpanel_etl.dagster.internals import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    AssetPartitionStatus,
+    PartitionBackfill,
+    make_new_backfill_id,
+)
 from mixpanel_etl.errors import MixpanelEtlError
 
 Which = Literal["all", "missing", "failed"]

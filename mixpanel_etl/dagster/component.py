@@ -3,7 +3,7 @@
 # Dagster reads the annotations of components, so they must be types, not strings.
 import re
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import dagster as dg
 
@@ -62,12 +62,15 @@ class MixpanelComponent(dg.Component, dg.Resolvable):
             SettingsError: the project's settings are malformed or contradict each other.
             ConfigurationError: attributes of the component contradict each other.
         """
-        resources = {self.mixpanel.resource_key: registered(self.mixpanel)}
-        return dg.Definitions.merge(self._named(self.group).build(), dg.Definitions(resources=resources))
+        return dg.Definitions.merge(self._named(self.group).build(), dg.Definitions(resources=self.resources()))
 
     def build(self) -> dg.Definitions:
-        """The definitions without the resource; `name` is set."""
+        """The definitions without the resources; `name` is set."""
         raise NotImplementedError
+
+    def resources(self) -> dict[str, dg.ConfigurableResource[Any]]:
+        """What the definitions provide to assets of your own, by resource key: the project."""
+        return {self.mixpanel.resource_key: registered(self.mixpanel)}
 
     def default_name(self, folder: str) -> str:
         """`name` when none is given: components of one asset use its key, others the folder.

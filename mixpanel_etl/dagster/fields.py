@@ -43,7 +43,12 @@ class OpSpec(DagsterOpSpec):
     ] = None
 
     def arguments(
-        self, *, name: str, pool: str | None = None, backfill_policy: dg.BackfillPolicy | None = None
+        self,
+        *,
+        name: str,
+        pool: str | None = None,
+        backfill_policy: dg.BackfillPolicy | None = None,
+        retry_policy: dg.RetryPolicy | None = None,
     ) -> dict[str, Any]:
         """Keyword arguments of `dg.multi_asset`: what is set here, and these defaults.
 
@@ -51,6 +56,7 @@ class OpSpec(DagsterOpSpec):
             name: name of the op.
             pool: Dagster pool of the op.
             backfill_policy: backfill policy of the asset.
+            retry_policy: retries within the run.
         """
         return {
             "name": self.name or name,
@@ -58,15 +64,15 @@ class OpSpec(DagsterOpSpec):
             "description": self.description,
             "pool": self.pool or pool,
             "backfill_policy": self.backfill_policy or backfill_policy,
-            "retry_policy": self.retry_policy,
+            "retry_policy": self.retry_policy or retry_policy,
         }
 
 
 Op = Annotated[OpSpec, dg.Resolver.default(description="Tags, pool, backfill policy and retry policy of the assets.")]
 
 
-class MixpanelModel(dg.Model, dg.Resolvable):
-    """A `MixpanelResource` in YAML."""
+class ResourceModel(dg.Model, dg.Resolvable):
+    """A `MixpanelResource` or `WarehouseResource` in YAML."""
 
     env_prefix: Annotated[
         str,
@@ -76,26 +82,46 @@ class MixpanelModel(dg.Model, dg.Resolvable):
     ] = DEFAULT_PREFIX
 
 
-def _resource(context: dg.ResolutionContext, model: MixpanelModel | str) -> MixpanelResource:
-    if not isinstance(model, str):
-        return MixpanelResource(env_prefix=context.resolve_value(model.env_prefix, str))
-    found = context.resolve_value(model, object)
-    if isinstance(found, MixpanelResource):
-        return found
-    raise ConfigurationError(
-        f"mixpanel is {model!r}; it must be a mapping, e.g. {{env_prefix: MIXPANEL_EU_}}, or a template variable that "
-        "returns a MixpanelResource"
+def resource_resolver(
+    name: str, resource: type[dg.ConfigurableResource[Any]], description: str, *, optional: bool = False
+) -> dg.Resolver:
+    """How YAML writes a resource: by the prefix of its variables, or as a template variable.
+
+    Args:
+        name: name of the attribute.
+        resource: class with the field `env_prefix`.
+        description: description of the attribute.
+        optional: whether the attribute may be null.
+    """
+
+    def resolve(context: dg.ResolutionContext, model: ResourceModel | str | None) -> Any:
+        if model is None:
+            return None
+        if not isinstance(model, str):
+            return resource.model_validate({"env_prefix": context.resolve_value(model.env_prefix, str)})
+        found = context.resolve_value(model, object)
+        if isinstance(found, resource):
+            return found
+        raise ConfigurationError(
+            f"{name} is {model!r}; it must be a mapping, e.g. {{env_prefix: MIXPANEL_EU_}}, or a template variable "
+            f"that returns a {resource.__name__}"
+        )
+
+    return dg.Resolver(
+        resolve,
+        model_field_type=ResourceModel | str | None if optional else ResourceModel | str,
+        description=description,
+        examples=[{"env_prefix": "MIXPANEL_EU_"}],
     )
 
 
 Project = Annotated[
     MixpanelResource,
-    dg.Resolver(
-        _resource,
-        model_field_type=MixpanelModel | str,
-        description="The Mixpanel project: prefix of its environment variables, or a template variable that returns a "
+    resource_resolver(
+        "mixpanel",
+        MixpanelResource,
+        "The Mixpanel project: prefix of its environment variables, or a template variable that returns a "
         "MixpanelResource of your own.",
-        examples=[{"env_prefix": "MIXPANEL_EU_"}],
     ),
 ]
 

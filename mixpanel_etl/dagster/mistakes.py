@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import dagster as dg
-from dagster.components.resolved.errors import ResolutionException
+
+from mixpanel_etl.dagster.internals import ResolutionException
 
 
 class Mistake(NamedTuple):

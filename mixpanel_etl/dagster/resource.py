@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from logging import Logger
+from typing import Any, TypeVar
 
 import dagster as dg
 from pydantic import Field
@@ -71,9 +72,11 @@ def _sentence(wait: Wait) -> str:
     return f"waiting{until}: {wait.reason}"
 
 
-_registered: dict[tuple[type, str], MixpanelResource] = {}
+Resource = TypeVar("Resource", bound=dg.ConfigurableResource[Any])
+_registered: dict[tuple[type, str], Any] = {}
 
 
-def registered(resource: MixpanelResource) -> MixpanelResource:
+def registered(resource: Resource) -> Resource:
     """The one object that stands for all equal resources: Dagster allows one object per resource key."""
-    return _registered.setdefault((type(resource), resource.model_dump_json()), resource)
+    found: Resource = _registered.setdefault((type(resource), resource.model_dump_json()), resource)
+    return found

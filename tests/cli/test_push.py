@@ -49,7 +49,7 @@ def test_yesterday_is_pushed_when_no_day_is_named(mixpanel: Sandbox, shop: Path)
     assert len(mixpanel.deduplicated(LAST, LAST)) == 84  # until 20:00
 
 
-def test_what_was_refused_ends_the_command_with_1_and_is_sent_after_a_fix(mixpanel: Sandbox, shop: Path) -> None:
+def test_rejected_rows_end_the_command_with_1_and_are_sent_after_a_fix(mixpanel: Sandbox, shop: Path) -> None:
     with duckdb.connect(str(shop)) as connection:
         connection.execute("UPDATE orders SET customer_id = 'null' WHERE order_id = 100000")
     result = push("orders")
@@ -61,7 +61,7 @@ def test_what_was_refused_ends_the_command_with_1_and_is_sent_after_a_fix(mixpan
     mixpanel.clear_requests()
     assert push("orders", "--retry-rejected").exit_code == 0
     assert len(mixpanel.deduplicated(LAST, LAST)) == 84
-    assert "no row of orders was refused" in push("orders", "--retry-rejected").output
+    assert "orders has no rejected rows" in push("orders", "--retry-rejected").output
 
 
 def test_profiles_of_users_and_groups_are_pushed(mixpanel: Sandbox, shop: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_lookup_table_is_shown_replaced_and_then_left_alone(mixpanel: Sandbox,
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["order"], "there are companies, customers, orders, products"),
+        (["order"], "pushes in mixpanel_etl.demo.defs: companies, customers, orders, products"),
         (["orders", "--from", "yesterday"], "YYYY-MM-DD"),
         (["orders", "--from", "2026-01-02", "--to", "2026-01-01"], "is before"),
     ],

@@ -19,7 +19,7 @@ __all__ = ["projects"]
 COPY = """
 type: mixpanel_etl.MixpanelPush
 attributes:
-  env_prefix: MIXPANEL_NEW_
+  mixpanel: {env_prefix: MIXPANEL_NEW_}
   start_date: 2026-01-01
   pushes:
     - name: from_old
@@ -61,7 +61,7 @@ def test_a_run_over_days_copies_them_and_lists_what_mixpanel_overwrites(
     ("before", "after", "said"),
     [
         ('      source: "{{ env.MIXPANEL_LAKE }}"', "      query: orders.sql", "source is missing"),
-        ("      kind: project", "      kind: project\n      query: orders.sql", "not for kind project"),
+        ("      kind: project", "      kind: project\n      query: orders.sql", "not allowed for kind project"),
         ("      kind: project", "      kind: project\n      time_zone: Berlin", "Europe/Berlin"),
     ],
 )

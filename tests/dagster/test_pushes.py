@@ -1,9 +1,9 @@
-"""Pushes as assets, from YAML: what a run sends, records and checks, and how a mistake is told."""
+"""Pushes as assets, from YAML: what a run sends, records and checks, and how a mistake is reported."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,11 @@ from dagster.components.testing import create_defs_folder_sandbox
 
 from mixpanel_etl import MixpanelPush
 from mixpanel_etl.dagster.backfill import Backfill
-from mixpanel_etl.lake import Table
+from mixpanel_etl.dagster.push.assets import PushAsset, PushConfig
+from mixpanel_etl.lake import ConfigurationError, Table
 from mixpanel_etl.push.dead_letters import dead_letters
+from mixpanel_etl.push.profiles import ProfileMapping
+from mixpanel_etl.push.query import QueryPush
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
 from mixpanel_etl.settings import Settings
 
@@ -68,7 +71,7 @@ def shop(mixpanel: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 @pytest.fixture
 def load(shop: Path) -> Load:
-    """Loads the definitions of an instance of the component, given the list of its pushes as text."""
+    """Loads the definitions of an instance of the component, given the list of its pushes in YAML."""
 
     def load_pushes(pushes: str = ORDERS) -> dg.Definitions:
         with create_defs_folder_sandbox() as project:
@@ -114,7 +117,7 @@ def test_a_run_over_days_sends_each_day_of_project_time_and_records_it(
     assert check.passed
 
 
-def test_a_refused_row_fails_the_check_until_it_is_sent(
+def test_a_rejected_row_fails_the_check_until_it_is_sent(
     mixpanel: Sandbox, load: Load, shop: Path, instance: dg.DagsterInstance
 ) -> None:
     with duckdb.connect(str(shop)) as connection:
@@ -124,13 +127,13 @@ def test_a_refused_row_fails_the_check_until_it_is_sent(
     assert result.success
     (check,) = result.get_asset_check_evaluations()
     assert not check.passed
-    assert check.metadata["mixpanel_etl/refused"].value == 2
+    assert check.metadata["mixpanel_etl/rejected"].value == 2
     assert "takes for nobody" in str(check.metadata["mixpanel_etl/reasons"].value)
     letters = dead_letters(Settings.load().lake, "orders").scan().collect()
     assert sorted(json.loads(row)["id"] for row in letters["row"]) == [150, 151]
     with duckdb.connect(str(shop)) as connection:
         connection.execute("UPDATE orders SET customer = 'u1' WHERE id IN (150, 151)")
-    again = run(definitions, instance, "orders", only_refused=True)
+    again = run(definitions, instance, "orders", only_rejected=True)
     assert again.success
     assert (
         sum(e.materialization.metadata["mixpanel_etl/sent"].value for e in again.get_asset_materialization_events())
@@ -212,21 +215,21 @@ def test_a_lookup_table_is_replaced_when_it_changes_and_held_back_when_most_of_i
         (
             "      kind: events",
             "      kind: event",
-            "give one of events, identities, users, groups, lookup_table, project",
+            "allowed: events, identities, users, groups, lookup_table, project",
         ),
         ("      time: placed_at", "      time: placed", "no column 'placed'"),
         ("      distinct_id: customer", "      nulls: skip", "no id"),
         ("      key: [id]", "      only_new: true", "key is missing"),
         ("      time: placed_at", "      event_column: id", "time is missing"),
         ("      key: [id]", "      key: [id]\n      nulls: drop", "nulls is 'drop'"),
-        ("      key: [id]", "      key: [id]\n      only_new: sometimes", "give true or false"),
-        ("      key: [id]", "      key: [id]\n      most_refused: 1%", "give a whole number"),
+        ("      key: [id]", "      key: [id]\n      only_new: sometimes", "must be true or false"),
+        ("      key: [id]", "      key: [id]\n      max_rejected_rows: 1%", "must be an integer"),
         ("      query: orders.sql", "      query: nowhere.sql", "no such file"),
-        ("      event: Order", "      evnt: Order", "evnt is no attribute of kind events"),
+        ("      event: Order", "      evnt: Order", "unknown attribute evnt for kind events"),
         ("    - name: orders", "    - name: my orders", "letters, digits and underscores"),
     ],
 )
-def test_a_mistake_is_told_with_its_file_line_and_remedy(load: Load, before: str, after: str, said: str) -> None:
+def test_a_mistake_is_reported_with_its_file_line_and_remedy(load: Load, before: str, after: str, said: str) -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster wraps it
         load(ORDERS.replace(before, after))
     told, error = "", caught.value
@@ -235,6 +238,38 @@ def test_a_mistake_is_told_with_its_file_line_and_remedy(load: Load, before: str
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
     assert said in told
     assert "defs.yaml:" in told
+
+
+class LoggedPush(MixpanelPush):
+    """A team's own push."""
+
+    def get_asset_spec(self, item: PushAsset) -> dg.AssetSpec:
+        return super().get_asset_spec(item).merge_attributes(tags={"push": item.push.name})
+
+    def execute(
+        self, context: dg.AssetExecutionContext, item: PushAsset, config: PushConfig
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        yield from super().execute(context, item, config)
+        context.log.info(f"sent by the team's own class: {item.push.name}")
+
+
+def test_a_subclass_describes_its_asset_and_does_more_than_push(
+    mixpanel: Sandbox, shop: Path, instance: dg.DagsterInstance
+) -> None:
+    people = QueryPush("people", SQL["people.sql"], ProfileMapping("customer"))
+    component = LoggedPush(pushes=[PushAsset(dg.AssetSpec(["mixpanel", "people"]), people)])
+    definitions = component.definitions()
+    spec = definitions.resolve_asset_graph().get(dg.AssetKey(["mixpanel", "people"]))
+    assert (spec.tags["push"], spec.group_name) == ("people", "mixpanel_push")
+    result = run(definitions, instance, "people")
+    assert "sent by the team's own class: people" in [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert len(mixpanel.profiles()) == 20
+
+
+def test_names_of_pushes_are_unique() -> None:
+    people = QueryPush("people", SQL["people.sql"], ProfileMapping("customer"))
+    with pytest.raises(ConfigurationError, match="two pushes have the name 'people'"):
+        MixpanelPush(pushes=[PushAsset(dg.AssetSpec(key), people) for key in ("a", "b")])
 
 
 def test_days_are_those_of_project_time() -> None:

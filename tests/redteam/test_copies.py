@@ -20,14 +20,14 @@ import pyarrow as pa
 import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from mixpanel_etl import MixpanelExport
+from mixpanel_etl import MixpanelExport, MixpanelPush
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
 from mixpanel_etl.dagster.catalogue.assets import Catalogue, catalogue_definitions
 from mixpanel_etl.dagster.metadata import preview
 from mixpanel_etl.dagster.profiles.assets import Profiles, profile_definitions
 from mixpanel_etl.dagster.profiles.cohorts import Cohorts, cohort_definitions
-from mixpanel_etl.dagster.push.assets import PushAsset, Pushes, push_definitions
+from mixpanel_etl.dagster.push.assets import PushAsset
 from mixpanel_etl.dagster.reports.assets import NamedReport, Reports
 from mixpanel_etl.dagster.reports.schedules import report_definitions
 from mixpanel_etl.gdpr.erasure import erase
@@ -151,7 +151,7 @@ def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIXPANEL_WAREHOUSE_URL", f"duckdb:///{path}")
 
 
-def pushes() -> Pushes:
+def pushes() -> MixpanelPush:
     people = ProfileMapping("id", properties={"$set": {"email": "$email"}})
     events = EventMapping(event="buy", time="at", distinct_id="id", key=["key", "id"])
     found = {
@@ -160,7 +160,9 @@ def pushes() -> Pushes:
         "orders": QueryPush("orders", "SELECT * FROM people", events),
         "values": QueryPush("values", "SELECT email, CAST(email AS INTEGER) AS id FROM people", people),
     }
-    return Pushes([PushAsset(dg.AssetSpec(dg.AssetKey(["push", name])), push) for name, push in found.items()])
+    return MixpanelPush(
+        pushes=[PushAsset(dg.AssetSpec(dg.AssetKey(["push", name])), push) for name, push in found.items()]
+    )
 
 
 class Home:
@@ -247,7 +249,7 @@ def test_no_value_of_a_person_leaves_the_lake(
         MixpanelExport(asset=dg.AssetSpec(dg.AssetKey(["events"])), start_date=FIRST).definitions(),
         **days_of(FIRST, LAST),
     )
-    definitions = push_definitions(pushes())
+    definitions = pushes().definitions()
     for name in ("people", "customers", "orders", "values"):
         home.run(definitions, dg.AssetKey(["push", name]))
     assert home.failed[2:] == ["push__values"]

@@ -13,15 +13,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, get_args
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
-from dagster._core.storage.dagster_run import FINISHED_STATUSES, RunRecord
-from dagster._core.storage.tags import (
+
+from mixpanel_etl.dagster.internals import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     BACKFILL_ID_TAG,
+    FINISHED_STATUSES,
     PARTITION_NAME_TAG,
+    BulkActionStatus,
+    PartitionBackfill,
+    RunRecord,
 )
-
 from mixpanel_etl.dagster.recording import withheld_messages
 from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.lake import ConfigurationError

@@ -17,11 +17,17 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 import sqlalchemy as sa
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable, SqlEventLogStorageTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from dagster._core.storage.schedules.schema import InstigatorsTable, JobTable, JobTickTable
-from dagster._core.storage.schedules.sql_schedule_storage import SqlScheduleStorage
 
+from mixpanel_etl.dagster.internals import (
+    AssetCheckExecutionsTable,
+    AssetKeyTable,
+    InstigatorsTable,
+    JobTable,
+    JobTickTable,
+    SqlEventLogStorage,
+    SqlEventLogStorageTable,
+    SqlScheduleStorage,
+)
 from mixpanel_etl.dagster.metadata import WITHHELD_COLUMNS
 from mixpanel_etl.lake import ConfigurationError
 from mixpanel_etl.quoting import redacted

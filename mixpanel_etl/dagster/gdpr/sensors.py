@@ -9,10 +9,10 @@ from functools import partial
 from typing import get_args
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from mixpanel_etl.dagster.gdpr.checks import CONFIRMED, ids_confirmed, jobs_are_well
 from mixpanel_etl.dagster.gdpr.settings import Gdpr
+from mixpanel_etl.dagster.internals import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from mixpanel_etl.dagster.recording import withheld_messages
 from mixpanel_etl.gdpr.jobs import submittable
 from mixpanel_etl.gdpr.ledger import Job, Ledger

@@ -2,29 +2,30 @@
 
 # Dagster reads the annotations of assets, so they must be types, not strings.
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
+from pydantic import Field
 
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.dagster.recording import Metadata, recorded, withheld_messages
-from mixpanel_etl.dagster.resource import MixpanelResource
-from mixpanel_etl.dagster.warehouse import WarehouseResource
-from mixpanel_etl.lake import ConfigurationError
+from mixpanel_etl.dagster.recording import Metadata
 from mixpanel_etl.push.dead_letters import LATEST
 from mixpanel_etl.push.profile_push import Pushed
-from mixpanel_etl.push.projects import ProjectMapping
 from mixpanel_etl.push.query import QueryPush, Window, counted, reasons
 from mixpanel_etl.push.rows import PushedRows
 
+if TYPE_CHECKING:
+    from mixpanel_etl.dagster.push.component import MixpanelPush
+
 #: Days of one run; each is a query of its own.
-MOST_DAYS = 100
-_SAY_EVERY = 15.0  # seconds
-_SHOWN = 20
+MAX_DAYS = 100
+#: Reasons of rejected rows that the UI shows, the most frequent first.
+MAX_REASONS = 20
+_SECONDS_BETWEEN_PROGRESS = 15.0
 
 
 @dataclass(frozen=True)
@@ -32,154 +33,102 @@ class PushAsset:
     """A push that becomes an asset.
 
     Attributes:
-        spec: key, the assets that feed its query (`deps`), group, owners, tags, description.
+        asset: key, the assets that feed its query (`deps`), group, owners, tags and description.
         push: what is sent.
-        most_refused: how many rows may lie in the dead letters before the check fails.
+        max_rejected_rows: number of rejected rows above which the check fails.
     """
 
-    spec: dg.AssetSpec
+    asset: dg.AssetSpec
     push: QueryPush
-    most_refused: int = 0
-
-
-@dataclass(frozen=True)
-class Pushes:
-    """Pushes into one Mixpanel project, as Dagster assets.
-
-    Attributes:
-        pushes: their names differ.
-        mixpanel: the project.
-        warehouse: in which the queries run.
-        lake: where dead letters and snapshots are kept; by default the project's setting.
-        start_date: first day of pushes by day; by default the project's setting.
-    """
-
-    pushes: Sequence[PushAsset]
-    mixpanel: MixpanelResource = field(default_factory=MixpanelResource)
-    warehouse: WarehouseResource = field(default_factory=WarehouseResource)
-    lake: str | None = None
-    start_date: date | None = None
-
-    def __post_init__(self) -> None:
-        names = [item.push.name for item in self.pushes]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ConfigurationError(f"two pushes are called {twice[0]!r}: give one of them another name")
-
-    def lake_uri(self) -> str:
-        return self.lake or self.mixpanel.settings().lake
-
-    def partitions(self, push: QueryPush) -> dg.DailyPartitionsDefinition | None:
-        """The days in project time, of a query with `$start` and `$end`; those of the lake that is copied."""
-        if not push.by_day:
-            return None
-        settings = self.mixpanel.settings()
-        zone = push.mapping.time_zone if isinstance(push.mapping, ProjectMapping) else settings.timezone
-        return dg.DailyPartitionsDefinition(str(self.start_date or settings.start_date), timezone=zone)
+    max_rejected_rows: int = 0
 
 
 class PushConfig(dg.Config):
-    """What a run can be told."""
+    """What may be decided anew for each run, in the launchpad."""
 
-    only_refused: bool = False
-    allow_shrink: bool = False
-    retry_unconfirmed: bool = False
-
-
-def push_definitions(pushes: Pushes) -> dg.Definitions:
-    """An asset for each push, and the check of its dead letters."""
-    return dg.Definitions(
-        assets=[push_asset(pushes, item) for item in pushes.pushes],
-        asset_checks=[none_refused(pushes, item) for item in pushes.pushes],
+    only_rejected: bool = Field(
+        default=False, description="Run the query again, and send only the rows that were rejected."
+    )
+    allow_shrink: bool = Field(
+        default=False, description="Send profiles and lookup tables even if more than half of them would be removed."
+    )
+    retry_unconfirmed: bool = Field(
+        default=False,
+        description="Also send rows whose $add, $append or $remove may have arrived already: it can be applied twice.",
     )
 
 
-def push_asset(pushes: Pushes, item: PushAsset) -> dg.AssetsDefinition:
-    """The asset of a push: materializing a partition sends the rows of its day, again and again to the same end."""
-    key, push = item.spec.key, item.push
+def push_asset(component: "MixpanelPush", item: PushAsset) -> dg.AssetsDefinition:
+    """The asset of a push: materializing a partition again sends nothing twice."""
 
     @dg.multi_asset(
-        specs=[
-            item.spec.replace_attributes(partitions_def=pushes.partitions(push)).merge_attributes(
-                kinds={"mixpanel", "sql"} if push.sql else {"mixpanel"},
-                metadata={"mixpanel_etl/query": dg.MetadataValue.md(f"```sql\n{push.sql}\n```")} if push.sql else {},
-            )
-        ],
-        name=key.to_python_identifier(),
-        backfill_policy=dg.BackfillPolicy.multi_run(MOST_DAYS) if push.by_day else None,
-        pool=pushes.mixpanel.pool("ingestion"),
+        specs=[component.get_asset_spec(item)],
+        **component.op.arguments(
+            name=item.asset.key.to_python_identifier(),
+            pool=component.mixpanel.pool("ingestion"),
+            backfill_policy=dg.BackfillPolicy.multi_run(MAX_DAYS) if item.push.by_day else None,
+        ),
     )
-    def pushed(context: dg.AssetExecutionContext, config: PushConfig) -> dg.MaterializeResult[Any]:
-        lake, warehouse = pushes.lake_uri(), pushes.warehouse.warehouse()
-        with recorded(context, key) as done, pushes.mixpanel.client(context.log) as mixpanel:
-            found: Metadata = {}
-            for part, window in _parts(context, push, mixpanel):
-                found = _metadata(
-                    push.send(
-                        mixpanel,
-                        warehouse,
-                        lake,
-                        part,
-                        window,
-                        run_id=context.run.root_run_id or context.run.run_id,
-                        **config.model_dump(),
-                        on_progress=Progress(context.log.info, push.count(warehouse, window), part),
-                    )
-                )
-                if window is not None:
-                    done[part] = found
-        return dg.MaterializeResult(metadata=None if push.by_day else found)
+    def push(context: dg.AssetExecutionContext, config: PushConfig) -> Iterator[dg.MaterializeResult[Any]]:
+        yield from component.execute(context, item, config)
 
-    return pushed
+    return push
 
 
-def none_refused(pushes: Pushes, item: PushAsset) -> dg.AssetChecksDefinition:
-    """Whether no more rows lie in the dead letters than may."""
+def push_parts(
+    context: dg.AssetExecutionContext,
+    component: "MixpanelPush",
+    push: QueryPush,
+    mixpanel: Mixpanel,
+    config: PushConfig,
+) -> Iterator[tuple[str, Metadata]]:
+    """Send the rows of a run: its days one after the other, or all rows of a push without partitions.
 
-    @dg.asset_check(
-        name="none_refused",
-        asset=item.spec.key,
-        description=f"At most {item.most_refused:,} rows were refused, by Mixpanel or before they were sent.",
-    )
-    @withheld_messages()
-    def check() -> dg.AssetCheckResult:
-        import polars as pl
+    Args:
+        context: context of the run.
+        component: the component.
+        push: what is sent.
+        mixpanel: client of the component's project.
+        config: what the launchpad says.
 
-        letters = item.push.dead_letters(pushes.lake_uri())
-        rows = letters.scan()
-        count = int(rows.select(pl.len()).collect().item())
-        told = rows.group_by("field", "message").len("rows").sort("rows", descending=True).head(_SHOWN).collect()
-        where = f"{letters.uri}; `mixpanel-etl push {item.push.name} --retry-rejected` sends them again"
-        return dg.AssetCheckResult(
-            passed=count <= item.most_refused,
-            description=f"{count:,} rows were refused" + (f": they are in {where}" if count else ""),
-            metadata={
-                "mixpanel_etl/refused": count,
-                "mixpanel_etl/reasons": dg.MetadataValue.md(_listed(told.iter_rows())),
-            },
+    Yields:
+        The partition that was sent, and its metadata.
+    """
+    warehouse = component.warehouse_resource.warehouse()
+    for part, window in _parts(context, push, mixpanel):
+        pushed = push.send(
+            mixpanel,
+            warehouse,
+            component.lake_uri,
+            part,
+            window,
+            run_id=context.run.root_run_id or context.run.run_id,
+            only_refused=config.only_rejected,
+            allow_shrink=config.allow_shrink,
+            retry_unconfirmed=config.retry_unconfirmed,
+            on_progress=Progress(context.log.info, push.count(warehouse, window), part),
         )
-
-    return check
+        yield part, _metadata(pushed, "dagster/row_count" if window is None else "dagster/partition_row_count")
 
 
 class Progress:
-    """Tells a log how far a push is: rows, their rate, and the time that is left."""
+    """Logs how far a push is: rows, their rate, and the remaining time."""
 
-    def __init__(self, say: Any, rows: int, part: str) -> None:
-        self._say, self._rows, self._part = say, rows, part
+    def __init__(self, log: Callable[[str], None], rows: int, part: str) -> None:
+        self._log, self._rows, self._part = log, rows, part
         self._started = time.monotonic()
-        self._said = self._started
+        self._logged = self._started
 
     def __call__(self, pushed: PushedRows | Pushed) -> None:
         now = time.monotonic()
-        if now - self._said < _SAY_EVERY:
+        if now - self._logged < _SECONDS_BETWEEN_PROGRESS:
             return
-        self._said = now
+        self._logged = now
         rate = pushed.done / (now - self._started)
         left = timedelta(seconds=round(max(0, self._rows - pushed.done) / rate)) if rate else "unknown time"
-        self._say(
-            f"{self._part}: {pushed.done:,} of {self._rows:,} rows, {rate:,.0f} a second, {left} left, "
-            f"{pushed.refused:,} refused"
+        self._log(
+            f"{self._part}: {pushed.done:,} of {self._rows:,} rows, {rate:,.0f} per second, {left} left, "
+            f"{pushed.refused:,} rejected"
         )
 
 
@@ -192,6 +141,16 @@ def window_of(day: str, zone: ZoneInfo) -> Window:
     )
 
 
+def reasons_table(rows: Iterable[tuple[str, str, int]]) -> dg.MarkdownMetadataValue:
+    """Why rows were rejected.
+
+    Args:
+        rows: field, message and number of rows.
+    """
+    lines = [f"| {count:,} | {field} | {message.replace('|', '/')} |" for field, message, count in rows]
+    return dg.MetadataValue.md("\n".join(["| rows | field | reason |", "|---:|---|---|", *lines]))
+
+
 def _parts(
     context: dg.AssetExecutionContext, push: QueryPush, mixpanel: Mixpanel
 ) -> Iterator[tuple[str, Window | None]]:
@@ -202,22 +161,17 @@ def _parts(
         yield day, window_of(day, mixpanel.settings.zone)
 
 
-def _metadata(pushed: PushedRows | Pushed) -> Metadata:
-    found: Mapping[str, int] = counted(pushed)
-    shown: Metadata = {f"mixpanel_etl/{name}": value for name, value in found.items()}
+def _metadata(pushed: PushedRows | Pushed, row_count: str) -> Metadata:
+    numbers = {f"mixpanel_etl/{name}": value for name, value in counted(pushed).items()}
+    metadata: Metadata = {row_count: pushed.rows, **numbers}
     if pushed.messages:
-        shown["mixpanel_etl/reasons"] = dg.MetadataValue.md(
-            _listed(("", message, count) for message, count in reasons(pushed)[:_SHOWN])
+        metadata["mixpanel_etl/reasons"] = reasons_table(
+            ("", message, count) for message, count in reasons(pushed)[:MAX_REASONS]
         )
     if isinstance(pushed, PushedRows) and pushed.overwritten:
-        shown["mixpanel_etl/overwritten"] = dg.MetadataValue.json(pushed.overwritten)
+        metadata["mixpanel_etl/overwritten"] = dg.MetadataValue.json(pushed.overwritten)
     if isinstance(pushed, PushedRows) and pushed.left_out:
-        shown["mixpanel_etl/left_out"] = dg.MetadataValue.json(pushed.left_out)
+        metadata["mixpanel_etl/left_out"] = dg.MetadataValue.json(pushed.left_out)
     if pushed.altered:
-        shown["mixpanel_etl/altered"] = dg.MetadataValue.json(pushed.altered)
-    return shown
-
-
-def _listed(found: Any) -> str:
-    lines = [f"| {count:,} | {field} | {message.replace('|', '/')} |" for field, message, count in found]
-    return "\n".join(["| rows | field | why |", "|---:|---|---|", *lines])
+        metadata["mixpanel_etl/altered"] = dg.MetadataValue.json(pushed.altered)
+    return metadata
