@@ -21,7 +21,7 @@ FORM, JSON, NDJSON, CSV, BASE64 = "form", "JSON", "JSON or NDJSON, gzip", "CSV, 
 
 EVENT_LIMITS = (
     "1 MB and 254 properties an event, 254 elements a list, 254 keys an object, 3 levels, 8 KB a list or object",
-    "ids that mean nobody (null, anonymous, 0 ...)",
+    "reserved ids (null, anonymous, 0 ...)",
 )
 PROFILE_LIMITS = ("2,000 updates of 1 MB each", "2,000 properties an update, 255 characters a name")
 

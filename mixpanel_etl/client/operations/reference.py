@@ -43,9 +43,9 @@ Generated from `mixpanel_etl/client/operations/catalogue.py` by `make reference`
 `query.segmentation` below. The docstring of a method says what goes in and out. A source is a section of
 [the facts about Mixpanel's APIs](mixpanel-api.md) on which the package rests.
 
-- **Credentials**: the first kind that the settings hold is used. "In the body" means that no header is sent.
+- **Credentials**: the first kind in the settings is used. "In the body" means that no header is sent.
 - **Budget**: a name of the table at the end. All processes of a deployment share it.
-- **Checked**: what is refused before anything is sent, besides missing and malformed values.
+- **Checked**: what is rejected before anything is sent, besides missing and malformed values.
 - **Repeated**: whether a request that may have arrived is sent again after a failure. "as sent": it depends on what is
   in it.
 """
