@@ -11,11 +11,12 @@ demo: .venv/installed  ## 250 days from a sandbox through Dagster into .demo/lak
 test: .venv/installed
 	pytest -n auto
 
-check: .venv/installed  ## lint, formatting, types, import layers
+check: .venv/installed  ## lint, formatting, types, import layers, words
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
+	python -m tests.docs.words
 
 dev: .venv/installed  ## Dagster's UI on http://localhost:3000
 	@mixpanel-etl dev
