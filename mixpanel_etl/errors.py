@@ -24,6 +24,7 @@ MixpanelEtlError
 │   └── BudgetUnavailable
 ├── SettingsError
 ├── MissingExtra
+├── FormatTooNew
 ├── LakeError
 │   ├── ConfigurationError
 │   │   └── ColumnTaken

@@ -28,9 +28,9 @@ def assert_equals_store(table: EventsTable, sandbox: Sandbox, days: Iterable[dat
 
 
 def assert_only_whole_files(lake: Path) -> None:
-    """No draft, no partial file: only `date=.../events.parquet` and `_columns/events.json`."""
+    """No draft, no partial file: only `date=.../events.parquet`, `_columns/events.json` and `_format.json`."""
     files = [path for path in lake.rglob("*") if path.is_file()]
-    assert {path.name for path in files} <= {"events.parquet", "events.json"}, files
+    assert {path.name for path in files} <= {"events.parquet", "events.json", "_format.json"}, files
 
 
 def _day(milliseconds: int) -> date:

@@ -20,6 +20,7 @@ from mixpanel_etl.lake.bloom import may_hold
 from mixpanel_etl.lake.contract import SCRATCH
 from mixpanel_etl.lake.documents import without
 from mixpanel_etl.lake.errors import Unerasable, WriteConflict
+from mixpanel_etl.lake.format import FILE as FORMAT
 from mixpanel_etl.lake.identity import ID_COLUMNS, looks_like_an_id, names_a_person
 from mixpanel_etl.lake.leases import FOLDER as LEASES
 from mixpanel_etl.lake.provenance import METADATA_KEY, read_record
@@ -32,7 +33,7 @@ from mixpanel_etl.lake.tokens import ERASED
 LEDGER = "gdpr/ledger"
 #: What is not searched: the package's own records, in which only hashes stand for persons, the open requests of the
 #: ledger, and drafts, which are filtered when they are published.
-NOT_SEARCHED = (f"{FOLDER}/", f"{LEDGER}/", "gdpr/certificates/", f"{LEASES}/", ".drafts/")
+NOT_SEARCHED = (f"{FOLDER}/", f"{LEDGER}/", "gdpr/certificates/", f"{LEASES}/", ".drafts/", FORMAT)
 #: How often a file is taken anew that another process replaced while it was rewritten.
 _TRIES = 5
 _MAGIC = b"PAR1"

@@ -24,6 +24,7 @@ from mixpanel_etl.gdpr.files import LEDGER
 from mixpanel_etl.gdpr.hashing import hashed
 from mixpanel_etl.gdpr.requests import Kind, Request
 from mixpanel_etl.lake.errors import WriteConflict
+from mixpanel_etl.lake.format import mark_format
 from mixpanel_etl.lake.leases import Lease, lease
 from mixpanel_etl.lake.storage import ABSENT, Storage, storage
 from mixpanel_etl.lake.suppression import hasher
@@ -352,6 +353,7 @@ class Ledger:
 
     def add(self, entry: Entry) -> Entry:
         """Write a new request down; one that is in the ledger already stays as it is."""
+        mark_format(self.storage)
         with suppress(WriteConflict):
             self.storage.write(f"{LEDGER}/open/{_name(entry)}", msgspec.json.encode(entry), ABSENT)
         return self.fresh(entry)

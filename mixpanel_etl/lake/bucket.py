@@ -22,6 +22,8 @@ import pyarrow.dataset as ds
 
 from mixpanel_etl.lake.contract import ABSENT, Draft, Storage
 from mixpanel_etl.lake.errors import WriteConflict
+from mixpanel_etl.lake.format import FILE as FORMAT
+from mixpanel_etl.lake.format import check_lake
 from mixpanel_etl.lake.waiting import tries
 from mixpanel_etl.scratch import local_scratch, scratch_folder
 
@@ -54,9 +56,11 @@ class S3(Storage):
 
     @property
     def fs(self) -> s3fs.S3FileSystem:
-        """The connection, one for all lakes of a process and an environment."""
+        """The connection, one for all lakes of a process and an environment; the first use checks the lake's format."""
         settings = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-        return _connected(os.getpid(), tuple(sorted(settings.items())))
+        connection = os.getpid(), tuple(sorted(settings.items()))
+        _check_format(self._prefix, *connection)
+        return _connected(*connection)
 
     def uri(self, name: str) -> str:
         return f"s3://{self._prefix}/{name}"
@@ -250,6 +254,14 @@ def _connected(_pid: int, _settings: tuple[tuple[str, str], ...]) -> s3fs.S3File
 
     # fsspec's own cache would hand out a connection that was made from another environment.
     return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+
+
+@lru_cache(maxsize=64)
+def _check_format(prefix: str, pid: int, settings: tuple[tuple[str, str], ...]) -> None:
+    content, uri = None, f"s3://{prefix}"
+    with suppress(FileNotFoundError), _os_errors(uri):
+        content = _connected(pid, settings).cat_file(f"{prefix}/{FORMAT}")
+    check_lake(content, uri)
 
 
 def _refused(error: BaseException) -> bool:

@@ -19,6 +19,8 @@ import pyarrow.dataset as ds
 
 from mixpanel_etl.lake.contract import ABSENT, SCRATCH, Draft, Storage
 from mixpanel_etl.lake.errors import LockTimeout, WriteConflict
+from mixpanel_etl.lake.format import FILE as FORMAT
+from mixpanel_etl.lake.format import check_lake
 from mixpanel_etl.lake.waiting import tries
 from mixpanel_etl.scratch import scratch_folder
 
@@ -31,10 +33,23 @@ class Disk(Storage):
     """A folder on a local (or mounted) disk."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._folder = root
+        self._checked = False
+
+    @property
+    def _root(self) -> Path:
+        """The folder, of whose format the first use makes sure."""
+        if not self._checked:
+            try:
+                content = (self._folder / FORMAT).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                content = None
+            check_lake(content, str(self._folder))
+            self._checked = True
+        return self._folder
 
     def uri(self, name: str) -> str:
-        return str(self._root / name)
+        return str(self._folder / name)
 
     def open(self, name: str) -> IO[bytes]:
         return (self._root / name).open("rb")

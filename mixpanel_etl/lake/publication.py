@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mixpanel_etl.lake.errors import WriteConflict
+from mixpanel_etl.lake.format import mark_format
 from mixpanel_etl.lake.schemas import columns_of, remember_columns
 from mixpanel_etl.lake.storage import Draft, Storage
 from mixpanel_etl.lake.suppression import entries, without_suppressed
@@ -43,6 +44,7 @@ def publish(store: Storage, draft: Draft, name: str, expected: str) -> None:
         WriteConflict: another process was faster; nothing changed.
         OSError: the disk is full or the upload failed; what was there remains.
     """
+    mark_format(store)
     remember_columns(store, name, columns_of(draft.path))
     listed = set(entries(store))
     with without_suppressed(store, draft) as kept:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
@@ -17,9 +18,12 @@ import pytest
 from filelock import FileLock
 from pyrate_limiter import Rate, RateItem
 
+from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.limits.stores import Bucket, Store, open_store
 from mixpanel_etl.client.limits.stores import file as file_store
 from mixpanel_etl.client.limits.stores.file import FileStore
+from mixpanel_etl.formats import FormatTooNew
+from mixpanel_etl.settings import Settings
 
 from .scripted import FakeClock
 
@@ -287,3 +291,40 @@ def until_not_none(look: Callable[[], Any]) -> Any:
         if (found := look()) is not None:
             return found
     return None
+
+
+def set_format(location: str, version: int) -> None:
+    """Make the budget one of another version of this package."""
+    if location.startswith("postgres"):
+        import psycopg
+
+        with psycopg.connect(location, autocommit=True) as connection:
+            connection.execute("UPDATE mixpanel_etl_budget SET format = %s", (version,))
+    elif location.startswith("redis"):
+        from redis import Redis
+
+        with Redis.from_url(location) as connection:
+            connection.set("mixpanel_etl:format", version)
+    else:
+        with closing(sqlite3.connect(location)) as file:
+            file.execute(f"PRAGMA user_version = {version}")
+
+
+def test_a_budget_of_a_newer_package_is_refused(open_one: Callable[[], Store], location: str, key: str) -> None:
+    assert put(open_one().bucket(key, RATES))
+    set_format(location, 2)
+    try:
+        with pytest.raises(FormatTooNew, match=r"^the budget .* has format 2, .*update the package"):
+            open_one().bucket(key, RATES)
+    finally:
+        set_format(location, 1)
+    assert open_one().bucket(key, RATES).count() == 1
+
+
+def test_a_client_says_that_the_budget_is_of_a_newer_package(tmp_path: Path) -> None:
+    location = tmp_path / "budget.sqlite"
+    with closing(sqlite3.connect(location)) as file:
+        file.execute("PRAGMA user_version = 7")
+    settings = Settings(_env_file=None, project_id=1, base_url="http://127.0.0.1:9", budget_url=str(location))
+    with Mixpanel(settings) as client, pytest.raises(FormatTooNew, match=f"the budget file {location} has format 7"):
+        client.budget("export")

@@ -65,7 +65,7 @@ def test_a_killed_process_leaves_whole_days_and_the_next_one_sweeps_up(
     assert all(day in (OLD, NEW) for day in after.values())
     assert NEW not in after.values() or die != "decoding"
     assert NEW in after.values() or die != "renamed"
-    assert all(name.startswith((".drafts/", "events/date=", "_columns/")) for name in files(lake))
+    assert all(name.startswith((".drafts/", "events/date=", "_columns/", "_format.json")) for name in files(lake))
     pull(filled, lines(2, ROWS), request(DAY, LAST, later=2, project_id=1))
     assert set(visible(filled)) == set(map(str, days_from(DAY, DAYS)))
     assert all(day == (ROWS, {2}) for day in visible(filled).values())

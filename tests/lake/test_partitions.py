@@ -100,7 +100,11 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 def test_nothing_but_whole_files_is_left(tmp_path: Path) -> None:
     table = Table(str(tmp_path), "profiles", SCHEMA)
     table.write("2026-02-01", rows("Visit"), asked())
-    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"data.parquet", "profiles.json"}
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {
+        "data.parquet",
+        "profiles.json",
+        "_format.json",
+    }
 
 
 def test_a_removed_file_is_gone_and_removing_it_again_does_no_harm(funnels: Table) -> None:

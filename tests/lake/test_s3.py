@@ -55,7 +55,7 @@ def table(server: S3Server, scratch: Path) -> EventsTable:
 def objects(table: EventsTable) -> list[str]:
     assert isinstance(table.storage, S3)
     names: list[str] = table.storage.fs.find("bucket")
-    return sorted(name for name in names if "/_columns/" not in name)
+    return sorted(name for name in names if "/_columns/" not in name and not name.endswith("/_format.json"))
 
 
 def unfinished_uploads(table: EventsTable) -> list[object]:

@@ -19,6 +19,7 @@ from pyrate_limiter import Rate, RateItem, SQLiteBucket
 
 from mixpanel_etl.client.limits.stores import Bucket, Release
 from mixpanel_etl.client.limits.stores.salvage import salvage
+from mixpanel_etl.formats import BUDGET_FORMAT, FormatTooNew, check_format
 
 log = logging.getLogger("mixpanel_etl")
 
@@ -122,10 +123,23 @@ class FileStore:
         self._wait_for_lock()
         bucket = FileBucket.init_from_file(rates, table=key, db_path=str(self._path), use_file_lock=True)
         assert isinstance(bucket, FileBucket)  # noqa: S101
+        try:
+            self._check_format(bucket)
+        except FormatTooNew:
+            bucket.close()  # type: ignore[no-untyped-call]
+            raise
         bucket.wall_clock = self._now
         cast(FileLock, bucket.lock).timeout = LOCK_SECONDS
         self._inode = _inode(self._path)
         return bucket
+
+    def _check_format(self, bucket: FileBucket) -> None:
+        with bucket.lock:
+            (found,) = bucket.conn.execute("PRAGMA user_version").fetchone()
+            if not found:  # a new file, or one from before there were versions
+                bucket.conn.execute(f"PRAGMA user_version = {BUDGET_FORMAT}")
+                bucket.conn.commit()
+        check_format(f"the budget file {self._path}", found or 1, BUDGET_FORMAT)
 
     def _tidy(self, bucket: FileBucket) -> None:
         with bucket.lock:

@@ -14,6 +14,7 @@ from pyrate_limiter import Rate
 from pyrate_limiter.buckets.postgres import PostgresBucket
 
 from mixpanel_etl.client.limits.stores import Bucket, Release
+from mixpanel_etl.formats import BUDGET_FORMAT, check_format
 from mixpanel_etl.settings import Hidden
 
 log = logging.getLogger("mixpanel_etl")
@@ -24,6 +25,8 @@ SESSION: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "keepalives_idle"
 
 class PostgresStore:
     """Counts in tables `ratelimit___*` (created on first use), holds places as session-level advisory locks.
+
+    The table `mixpanel_etl_budget` has the format of these tables.
 
     The server frees the locks of a session that ends, however it ends. A connection pooler in transaction mode
     breaks that: point the URL at the server itself.
@@ -43,8 +46,10 @@ class PostgresStore:
 
     def bucket(self, key: str, rates: list[Rate]) -> Bucket:
         with self._lock:
-            if key not in self._buckets:
+            if not self._buckets:
                 self._pool.open()
+                self._check_format()
+            if key not in self._buckets:
                 self._buckets[key] = cast(Bucket, PostgresBucket(self._pool, key, rates))
         bucket = self._buckets[key]
         bucket.leak(bucket.now())
@@ -66,6 +71,17 @@ class PostgresStore:
             if self._places is not None:
                 self._places.close()
                 self._places = None
+
+    def _check_format(self) -> None:
+        with self._pool.connection() as connection:
+            # Two sessions that create a table at once fail.
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_lock_id("format"),))
+            connection.execute("CREATE TABLE IF NOT EXISTS mixpanel_etl_budget (format integer NOT NULL)")
+            row = connection.execute("SELECT max(format) FROM mixpanel_etl_budget").fetchone()
+            found = row[0] if row else None
+            if found is None:
+                connection.execute("INSERT INTO mixpanel_etl_budget VALUES (%s)", (BUDGET_FORMAT,))
+        check_format("the budget in PostgreSQL", found or 1, BUDGET_FORMAT)
 
     def _give_back(self, lock_id: int) -> None:
         with self._lock:

@@ -14,10 +14,12 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.lock import Lock
 
 from mixpanel_etl.client.limits.stores import Bucket, Release
+from mixpanel_etl.formats import BUDGET_FORMAT, check_format
 
 log = logging.getLogger("mixpanel_etl")
 
 PREFIX = "mixpanel_etl:"
+_FORMAT = f"{PREFIX}format"
 LEASE = 30.0  # seconds after which the places of a dead process are free again
 RENEWAL = 10.0
 
@@ -52,6 +54,9 @@ class RedisStore:
 
     def bucket(self, key: str, rates: list[Rate]) -> Bucket:
         with self._lock:
+            if not self._buckets:
+                self._redis.set(_FORMAT, BUDGET_FORMAT, nx=True)
+                check_format("the budget in Redis", int(cast(bytes, self._redis.get(_FORMAT))), BUDGET_FORMAT)
             if key not in self._buckets:
                 self._buckets[key] = cast(Bucket, ServerClockBucket.init(rates, self._redis, PREFIX + key))
         bucket = self._buckets[key]
