@@ -24,8 +24,13 @@ class Citation(NamedTuple):
 
 
 def anchors() -> list[str]:
-    """The anchors of the page's third level, spelled as GitHub does."""
-    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in _HEADING.findall(PAGE.read_text())]
+    """The anchors of the page's third level."""
+    return list(map(slug, _HEADING.findall(PAGE.read_text("utf-8"))))
+
+
+def slug(heading: str) -> str:
+    """The anchor of a heading, spelled as GitHub does."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def files() -> Iterator[Path]:
