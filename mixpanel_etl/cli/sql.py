@@ -48,6 +48,8 @@ def sql(
         connection = connect(
             lake or settings.lake, timezone=settings.timezone, created_before_2023=settings.created_before_2023
         )
+        # A missing table is an error, also where a variable of this program has its name.
+        connection.execute("SET python_enable_replacements = false")
         if not connection.execute("FROM lake.folders LIMIT 1").fetchall():
             errors.print(f"{lake or settings.lake} has no tables yet: `mixpanel-etl export` makes the first one")
         if not (_shell(connection, output) if statement is None else _run(connection, statement, output)):

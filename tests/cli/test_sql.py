@@ -63,6 +63,12 @@ def test_a_statement_that_fails_says_why_without_a_traceback(lake: str) -> None:
     assert "Traceback" not in result.output
 
 
+def test_a_missing_table_is_missing_although_the_program_has_a_variable_of_its_name(lake: str) -> None:
+    result = run("FROM catalogue.connection")
+    assert result.exit_code == 1
+    assert "connection does not exist" in result.stderr
+
+
 def test_the_shell_takes_statements_of_several_lines_and_goes_on_after_an_error(lake: str) -> None:
     result = run(
         "--format", "csv", typed="SELECT\n1 + 1\nAS two;\nSELECT nope;\n\nSELECT 3 AS three;\n.quit\nSELECT 4;"
