@@ -75,7 +75,7 @@ def _days_of_the_person(days: int) -> list[date]:
 
 def _measured(lake: str, days: int) -> dict[str, float]:
     from mixpanel_etl.gdpr.erasure import erase
-    from mixpanel_etl.gdpr.people import expand
+    from mixpanel_etl.gdpr.linked_ids import expand
 
     theirs = {f"{lake}/events/date={day}/events.parquet" for day in _days_of_the_person(days)}
     before = _files(lake)

@@ -74,8 +74,8 @@ def _made(events: int) -> Path:
 def _push(table: Path, server: str) -> int:
     from mixpanel_etl.client import Mixpanel
     from mixpanel_etl.client.limits.rates import BUDGETS
-    from mixpanel_etl.push.events import EventMapping
-    from mixpanel_etl.push.rows import RowPush, push_rows
+    from mixpanel_etl.push.event_mapping import EventMapping
+    from mixpanel_etl.push.row_push import RowPush, push_rows
     from mixpanel_etl.settings import Settings
     from mixpanel_etl.warehouse import Warehouse
 

@@ -20,13 +20,13 @@ from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.gdpr import Gdpr
 from mixpanel_etl.gdpr import certificate, confirmation, decisions
 from mixpanel_etl.gdpr.confirmation import waiting_for
-from mixpanel_etl.gdpr.errors import GdprError
+from mixpanel_etl.gdpr.data_subject_requests import Kind
 from mixpanel_etl.gdpr.intake import rejected_table
 from mixpanel_etl.gdpr.jobs import wait_for_retrievals
 from mixpanel_etl.gdpr.ledger import Entry, Ledger
 from mixpanel_etl.gdpr.polling import trouble
 from mixpanel_etl.gdpr.progress import Progress, open_requests, progress_of
-from mixpanel_etl.gdpr.requests import Kind
+from mixpanel_etl.gdpr.redaction import GdprError
 from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
 
 gdpr = typer.Typer(

@@ -20,12 +20,12 @@ from mixpanel_etl.cli.shared import console, errors, exit_on_error, project_modu
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.dagster.push.assets import window_of
 from mixpanel_etl.dagster.push.component import MixpanelPush
-from mixpanel_etl.push.dead_letters import LATEST
-from mixpanel_etl.push.errors import PushError
 from mixpanel_etl.push.profile_push import Pushed
-from mixpanel_etl.push.projects import ProjectMapping
-from mixpanel_etl.push.query import QueryPush, Window, counted, reasons
-from mixpanel_etl.push.rows import PushedRows
+from mixpanel_etl.push.project_copy import ProjectMapping
+from mixpanel_etl.push.push_error import PushError
+from mixpanel_etl.push.query_push import QueryPush, Window, counted, reasons
+from mixpanel_etl.push.rejected_rows import LATEST
+from mixpanel_etl.push.row_push import PushedRows
 from mixpanel_etl.settings import Settings
 
 _REASONS = 20

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from mixpanel_etl.pull.cohorts import MAX_COUNT_DIFFERENCE, Counted
-from mixpanel_etl.pull.paging import MAX_CHANGED, Arrival
+from mixpanel_etl.pull.cohort_snapshots import MAX_COUNT_DIFFERENCE, Counted
+from mixpanel_etl.pull.engage_pages import MAX_CHANGED, Arrival
 
 ALL_ARRIVED = "all_arrived"
 COUNTS_AGREE = "members_match_counts"

@@ -7,12 +7,12 @@
 A package of its own that imports nothing else: the sandbox evaluates with it what the client validates with it.
 """
 
-from mixpanel_etl.expressions.errors import EvaluationError, ExpressionError
 from mixpanel_etl.expressions.evaluation import Evaluator, Sources, evaluator, predicate
+from mixpanel_etl.expressions.expression_errors import EvaluationError, ExpressionError
+from mixpanel_etl.expressions.expression_text import masked, render
+from mixpanel_etl.expressions.expression_values import UNDEFINED, Value, cast_to_string
 from mixpanel_etl.expressions.parser import parse
-from mixpanel_etl.expressions.rendering import masked, render
 from mixpanel_etl.expressions.syntax import Expression, Property, references
-from mixpanel_etl.expressions.values import UNDEFINED, Value, cast_to_string
 
 __all__ = [
     "UNDEFINED",

@@ -10,7 +10,18 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from mixpanel_etl.expressions.errors import EvaluationError
+from mixpanel_etl.expressions.expression_errors import EvaluationError
+from mixpanel_etl.expressions.expression_values import (
+    UNDEFINED,
+    Value,
+    cast_to_boolean,
+    cast_to_datetime,
+    cast_to_number,
+    cast_to_string,
+    finite,
+    is_number,
+    same,
+)
 from mixpanel_etl.expressions.syntax import (
     AnyOf,
     Binary,
@@ -23,17 +34,6 @@ from mixpanel_etl.expressions.syntax import (
     Property,
     Unary,
     Variable,
-)
-from mixpanel_etl.expressions.values import (
-    UNDEFINED,
-    Value,
-    cast_to_boolean,
-    cast_to_datetime,
-    cast_to_number,
-    cast_to_string,
-    finite,
-    is_number,
-    same,
 )
 
 Sources = Mapping[str, Mapping[str, Any]]

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from mixpanel_etl.expressions.errors import ExpressionError
+from mixpanel_etl.expressions.expression_errors import ExpressionError
 from mixpanel_etl.expressions.syntax import (
     AnyOf,
     Binary,

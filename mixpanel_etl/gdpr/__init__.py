@@ -2,10 +2,10 @@
 
 The modules in the order of a request:
 
-- in: `cells`, `requests` (what a row says), `rows` (of files and queries), `intake` (queries and folders)
-- whose ids: `people`, `expansion`
+- in: `id_cells`, `data_subject_requests` (what a row says), `source_rows` (of files and queries), `intake`
+- ids of the person: `linked_ids`, `profile_lookups`, `request_expansion`
 - Mixpanel: `jobs`, `polling`
-- the lake: `erasure`, with `files`, `documents`, `matching`, `tokens`; `suppression`, `hashing`
+- the lake: `erasure`, with `lake_files`, `erased_ids`; `suppression_list`, `hashed_ids`
 - retrieved data: `archives`, `delivery`
 - the end: `fulfilment`, `certificate`
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from mixpanel_etl.client import MixpanelError
 from mixpanel_etl.client.gdpr import Gdpr
+from mixpanel_etl.gdpr.data_subject_requests import names_a_person
 from mixpanel_etl.gdpr.decisions import leave_jobs
 from mixpanel_etl.gdpr.evidence import REASONS
-from mixpanel_etl.gdpr.expansion import DOUBTS
 from mixpanel_etl.gdpr.ledger import Decision, Entry, Ledger, LedgerError
 from mixpanel_etl.gdpr.progress import Progress, open_requests, progress_of
-from mixpanel_etl.gdpr.requests import names_a_person
+from mixpanel_etl.gdpr.request_expansion import DOUBTS
 
 Now = Callable[[], datetime]
 

@@ -18,8 +18,8 @@ from functools import cached_property
 from logging import getLogger
 from typing import Any
 
-from mixpanel_etl.gdpr.files import Change, Found, LakeFile, lake_files
-from mixpanel_etl.gdpr.matching import Ids
+from mixpanel_etl.gdpr.erased_ids import Ids
+from mixpanel_etl.gdpr.lake_files import Change, Found, LakeFile, lake_files
 from mixpanel_etl.lake.errors import Unerasable
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.lake.suppression import hasher

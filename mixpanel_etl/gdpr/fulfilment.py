@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 from mixpanel_etl.gdpr import certificate
 from mixpanel_etl.gdpr.erasure import Erasure, erase
-from mixpanel_etl.gdpr.errors import GdprError
-from mixpanel_etl.gdpr.expansion import expand_again
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
 from mixpanel_etl.gdpr.progress import Progress
-from mixpanel_etl.gdpr.suppression import Suppression
+from mixpanel_etl.gdpr.redaction import GdprError
+from mixpanel_etl.gdpr.request_expansion import expand_again
+from mixpanel_etl.gdpr.suppression_list import Suppression
 from mixpanel_etl.lake.leases import Lease
 from mixpanel_etl.lake.suppression import hasher
 

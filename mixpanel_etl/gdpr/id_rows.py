@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mixpanel_etl.gdpr.erased_ids import Ids
 from mixpanel_etl.gdpr.evidence import IDENTITY_EVENTS
-from mixpanel_etl.gdpr.files import LakeFile
-from mixpanel_etl.gdpr.matching import Ids
+from mixpanel_etl.gdpr.lake_files import LakeFile
 from mixpanel_etl.lake.identity import ID_COLUMNS, ID_PROPERTY_NAMES
 from mixpanel_etl.lake.texts import as_text
 from mixpanel_etl.lake.tokens import tokens

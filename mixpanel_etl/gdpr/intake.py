@@ -18,10 +18,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from mixpanel_etl.gdpr.errors import GdprError
+from mixpanel_etl.gdpr.data_subject_requests import Refusal, Request, Row, read_requests
 from mixpanel_etl.gdpr.ledger import Entry, Ledger
-from mixpanel_etl.gdpr.requests import Refusal, Request, Row, read_requests
-from mixpanel_etl.gdpr.rows import SUFFIXES, read_file
+from mixpanel_etl.gdpr.redaction import GdprError
+from mixpanel_etl.gdpr.source_rows import SUFFIXES, read_file
 from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.storage import Storage, storage
 

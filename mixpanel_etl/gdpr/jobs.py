@@ -15,11 +15,11 @@ from typing import Any
 
 from mixpanel_etl.client import MixpanelError, RateLimited
 from mixpanel_etl.client.gdpr import MOST_DELETIONS, MOST_RETRIEVALS, Gdpr
-from mixpanel_etl.gdpr.errors import GdprError, without
-from mixpanel_etl.gdpr.expansion import expand_again
+from mixpanel_etl.gdpr.data_subject_requests import Kind
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger, Pause
 from mixpanel_etl.gdpr.progress import Progress, open_requests, progress_of
-from mixpanel_etl.gdpr.requests import Kind
+from mixpanel_etl.gdpr.redaction import GdprError, without
+from mixpanel_etl.gdpr.request_expansion import expand_again
 
 Now = Callable[[], datetime]
 

@@ -18,11 +18,11 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from mixpanel_etl.gdpr.errors import GdprError
+from mixpanel_etl.gdpr.data_subject_requests import Kind, Request
 from mixpanel_etl.gdpr.evidence import Evidence
-from mixpanel_etl.gdpr.files import LEDGER
-from mixpanel_etl.gdpr.hashing import hashed
-from mixpanel_etl.gdpr.requests import Kind, Request
+from mixpanel_etl.gdpr.hashed_ids import hashed
+from mixpanel_etl.gdpr.lake_files import LEDGER
+from mixpanel_etl.gdpr.redaction import GdprError
 from mixpanel_etl.lake.errors import WriteConflict
 from mixpanel_etl.lake.format import mark_format
 from mixpanel_etl.lake.leases import Lease, lease

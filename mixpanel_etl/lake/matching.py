@@ -1,6 +1,6 @@
 """Which rows of a table hold the id of one of some persons, and the same table without them.
 
-How the ids are known differs: an erasure has them as they are (`gdpr.matching`), the list of suppressed persons has
+How the ids are known differs: an erasure has them as they are (`gdpr.erased_ids`), the list of suppressed persons has
 their hashes (`lake.suppression`). Where they are looked for does not.
 """
 

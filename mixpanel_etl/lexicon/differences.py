@@ -20,7 +20,7 @@ from mixpanel_etl.lexicon.attributes import (
     said_of_property,
     same,
 )
-from mixpanel_etl.lexicon.errors import LexiconError
+from mixpanel_etl.lexicon.lexicon_errors import LexiconError
 
 Key = tuple[str, str]
 Action = Literal["create", "update", "delete"]

@@ -4,11 +4,11 @@ from mixpanel_etl.extras import require
 
 require("lake")
 
-from mixpanel_etl.pull.events import MAX_DAYS as MAX_DAYS
-from mixpanel_etl.pull.events import EventFilter as EventFilter
-from mixpanel_etl.pull.events import Progress as Progress
-from mixpanel_etl.pull.events import pull_events as pull_events
-from mixpanel_etl.pull.events import windows as windows
+from mixpanel_etl.pull.event_export import MAX_DAYS as MAX_DAYS
+from mixpanel_etl.pull.event_export import EventFilter as EventFilter
+from mixpanel_etl.pull.event_export import Progress as Progress
+from mixpanel_etl.pull.event_export import pull_events as pull_events
+from mixpanel_etl.pull.event_export import windows as windows
 from mixpanel_etl.pull.reconcile import DayCounts as DayCounts
 from mixpanel_etl.pull.reconcile import Reconciliation as Reconciliation
 from mixpanel_etl.pull.reconcile import reconcile as reconcile

@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from mixpanel_etl.client.identity import IDENTITY_EVENTS
 from mixpanel_etl.client.ingestion.events import MOST_EVENTS
-from mixpanel_etl.push.dead_letters import DeadLetter
-from mixpanel_etl.push.events import ResolvedEvents
-from mixpanel_etl.push.projects import CopiedEvents
-from mixpanel_etl.push.repeats import Repeats
+from mixpanel_etl.push.event_mapping import ResolvedEvents
+from mixpanel_etl.push.project_copy import CopiedEvents
+from mixpanel_etl.push.rejected_rows import DeadLetter
+from mixpanel_etl.push.repeated_events import Repeats
 
 if TYPE_CHECKING:
     import polars as pl

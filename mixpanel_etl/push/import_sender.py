@@ -7,8 +7,8 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from mixpanel_etl.client import BadRequest, FailedRecord, PayloadTooLarge, RecordsRejected, ReplyError
 from mixpanel_etl.client.ingestion.api import Imported
-from mixpanel_etl.push.dead_letters import DeadLetter
-from mixpanel_etl.push.refusals import Refusals
+from mixpanel_etl.push.rejected_batches import Refusals
+from mixpanel_etl.push.rejected_rows import DeadLetter
 
 _READINGS = 3
 

@@ -20,12 +20,12 @@ from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.identity import of_persons
 from mixpanel_etl.lake.leases import Lease, lease
 from mixpanel_etl.lake.storage import storage
-from mixpanel_etl.push.changes import SNAPSHOT, Changes, Previous, compared
-from mixpanel_etl.push.dead_letters import LATEST, DeadLetter, DeadLetters, dead_letters, unconfirmed_letters
-from mixpanel_etl.push.delivery import IN_FLIGHT, Delivery, deliver_all
-from mixpanel_etl.push.errors import PushError
+from mixpanel_etl.push.parallel_batches import IN_FLIGHT, Delivery, deliver_all
+from mixpanel_etl.push.profile_mapping import ProfileMapping, Update
 from mixpanel_etl.push.profile_sender import Batch, Item, ProfileSender, batches, refused
-from mixpanel_etl.push.profiles import ProfileMapping, Update
+from mixpanel_etl.push.push_error import PushError
+from mixpanel_etl.push.rejected_rows import LATEST, DeadLetter, DeadLetters, dead_letters, unconfirmed_letters
+from mixpanel_etl.push.row_changes import SNAPSHOT, Changes, Previous, compared
 
 _SENT = pa.schema([*SNAPSHOT, pa.field("row", pa.string(), nullable=False)])
 _CHECKPOINT_SECONDS = 60.0

@@ -18,9 +18,9 @@ from mixpanel_etl.client import (
     ReplyError,
 )
 from mixpanel_etl.client.ingestion.profile_updates import MOST_UPDATES, encoded
-from mixpanel_etl.push.dead_letters import DeadLetter
-from mixpanel_etl.push.profiles import Update
-from mixpanel_etl.push.refusals import Refusals
+from mixpanel_etl.push.profile_mapping import Update
+from mixpanel_etl.push.rejected_batches import Refusals
+from mixpanel_etl.push.rejected_rows import DeadLetter
 
 _READINGS = 3  # of a batch whose answer can't be read, where it may be sent twice
 

@@ -12,9 +12,9 @@ from mixpanel_etl.extras import require
 
 require("lake")
 
-from mixpanel_etl.warehouse.errors import WarehouseError as WarehouseError
-from mixpanel_etl.warehouse.parameters import columns_of as columns_of
-from mixpanel_etl.warehouse.parameters import parameters_of as parameters_of
-from mixpanel_etl.warehouse.values import NumberType as NumberType
+from mixpanel_etl.warehouse.arrow_types import NumberType as NumberType
+from mixpanel_etl.warehouse.driver_errors import WarehouseError as WarehouseError
+from mixpanel_etl.warehouse.sql_parameters import columns_of as columns_of
+from mixpanel_etl.warehouse.sql_parameters import parameters_of as parameters_of
 from mixpanel_etl.warehouse.warehouse import Parameters as Parameters
 from mixpanel_etl.warehouse.warehouse import Warehouse as Warehouse

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from mixpanel_etl.scratch import spill_of
-from mixpanel_etl.warehouse.errors import WarehouseError
+from mixpanel_etl.warehouse.driver_errors import WarehouseError
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from mixpanel_etl.settings import Hidden
+from mixpanel_etl.warehouse.arrow_types import Plain, check_declared
+from mixpanel_etl.warehouse.driver_errors import Scrubber, WarehouseError, without_values
 from mixpanel_etl.warehouse.drivers import driver_of
-from mixpanel_etl.warehouse.errors import Scrubber, WarehouseError, without_values
-from mixpanel_etl.warehouse.parameters import Bound, bind, one_statement
-from mixpanel_etl.warehouse.values import Plain, check_declared
+from mixpanel_etl.warehouse.sql_parameters import Bound, bind, one_statement
 
 Parameters = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ from mixpanel_etl.sandbox import Fault, Sandbox
 
 from ..gdpr.desk import Desk, desk
 from ..gdpr.lakes import table
-from ..gdpr.test_people import row
+from ..gdpr.test_linked_ids import row
 from .test_commands import run
 
 __all__ = ["desk"]

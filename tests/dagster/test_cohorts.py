@@ -15,7 +15,7 @@ from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.query.api import Query
 from mixpanel_etl.dagster.profiles.cohorts import Cohorts, cohort_definitions
 from mixpanel_etl.lake import Table
-from mixpanel_etl.pull.cohorts import COHORTS, MEMBERS_SCHEMA
+from mixpanel_etl.pull.cohort_snapshots import COHORTS, MEMBERS_SCHEMA
 from mixpanel_etl.sandbox import Cohort, Fault, Project, Sandbox
 from mixpanel_etl.settings import Settings
 

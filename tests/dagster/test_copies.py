@@ -12,7 +12,7 @@ from dagster.components.testing import create_defs_folder_sandbox
 from mixpanel_etl import MixpanelPush
 from mixpanel_etl.sandbox import Sandbox
 
-from ..push.test_projects import DAYS, NEW, OLD, projects, shown
+from ..push.test_project_copy import DAYS, NEW, OLD, projects, shown
 
 __all__ = ["projects"]
 

@@ -23,7 +23,7 @@ from mixpanel_etl.dagster.profiles.assets import Profiles, profile_definitions
 from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.lake import PromotedColumn, Provenance, Table
-from mixpanel_etl.pull.profiles import ProfileFilter, Source, profile_schema
+from mixpanel_etl.pull.profile_snapshots import ProfileFilter, Source, profile_schema
 from mixpanel_etl.sandbox import Cohort, Fault, Project, Sandbox
 from mixpanel_etl.settings import Settings
 

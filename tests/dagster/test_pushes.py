@@ -18,9 +18,9 @@ from mixpanel_etl import MixpanelPush
 from mixpanel_etl.dagster.backfill import Backfill
 from mixpanel_etl.dagster.push.assets import PushAsset, PushConfig
 from mixpanel_etl.lake import ConfigurationError, Table
-from mixpanel_etl.push.dead_letters import dead_letters
-from mixpanel_etl.push.profiles import ProfileMapping
-from mixpanel_etl.push.query import QueryPush
+from mixpanel_etl.push.profile_mapping import ProfileMapping
+from mixpanel_etl.push.query_push import QueryPush
+from mixpanel_etl.push.rejected_rows import dead_letters
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
 from mixpanel_etl.settings import Settings
 

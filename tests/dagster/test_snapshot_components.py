@@ -12,8 +12,8 @@ from dagster.components.testing import create_defs_folder_sandbox
 from mixpanel_etl import MixpanelCatalogue, MixpanelCohorts, MixpanelProfiles
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import PromotedColumn, Table
-from mixpanel_etl.pull.cohorts import MEMBERS_SCHEMA
-from mixpanel_etl.pull.profiles import profile_schema
+from mixpanel_etl.pull.cohort_snapshots import MEMBERS_SCHEMA
+from mixpanel_etl.pull.profile_snapshots import profile_schema
 from mixpanel_etl.sandbox import Cohort, Project, Sandbox
 from mixpanel_etl.settings import Settings
 

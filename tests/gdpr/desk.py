@@ -14,13 +14,13 @@ from mixpanel_etl.client import Clock, Mixpanel
 from mixpanel_etl.gdpr import fulfilment
 from mixpanel_etl.gdpr.confirmation import confirm
 from mixpanel_etl.gdpr.delivery import Destination, deliver
-from mixpanel_etl.gdpr.expansion import expand_requests
 from mixpanel_etl.gdpr.intake import Taken, take_in
 from mixpanel_etl.gdpr.jobs import submit
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
-from mixpanel_etl.gdpr.lookups import Profiles
 from mixpanel_etl.gdpr.polling import poll
+from mixpanel_etl.gdpr.profile_lookups import Profiles
 from mixpanel_etl.gdpr.progress import Progress, open_requests, progress_of
+from mixpanel_etl.gdpr.request_expansion import expand_requests
 from mixpanel_etl.sandbox import Sandbox
 from mixpanel_etl.settings import Settings
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixpanel_etl.gdpr import certificate, fulfilment
-from mixpanel_etl.gdpr.hashing import hashed
+from mixpanel_etl.gdpr.hashed_ids import hashed
 from mixpanel_etl.gdpr.ledger import Entry
 from mixpanel_etl.lake import EventsTable, leases
 from mixpanel_etl.lake.errors import LeaseHeld

@@ -12,14 +12,14 @@ import pytest
 
 from mixpanel_etl.client import UserUpdate
 from mixpanel_etl.gdpr import decisions, polling
-from mixpanel_etl.gdpr.expansion import expand_requests
 from mixpanel_etl.gdpr.ledger import Entry, LedgerError
+from mixpanel_etl.gdpr.request_expansion import expand_requests
 from mixpanel_etl.lake import Provenance
 from mixpanel_etl.sandbox import Fault, Sandbox
 
 from .desk import NOW, Desk
 from .lakes import event, table
-from .test_people import row
+from .test_linked_ids import row
 
 
 def entry_of(desk: Desk) -> Entry:

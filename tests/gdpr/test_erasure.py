@@ -17,15 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.gdpr import files
+from mixpanel_etl.gdpr import lake_files as files
 from mixpanel_etl.gdpr.erasure import erase
-from mixpanel_etl.gdpr.people import expand, expand_together
-from mixpanel_etl.gdpr.suppression import Suppression
+from mixpanel_etl.gdpr.linked_ids import expand, expand_together
+from mixpanel_etl.gdpr.suppression_list import Suppression
 from mixpanel_etl.lake import EventsTable, Provenance, Table
 from mixpanel_etl.lake.pages import Pages
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.pull import pull_events
-from mixpanel_etl.pull.profiles import profile_schema
+from mixpanel_etl.pull.profile_snapshots import profile_schema
 from mixpanel_etl.sandbox import Sandbox
 
 from ..conftest import FIRST
@@ -133,7 +133,8 @@ def test_a_killed_erasure_leaves_whole_files_and_the_next_one_ends_it(lake: Path
 KILLED = """
 import itertools, os, pathlib, signal, sys
 import pyarrow.parquet as pq
-from mixpanel_etl.gdpr import erasure, files
+from mixpanel_etl.gdpr import erasure
+from mixpanel_etl.gdpr import lake_files as files
 
 def dying(function, times, *, after=False):
     calls = itertools.count(1)  # of several threads

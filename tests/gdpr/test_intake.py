@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixpanel_etl.gdpr.data_subject_requests import COLUMNS, Refusal, Request, read_requests
 from mixpanel_etl.gdpr.intake import Taken, rejected_table, take_from_folder
 from mixpanel_etl.gdpr.ledger import Ledger
-from mixpanel_etl.gdpr.requests import COLUMNS, Refusal, Request, read_requests
-from mixpanel_etl.gdpr.rows import read_file
+from mixpanel_etl.gdpr.source_rows import read_file
 from mixpanel_etl.lake.storage import storage
 
 from .desk import NOW, Desk

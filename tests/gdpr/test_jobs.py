@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.gdpr import Deletion
 from mixpanel_etl.gdpr import decisions, polling
+from mixpanel_etl.gdpr.data_subject_requests import Request
 from mixpanel_etl.gdpr.jobs import MOST, MaybeCreated, NotCreated, pack, submit
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger, LedgerError
 from mixpanel_etl.gdpr.progress import open_requests
-from mixpanel_etl.gdpr.requests import Request
 from mixpanel_etl.lake.storage import Disk
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
 from mixpanel_etl.sandbox.apis.gdpr.models import GdprJobs

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.gdpr.data_subject_requests import Request
 from mixpanel_etl.gdpr.intake import take_in
 from mixpanel_etl.gdpr.jobs import submit
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
-from mixpanel_etl.gdpr.requests import Request
 from mixpanel_etl.sandbox import Sandbox
 from mixpanel_etl.settings import Settings
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from mixpanel_etl.gdpr.erasure import erase
-from mixpanel_etl.gdpr.suppression import Suppression
+from mixpanel_etl.gdpr.suppression_list import Suppression
 from mixpanel_etl.lake import DaysMalformed, DaysMixed, EventsTable, MalformedLine, OutsideWindow, TerminatedEarly
 
 from .exports import DAY, days_from, line, ms, pull, request, stored

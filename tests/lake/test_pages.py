@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixpanel_etl.gdpr.suppression import Suppression
+from mixpanel_etl.gdpr.suppression_list import Suppression
 from mixpanel_etl.lake import Table
 from mixpanel_etl.lake.pages import Pages, discard_others
 from mixpanel_etl.lake.repeats import without_repeats

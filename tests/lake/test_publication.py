@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from mixpanel_etl.gdpr.erasure import erase
-from mixpanel_etl.gdpr.suppression import Suppression
+from mixpanel_etl.gdpr.suppression_list import Suppression
 from mixpanel_etl.lake import DaysHeldBack, EventsTable, Provenance, Table, dayfile, publication
 from mixpanel_etl.lake import table as table_module
 from mixpanel_etl.lake.bucket import _S3Draft

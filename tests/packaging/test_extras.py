@@ -41,7 +41,7 @@ def test_an_import_loads_only_what_it_needs(statement: str, allowed: set[str]) -
     [
         ("from mixpanel_etl import MixpanelExport", DAGSTER, "dagster"),
         ("import mixpanel_etl.lake", LAKE, "lake"),
-        ("import mixpanel_etl.push.events", LAKE, "lake"),
+        ("import mixpanel_etl.push.event_mapping", LAKE, "lake"),
         ("from mixpanel_etl.sandbox import Sandbox", ("starlette",), "sandbox"),
         ("from mixpanel_etl.cli import app; app(['backfill', '--help'])", DAGSTER, "dagster"),
         ("from mixpanel_etl.cli import app; app(['sql', '--help'])", LAKE, "lake"),

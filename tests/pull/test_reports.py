@@ -27,8 +27,8 @@ from mixpanel_etl.pull.reports import (
     report_table,
 )
 from mixpanel_etl.pull.reports.calendar import Days, start_of
-from mixpanel_etl.pull.reports.pull import split
 from mixpanel_etl.pull.reports.report import Fact
+from mixpanel_etl.pull.reports.report_pull import split
 from mixpanel_etl.sandbox import Fault, Funnel, Insight, Project, Sandbox
 
 NEW_YORK = ZoneInfo("America/New_York")

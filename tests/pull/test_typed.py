@@ -20,7 +20,7 @@ from mixpanel_etl.lake import Table
 from mixpanel_etl.lake.columns import CORE_SCHEMA, JSON
 from mixpanel_etl.lake.identity import names_a_person
 from mixpanel_etl.pull.typed import Seen, columns_of, declared_types, drift, settled_columns, typed_schema
-from mixpanel_etl.pull.typed.rows import Typing
+from mixpanel_etl.pull.typed.typed_rows import Typing
 
 ALL_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 

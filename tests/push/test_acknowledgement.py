@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 
 from mixpanel_etl.client import BadRequest, Clock, Mixpanel, MixpanelError, ReplyError
-from mixpanel_etl.push.errors import PushError
-from mixpanel_etl.push.events import EventMapping
-from mixpanel_etl.push.identities import IdentityMapping
+from mixpanel_etl.push.event_mapping import EventMapping
+from mixpanel_etl.push.identity_links import IdentityMapping
+from mixpanel_etl.push.profile_mapping import ProfileMapping
 from mixpanel_etl.push.profile_push import ProfilePush, push_profiles
-from mixpanel_etl.push.profiles import ProfileMapping
-from mixpanel_etl.push.rows import PushedRows, RowPush, preview_rows, push_rows
+from mixpanel_etl.push.push_error import PushError
+from mixpanel_etl.push.row_push import PushedRows, RowPush, preview_rows, push_rows
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
 from mixpanel_etl.settings import Settings
 

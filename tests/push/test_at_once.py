@@ -11,19 +11,19 @@ import pytest
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.lexicon import SchemaEntry
+from mixpanel_etl.connectors.syncs import Syncs
 from mixpanel_etl.lake import leases
 from mixpanel_etl.lake.errors import LeaseHeld, LeaseLost
 from mixpanel_etl.lake.leases import lease
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.lexicon import apply, compare
-from mixpanel_etl.push.annotations import annotate
-from mixpanel_etl.push.events import EventMapping
-from mixpanel_etl.push.identities import IdentityMapping
-from mixpanel_etl.push.lookup import LookupMapping, LookupPush, push_lookup
+from mixpanel_etl.push.annotate import annotate
+from mixpanel_etl.push.event_mapping import EventMapping
+from mixpanel_etl.push.identity_links import IdentityMapping
+from mixpanel_etl.push.lookup_push import LookupMapping, LookupPush, push_lookup
+from mixpanel_etl.push.profile_mapping import ProfileMapping
 from mixpanel_etl.push.profile_push import ProfilePush, push_profiles
-from mixpanel_etl.push.profiles import ProfileMapping
-from mixpanel_etl.push.rows import RowPush, push_rows
-from mixpanel_etl.push.warehouse_sync import Syncs
+from mixpanel_etl.push.row_push import RowPush, push_rows
 from mixpanel_etl.sandbox import Project, Sandbox
 from mixpanel_etl.settings import Settings
 
@@ -98,7 +98,7 @@ def test_the_second_run_changes_nothing_and_says_who_is_at_it(
     name: str,
 ) -> None:
     monkeypatch.setattr(leases, "WAIT_SECONDS", 0.0)
-    monkeypatch.setattr("mixpanel_etl.push.annotations.WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("mixpanel_etl.push.annotate.WAIT_SECONDS", 0.0)
     name = name.format(project=client.settings.project_id)
     with lease(storage(lake()), name, run="first"), pytest.raises(LeaseHeld, match=f"{name} is held by .* run first"):
         act(client)

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixpanel_etl.lake.storage import storage
-from mixpanel_etl.push import changes as pushed
-from mixpanel_etl.push.changes import SNAPSHOT, Changes, Previous
+from mixpanel_etl.push import row_changes as pushed
+from mixpanel_etl.push.row_changes import SNAPSHOT, Changes, Previous
 
 
 @contextmanager

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.push.event_mapping import EventMapping
 from mixpanel_etl.push.event_values import CUT, HALVED, NOT_FINITE, TRIMMED
-from mixpanel_etl.push.events import EventMapping
-from mixpanel_etl.push.identities import IdentityMapping
-from mixpanel_etl.push.lookup import LookupMapping
-from mixpanel_etl.push.profiles import ProfileMapping
-from mixpanel_etl.push.projects import CopiedEvents
-from mixpanel_etl.push.query import QueryPush
+from mixpanel_etl.push.identity_links import IdentityMapping
+from mixpanel_etl.push.lookup_push import LookupMapping
+from mixpanel_etl.push.profile_mapping import ProfileMapping
+from mixpanel_etl.push.project_copy import CopiedEvents
+from mixpanel_etl.push.query_push import QueryPush
 from mixpanel_etl.sandbox import Project, Sandbox
 from mixpanel_etl.settings import Settings
 from mixpanel_etl.warehouse import Warehouse
 
-from .test_projects import encoded
+from .test_project_copy import encoded
 
 TABLE = "8b0a3c9e-0d2c-4a47-9a35-0c2f5d1f7a11"
 DAY = datetime(2026, 2, 1, tzinfo=UTC).date()

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from mixpanel_etl.client.gdpr import Gdpr
 from mixpanel_etl.gdpr import archives
 from mixpanel_etl.gdpr.archives import BadArchive, Bounds
+from mixpanel_etl.gdpr.data_subject_requests import Request
 from mixpanel_etl.gdpr.delivery import Destination, deliver, remove_expired
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
 from mixpanel_etl.gdpr.progress import progress_of
-from mixpanel_etl.gdpr.requests import Request
 from mixpanel_etl.gdpr.spool import Key, Spool
 from mixpanel_etl.lake.storage import storage
 

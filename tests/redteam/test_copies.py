@@ -31,15 +31,15 @@ from mixpanel_etl.dagster.push.assets import PushAsset
 from mixpanel_etl.dagster.reports.assets import NamedReport, Reports
 from mixpanel_etl.dagster.reports.schedules import report_definitions
 from mixpanel_etl.gdpr.erasure import erase
-from mixpanel_etl.gdpr.suppression import Suppression
+from mixpanel_etl.gdpr.suppression_list import Suppression
 from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.sql import connect
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.pull.reports import RangeReport, report_of
-from mixpanel_etl.push.events import EventMapping
-from mixpanel_etl.push.lookup import LookupMapping
-from mixpanel_etl.push.profiles import ProfileMapping
-from mixpanel_etl.push.query import QueryPush
+from mixpanel_etl.push.event_mapping import EventMapping
+from mixpanel_etl.push.lookup_push import LookupMapping
+from mixpanel_etl.push.profile_mapping import ProfileMapping
+from mixpanel_etl.push.query_push import QueryPush
 from mixpanel_etl.sandbox import Cohort, Fault, Funnel, Insight, Project, Sandbox
 from mixpanel_etl.sandbox.engine.projects import LookupTable, ServiceAccount
 from mixpanel_etl.scratch import local_scratch
@@ -278,9 +278,9 @@ def test_a_failure_quotes_no_profile(
 _PUSHES = """
 import os, sys
 import pyarrow as pa
-from mixpanel_etl.push.changes import Previous, compared
+from mixpanel_etl.push.row_changes import Previous, compared
 from mixpanel_etl.gdpr.erasure import erase
-from mixpanel_etl.gdpr.suppression import Suppression
+from mixpanel_etl.gdpr.suppression_list import Suppression
 from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.sql import connect
 from mixpanel_etl.lake.storage import storage

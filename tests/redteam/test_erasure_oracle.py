@@ -19,7 +19,7 @@ from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.pull.reports import report_of, report_table
-from mixpanel_etl.push.dead_letters import dead_letters
+from mixpanel_etl.push.rejected_rows import dead_letters
 
 from ..gdpr.lakes import ASKED, as_rows
 

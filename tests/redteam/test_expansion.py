@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixpanel_etl.gdpr.expansion import expand_requests
 from mixpanel_etl.gdpr.intake import take_in
 from mixpanel_etl.gdpr.jobs import submittable
 from mixpanel_etl.gdpr.ledger import Ledger
-from mixpanel_etl.gdpr.lookups import Found
-from mixpanel_etl.gdpr.people import expand, expand_together
+from mixpanel_etl.gdpr.linked_ids import expand, expand_together
+from mixpanel_etl.gdpr.profile_lookups import Found
 from mixpanel_etl.gdpr.progress import open_requests
+from mixpanel_etl.gdpr.request_expansion import expand_requests
 from mixpanel_etl.lake.identity import ID_PROPERTY_NAMES
 
 from ..gdpr.desk import NOW, Desk, desk

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mixpanel_etl.gdpr import intake
+from mixpanel_etl.gdpr.data_subject_requests import COLUMNS, Refusal, Request, Row, read_requests
 from mixpanel_etl.gdpr.intake import Taken, rejected_table, take_from_folder, take_in, waiting_files
 from mixpanel_etl.gdpr.ledger import Ledger
-from mixpanel_etl.gdpr.requests import COLUMNS, Refusal, Request, Row, read_requests
-from mixpanel_etl.gdpr.rows import read_file, rows_of
+from mixpanel_etl.gdpr.source_rows import read_file, rows_of
 
 NOW = datetime(2026, 2, 1, 9, tzinfo=UTC)
 GOOD = {"request_id": "R-9", "kind": "deletion", "distinct_ids": "zoe-9", "requested_at": "2026-01-31"}

@@ -18,7 +18,7 @@ from mixpanel_etl.client.ingestion.events import Event
 from mixpanel_etl.client.ingestion.profile_updates import UserUpdate
 from mixpanel_etl.lake import Table
 from mixpanel_etl.lake.storage import storage
-from mixpanel_etl.push.changes import SNAPSHOT
+from mixpanel_etl.push.row_changes import SNAPSHOT
 from mixpanel_etl.sandbox import Fault, Sandbox
 from mixpanel_etl.settings import Hidden, Settings, SettingsError
 from mixpanel_etl.warehouse import Warehouse

@@ -27,7 +27,7 @@ from mixpanel_etl.dagster.internals import (
 from mixpanel_etl.dagster.recording import withheld_messages
 from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.lake import ConfigurationError
-from mixpanel_etl.push.annotations import annotate
+from mixpanel_etl.push.annotate import annotate
 
 Ending = Literal["success", "failure", "canceled"]
 

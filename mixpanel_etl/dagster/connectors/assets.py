@@ -10,12 +10,12 @@ import dagster as dg
 
 from mixpanel_etl.client import Clock, Mixpanel
 from mixpanel_etl.client.warehouse_connectors import SyncMode
+from mixpanel_etl.connectors.sync_state import Sync
+from mixpanel_etl.connectors.syncs import Syncs
 from mixpanel_etl.dagster.recording import as_failure
 from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.dagster.warehouse import WarehouseResource
 from mixpanel_etl.lake import ConfigurationError
-from mixpanel_etl.push.sync import Sync
-from mixpanel_etl.push.warehouse_sync import Syncs
 
 Follow = Literal["run", "sensor"]
 

@@ -8,11 +8,11 @@ import dagster as dg
 import msgspec
 
 from mixpanel_etl.client import CredentialError, MixpanelError, NotFound, PermissionDenied
+from mixpanel_etl.connectors.sync_state import Sync
+from mixpanel_etl.connectors.syncs import Syncs
 from mixpanel_etl.dagster.connectors.assets import SyncedImport, WarehouseSync, sensor_name, sync_metadata
 from mixpanel_etl.dagster.connectors.checks import CHECK as ROWS
 from mixpanel_etl.dagster.recording import withheld_messages
-from mixpanel_etl.push.sync import Sync
-from mixpanel_etl.push.warehouse_sync import Syncs
 
 CHECK = "sync_succeeded"
 

@@ -15,12 +15,12 @@ from mixpanel_etl.dagster.gdpr.metadata import step_metadata
 from mixpanel_etl.dagster.gdpr.settings import Gdpr
 from mixpanel_etl.dagster.recording import as_failure
 from mixpanel_etl.gdpr.delivery import deliver
-from mixpanel_etl.gdpr.errors import GdprError, without
-from mixpanel_etl.gdpr.expansion import expand_requests
 from mixpanel_etl.gdpr.fulfilment import NotErased, certify, close, erase_from_lake
 from mixpanel_etl.gdpr.jobs import NotCreated, submit
 from mixpanel_etl.gdpr.ledger import Entry, Ledger
 from mixpanel_etl.gdpr.progress import Progress, Step, open_requests
+from mixpanel_etl.gdpr.redaction import GdprError, without
+from mixpanel_etl.gdpr.request_expansion import expand_requests
 
 #: Does a step for the requests of some ids, as far as it is due; yields those for which it is done, to be recorded.
 Work = Callable[[Gdpr, Ledger, Sequence[str]], Iterator[Progress]]

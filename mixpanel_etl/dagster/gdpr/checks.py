@@ -16,7 +16,7 @@ from mixpanel_etl.gdpr.intake import rejected_table
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.polling import trouble
 from mixpanel_etl.gdpr.progress import Progress, open_requests
-from mixpanel_etl.gdpr.suppression import Suppression
+from mixpanel_etl.gdpr.suppression_list import Suppression
 
 JOBS, DEADLINES, CONFIRMED = "jobs_are_well", "deadlines_are_kept", "ids_confirmed"
 _MAX_LISTED = 20

@@ -12,6 +12,7 @@ import dagster as dg
 
 from mixpanel_etl.dagster.gdpr.settings import Gdpr
 from mixpanel_etl.dagster.recording import withheld_messages
+from mixpanel_etl.gdpr.data_subject_requests import Row
 from mixpanel_etl.gdpr.intake import (
     NotTakenIn,
     Taken,
@@ -22,8 +23,7 @@ from mixpanel_etl.gdpr.intake import (
     waiting_files,
 )
 from mixpanel_etl.gdpr.ledger import Ledger
-from mixpanel_etl.gdpr.requests import Row
-from mixpanel_etl.gdpr.rows import rows_of
+from mixpanel_etl.gdpr.source_rows import rows_of
 from mixpanel_etl.settings import SettingsError
 from mixpanel_etl.warehouse import WarehouseError
 

@@ -15,10 +15,10 @@ from mixpanel_etl.client import Clock, Mixpanel
 from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.dagster.warehouse import WarehouseResource
 from mixpanel_etl.gdpr.delivery import Destination
-from mixpanel_etl.gdpr.errors import names_nobody
 from mixpanel_etl.gdpr.ledger import Ledger
-from mixpanel_etl.gdpr.lookups import Profiles
+from mixpanel_etl.gdpr.profile_lookups import Profiles
 from mixpanel_etl.gdpr.progress import Erase
+from mixpanel_etl.gdpr.redaction import names_nobody
 from mixpanel_etl.lake import ConfigurationError
 from mixpanel_etl.lake.storage import storage
 
@@ -40,7 +40,7 @@ class Gdpr:
         group_name: of the assets.
         mixpanel: the project; it needs the OAuth token of an owner or admin.
         warehouse: where `query` runs.
-        query: SQL that returns requests, see `gdpr.requests.COLUMNS`.
+        query: SQL that returns requests, see `gdpr.data_subject_requests.COLUMNS`.
         intake_minutes: how often `query` and `folder` are read.
         folder: path or URI into which files with requests are dropped.
         deliver_to: path or URI for retrieved data; without it none are asked for.

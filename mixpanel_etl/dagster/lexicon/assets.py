@@ -23,7 +23,7 @@ class LexiconSync:
 
     Attributes:
         spec: the asset's key, group, owners, tags and description.
-        directory: with the YAML files, see `lexicon.files`. Read when something runs, not when definitions load.
+        directory: with the YAML files, see `lexicon.schema_files`. Read when something runs, not when definitions load.
         mixpanel: the project.
         delete: delete what only Mixpanel has.
         allow_drop: let Mixpanel lose at ingestion, for ever, what is `dropped: true`.

@@ -19,7 +19,13 @@ from mixpanel_etl.dagster.snapshots import (
     snapshot_partitions,
 )
 from mixpanel_etl.lake import ConfigurationError, PromotedColumn, Table
-from mixpanel_etl.pull.profiles import PROFILE_DESCRIPTIONS, ProfileFilter, Source, profile_schema, pull_profiles
+from mixpanel_etl.pull.profile_snapshots import (
+    PROFILE_DESCRIPTIONS,
+    ProfileFilter,
+    Source,
+    profile_schema,
+    pull_profiles,
+)
 
 
 @dataclass(frozen=True)

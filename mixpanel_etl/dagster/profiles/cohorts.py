@@ -20,7 +20,7 @@ from mixpanel_etl.dagster.snapshots import (
     snapshot_partitions,
 )
 from mixpanel_etl.lake import Table
-from mixpanel_etl.pull.cohorts import COHORTS, MEMBERS_DESCRIPTIONS, MEMBERS_SCHEMA, pull_members
+from mixpanel_etl.pull.cohort_snapshots import COHORTS, MEMBERS_DESCRIPTIONS, MEMBERS_SCHEMA, pull_members
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from mixpanel_etl.dagster.mistakes import rendered
 from mixpanel_etl.dagster.profiles.assets import Profiles, profile_definitions
 from mixpanel_etl.dagster.profiles.cohorts import Cohorts, cohort_definitions
 from mixpanel_etl.dagster.resource import MixpanelResource
-from mixpanel_etl.pull.profiles import ProfileFilter, Source
+from mixpanel_etl.pull.profile_snapshots import ProfileFilter, Source
 from mixpanel_etl.settings import DEFAULT_PREFIX
 
 

@@ -13,10 +13,10 @@ from pydantic import Field
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.dagster.recording import Metadata
-from mixpanel_etl.push.dead_letters import LATEST
 from mixpanel_etl.push.profile_push import Pushed
-from mixpanel_etl.push.query import QueryPush, Window, counted, reasons
-from mixpanel_etl.push.rows import PushedRows
+from mixpanel_etl.push.query_push import QueryPush, Window, counted, reasons
+from mixpanel_etl.push.rejected_rows import LATEST
+from mixpanel_etl.push.row_push import PushedRows
 
 if TYPE_CHECKING:
     from mixpanel_etl.dagster.push.component import MixpanelPush

@@ -14,8 +14,8 @@ from mixpanel_etl.dagster.push.items import Entry, resolve_pushes
 from mixpanel_etl.dagster.recording import recorded
 from mixpanel_etl.dagster.warehouse import WarehouseComponent
 from mixpanel_etl.lake import ConfigurationError
-from mixpanel_etl.push.projects import ProjectMapping
-from mixpanel_etl.push.query import QueryPush
+from mixpanel_etl.push.project_copy import ProjectMapping
+from mixpanel_etl.push.query_push import QueryPush
 
 
 @dataclass(kw_only=True)

@@ -14,13 +14,13 @@ from mixpanel_etl.dagster.internals import AssetSpecKwargs, resolve_asset_spec
 from mixpanel_etl.dagster.mistakes import Mistake, refuse, rendered
 from mixpanel_etl.dagster.push.assets import PushAsset
 from mixpanel_etl.lake import ConfigurationError
-from mixpanel_etl.push.errors import PushError
-from mixpanel_etl.push.events import EventMapping
-from mixpanel_etl.push.identities import IdentityMapping
-from mixpanel_etl.push.lookup import LookupMapping
-from mixpanel_etl.push.profiles import ProfileMapping
-from mixpanel_etl.push.projects import ProjectMapping
-from mixpanel_etl.push.query import QueryPush
+from mixpanel_etl.push.event_mapping import EventMapping
+from mixpanel_etl.push.identity_links import IdentityMapping
+from mixpanel_etl.push.lookup_push import LookupMapping
+from mixpanel_etl.push.profile_mapping import ProfileMapping
+from mixpanel_etl.push.project_copy import ProjectMapping
+from mixpanel_etl.push.push_error import PushError
+from mixpanel_etl.push.query_push import QueryPush
 from mixpanel_etl.warehouse import WarehouseError
 
 #: What rows can become, and the attributes of each. Groups are profiles with a `group_key`.

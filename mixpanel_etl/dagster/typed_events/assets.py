@@ -31,7 +31,7 @@ from mixpanel_etl.pull.typed import (
     typed_schema,
     types_of,
 )
-from mixpanel_etl.pull.typed.columns import TypedColumn
+from mixpanel_etl.pull.typed.typed_columns import TypedColumn
 
 TypesFrom = Literal["lexicon", "data"]
 

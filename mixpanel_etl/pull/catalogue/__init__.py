@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from mixpanel_etl.pull.catalogue.dictionary import EVENT_NAMES, LEXICON_PROPERTIES, LEXICON_SCHEMAS, top_properties
-from mixpanel_etl.pull.catalogue.operations import (
+from mixpanel_etl.pull.catalogue.administration import (
     PIPELINE_DAYS,
     PIPELINE_TASKS,
     PIPELINES,
@@ -14,6 +13,7 @@ from mixpanel_etl.pull.catalogue.operations import (
     WAREHOUSE_RUNS,
     service_accounts,
 )
+from mixpanel_etl.pull.catalogue.dictionary import EVENT_NAMES, LEXICON_PROPERTIES, LEXICON_SCHEMAS, top_properties
 from mixpanel_etl.pull.catalogue.product import ANNOTATION_TAGS, ANNOTATIONS, EXPERIMENTS, FEATURE_FLAGS, LOOKUP_TABLES
 from mixpanel_etl.pull.listings import Listing
 

@@ -15,7 +15,7 @@ from mixpanel_etl.client.query.replies import Funnel as Reply
 from mixpanel_etl.client.query.replies import FunnelStep
 from mixpanel_etl.pull.reports.calendar import Days
 from mixpanel_etl.pull.reports.report import SEGMENT, Column, Count, Expression, Fact, units_in
-from mixpanel_etl.pull.reports.segments import On
+from mixpanel_etl.pull.reports.segment_limits import On
 
 #: What Mixpanel gives a new funnel, and what a report assumes that leaves `length` to the saved funnel.
 USUAL_LENGTH = timedelta(days=14)

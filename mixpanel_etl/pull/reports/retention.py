@@ -15,7 +15,7 @@ from mixpanel_etl.client.query.replies import Addiction as AddictionReply
 from mixpanel_etl.client.query.replies import RetentionCohort
 from mixpanel_etl.pull.reports.calendar import Days
 from mixpanel_etl.pull.reports.report import SEGMENT, Column, Count, Expression, Fact, Name
-from mixpanel_etl.pull.reports.segments import On
+from mixpanel_etl.pull.reports.segment_limits import On
 
 
 class Retention(On):

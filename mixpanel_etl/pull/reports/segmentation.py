@@ -31,7 +31,7 @@ from mixpanel_etl.pull.reports.report import (
     Picture,
     RangeReport,
 )
-from mixpanel_etl.pull.reports.segments import BySegment, On, is_cut
+from mixpanel_etl.pull.reports.segment_limits import BySegment, On, is_cut
 
 _RANGE = re.compile(r"(-?[\d,.]+(?:e[+-]?\d+)?) - (-?[\d,.]+(?:e[+-]?\d+)?)")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mixpanel_etl.pull.typed.columns import CORE_PROPERTIES, Types
-from mixpanel_etl.pull.typed.seen import Seen
+from mixpanel_etl.pull.typed.seen_types import Seen
+from mixpanel_etl.pull.typed.typed_columns import CORE_PROPERTIES, Types
 
 
 @dataclass(frozen=True)
