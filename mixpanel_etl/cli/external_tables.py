@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mixpanel_etl.cli.shared import exit_on_error
-from mixpanel_etl.lake import external
+from mixpanel_etl.lake import external_statements as external
 from mixpanel_etl.settings import Settings
 
 

@@ -11,9 +11,9 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mixpanel_etl.lake.identity import ANYWHERE, Places, looks_like_an_id, number_looks_like_an_id
-from mixpanel_etl.lake.matching import Persons
-from mixpanel_etl.lake.tokens import ESCAPED_PLAIN
+from mixpanel_etl.lake.json_tokens import ESCAPED_PLAIN
+from mixpanel_etl.lake.person_columns import ANYWHERE, Places, looks_like_an_id, number_looks_like_an_id
+from mixpanel_etl.lake.person_rows import Persons
 
 if TYPE_CHECKING:
     import polars as pl

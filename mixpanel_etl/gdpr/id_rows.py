@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from mixpanel_etl.gdpr.erased_ids import Ids
 from mixpanel_etl.gdpr.evidence import IDENTITY_EVENTS
 from mixpanel_etl.gdpr.lake_files import LakeFile
-from mixpanel_etl.lake.identity import ID_COLUMNS, ID_PROPERTY_NAMES
-from mixpanel_etl.lake.texts import as_text
-from mixpanel_etl.lake.tokens import tokens
+from mixpanel_etl.lake.json_tokens import tokens
+from mixpanel_etl.lake.person_columns import ID_COLUMNS, ID_PROPERTY_NAMES
+from mixpanel_etl.lake.string_values import as_text
 
 #: Properties beside the columns of the same meaning, which hold the same values.
 _ONLY_IN_PROPERTIES = frozenset(ID_PROPERTY_NAMES) - {"distinct_id", "$device_id", "$user_id"}

@@ -17,17 +17,17 @@ import pyarrow.parquet as pq
 
 from mixpanel_etl.gdpr.erased_ids import Ids
 from mixpanel_etl.lake.bloom import may_hold
-from mixpanel_etl.lake.contract import SCRATCH
 from mixpanel_etl.lake.documents import without
 from mixpanel_etl.lake.errors import Unerasable, WriteConflict
-from mixpanel_etl.lake.format import FILE as FORMAT
-from mixpanel_etl.lake.identity import ID_COLUMNS, looks_like_an_id, names_a_person
+from mixpanel_etl.lake.format_version import FILE as FORMAT
+from mixpanel_etl.lake.json_tokens import ERASED
 from mixpanel_etl.lake.leases import FOLDER as LEASES
+from mixpanel_etl.lake.person_columns import ID_COLUMNS, looks_like_an_id, names_a_person
 from mixpanel_etl.lake.provenance import METADATA_KEY, read_record
 from mixpanel_etl.lake.rewrite import rewrite
 from mixpanel_etl.lake.storage import Storage
+from mixpanel_etl.lake.storage_protocol import SCRATCH
 from mixpanel_etl.lake.suppression import FOLDER
-from mixpanel_etl.lake.tokens import ERASED
 
 #: Where requests are kept until they are over; the ledger itself puts hashes in the place of their ids then.
 LEDGER = "gdpr/ledger"

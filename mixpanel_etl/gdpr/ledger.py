@@ -24,7 +24,7 @@ from mixpanel_etl.gdpr.hashed_ids import hashed
 from mixpanel_etl.gdpr.lake_files import LEDGER
 from mixpanel_etl.gdpr.redaction import GdprError
 from mixpanel_etl.lake.errors import WriteConflict
-from mixpanel_etl.lake.format import mark_format
+from mixpanel_etl.lake.format_version import mark_format
 from mixpanel_etl.lake.leases import Lease, lease
 from mixpanel_etl.lake.storage import ABSENT, Storage, storage
 from mixpanel_etl.lake.suppression import hasher

@@ -17,7 +17,7 @@ from mixpanel_etl.gdpr.erased_ids import Ids
 from mixpanel_etl.gdpr.evidence import Evidence, Grade, Reason
 from mixpanel_etl.gdpr.id_rows import IdRow, Place, rows_of
 from mixpanel_etl.gdpr.lake_files import LakeFile, lake_files
-from mixpanel_etl.lake.identity import ID_COLUMNS
+from mixpanel_etl.lake.person_columns import ID_COLUMNS
 from mixpanel_etl.lake.storage import storage
 
 #: Mixpanel joins at most so many ids (mixpanel-api.md#identity-merge). Of an id that leads to more, the rest is

@@ -20,11 +20,11 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from mixpanel_etl.lake.contract import ABSENT, Draft, Storage
 from mixpanel_etl.lake.errors import WriteConflict
-from mixpanel_etl.lake.format import FILE as FORMAT
-from mixpanel_etl.lake.format import check_lake
-from mixpanel_etl.lake.waiting import tries
+from mixpanel_etl.lake.format_version import FILE as FORMAT
+from mixpanel_etl.lake.format_version import check_lake
+from mixpanel_etl.lake.retry_pauses import tries
+from mixpanel_etl.lake.storage_protocol import ABSENT, Draft, Storage
 from mixpanel_etl.scratch import local_scratch, scratch_folder
 
 if TYPE_CHECKING:

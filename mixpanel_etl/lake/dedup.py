@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mixpanel_etl.lake.columns import DEDUP_KEY
+from mixpanel_etl.lake.event_columns import DEDUP_KEY
 from mixpanel_etl.reserved_ids import RESERVED_IDS, is_reserved
 
 #: Rows compared at once. Copies meet in one bucket, because the bucket is taken from their time.

@@ -17,11 +17,11 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from mixpanel_etl.lake.contract import ABSENT, SCRATCH, Draft, Storage
 from mixpanel_etl.lake.errors import LockTimeout, WriteConflict
-from mixpanel_etl.lake.format import FILE as FORMAT
-from mixpanel_etl.lake.format import check_lake
-from mixpanel_etl.lake.waiting import tries
+from mixpanel_etl.lake.format_version import FILE as FORMAT
+from mixpanel_etl.lake.format_version import check_lake
+from mixpanel_etl.lake.retry_pauses import tries
+from mixpanel_etl.lake.storage_protocol import ABSENT, SCRATCH, Draft, Storage
 from mixpanel_etl.scratch import scratch_folder
 
 #: A lock is held for the time of a rename, or of one file's rewriting: who holds it for longer was stopped.

@@ -10,9 +10,9 @@ import zlib
 from typing import Any
 
 from mixpanel_etl.lake.errors import Unerasable
-from mixpanel_etl.lake.identity import ANYWHERE, Places, as_id, names_a_person
-from mixpanel_etl.lake.matching import Persons
-from mixpanel_etl.lake.tokens import ERASED, Token, hits, is_id, looks_like_json
+from mixpanel_etl.lake.json_tokens import ERASED, Token, hits, is_id, looks_like_json
+from mixpanel_etl.lake.person_columns import ANYWHERE, Places, as_id, names_a_person
+from mixpanel_etl.lake.person_rows import Persons
 
 _GZIP = b"\x1f\x8b"
 #: The name in the head of a gzip file that tells a reply to a report by person.

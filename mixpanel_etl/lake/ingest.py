@@ -10,14 +10,14 @@ from datetime import date
 
 import pyarrow as pa
 
-from mixpanel_etl.lake.columns import TIMESTAMP
-from mixpanel_etl.lake.dayfile import ExportProvenance, PublishedDay
-from mixpanel_etl.lake.decode import decode, whole_lines
+from mixpanel_etl.lake.day_file import ExportProvenance, PublishedDay
 from mixpanel_etl.lake.errors import DaysHeldBack, DayShrinks, DaysMalformed
-from mixpanel_etl.lake.malformed import MalformedLines
+from mixpanel_etl.lake.event_columns import TIMESTAMP
+from mixpanel_etl.lake.events_table import EventsTable
+from mixpanel_etl.lake.export_decoder import decode, whole_lines
+from mixpanel_etl.lake.export_window import Window, day_of
+from mixpanel_etl.lake.malformed_lines import MalformedLines
 from mixpanel_etl.lake.shuffle import Shuffle
-from mixpanel_etl.lake.table import EventsTable
-from mixpanel_etl.lake.window import Window, day_of
 
 #: Days finished at the same time; each may hold a row group in memory.
 _WRITERS = min(2, os.cpu_count() or 1)

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from mixpanel_etl.lake.contract import ABSENT, Storage
 from mixpanel_etl.lake.disk import Disk, try_lock
 from mixpanel_etl.lake.errors import LeaseHeld, LeaseLost, WriteConflict
-from mixpanel_etl.lake.waiting import tries
+from mixpanel_etl.lake.retry_pauses import tries
+from mixpanel_etl.lake.storage_protocol import ABSENT, Storage
 
 log = getLogger("mixpanel_etl")
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from mixpanel_etl.lake.column_record import columns_of, remember_columns
 from mixpanel_etl.lake.errors import WriteConflict
-from mixpanel_etl.lake.format import mark_format
-from mixpanel_etl.lake.schemas import columns_of, remember_columns
+from mixpanel_etl.lake.format_version import mark_format
+from mixpanel_etl.lake.retry_pauses import tries
 from mixpanel_etl.lake.storage import Draft, Storage
 from mixpanel_etl.lake.suppression import entries, without_suppressed
-from mixpanel_etl.lake.waiting import tries
 
 #: Seconds in which a file must have been replaced that others replace, too.
 _REPLACE_SECONDS = 300.0

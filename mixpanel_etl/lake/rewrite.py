@@ -8,9 +8,9 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake.dayfile import Seen
+from mixpanel_etl.lake.day_file import Seen
 from mixpanel_etl.lake.provenance import METADATA_KEY, read_record, write_record
-from mixpanel_etl.lake.rows import BLOOM_FILTER
+from mixpanel_etl.lake.row_groups import BLOOM_FILTER
 
 #: Given the rows of a row group: those to be kept, and None when all of them stay as they are.
 Change = Callable[[pa.Table], pa.Table | None]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake.columns import is_json
-from mixpanel_etl.lake.contract import Storage
-from mixpanel_etl.lake.schemas import Columns, arrow_field, columns_of_schema, known_columns
+from mixpanel_etl.lake.column_record import Columns, arrow_field, columns_of_schema, known_columns
+from mixpanel_etl.lake.event_columns import is_json
+from mixpanel_etl.lake.storage_protocol import Storage
 
 if TYPE_CHECKING:
     import polars as pl

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake.dayfile import ExportProvenance, write_day
+from mixpanel_etl.lake.day_file import ExportProvenance, write_day
 from mixpanel_etl.lake.dedup import copies
+from mixpanel_etl.lake.export_window import day_number, day_of
 from mixpanel_etl.lake.spill import Spill
 from mixpanel_etl.lake.storage import Draft, Storage
-from mixpanel_etl.lake.window import day_number, day_of
 
 #: Bytes of rows held in memory; as much again may be on its way to disk.
 BUDGET_BYTES = 32 << 20

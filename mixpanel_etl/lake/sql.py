@@ -9,8 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mixpanel_etl.lake.listed import ListedBucket
-from mixpanel_etl.lake.schemas import Columns, remembered_columns
+from mixpanel_etl.lake.column_record import Columns, remembered_columns
+from mixpanel_etl.lake.listed_bucket import ListedBucket
 from mixpanel_etl.lake.storage import S3, Storage, storage
 from mixpanel_etl.scratch import spill_of
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mixpanel_etl.lake.bucket import S3
-from mixpanel_etl.lake.contract import ABSENT, Draft, Storage
 from mixpanel_etl.lake.disk import Disk
 from mixpanel_etl.lake.errors import ConfigurationError
+from mixpanel_etl.lake.storage_protocol import ABSENT, Draft, Storage
 
 __all__ = ["ABSENT", "S3", "Disk", "Draft", "Storage", "storage"]
 

@@ -24,12 +24,12 @@ import pyarrow.parquet as pq
 
 from mixpanel_etl.lake.documents import packed, without
 from mixpanel_etl.lake.errors import DamagedSalt, WriteConflict
-from mixpanel_etl.lake.identity import ANYWHERE, Places, as_id, looks_like_an_id, number_looks_like_an_id
-from mixpanel_etl.lake.matching import Persons
+from mixpanel_etl.lake.json_tokens import ESCAPED_PLAIN, hits, looks_like_json, unquoted
+from mixpanel_etl.lake.person_columns import ANYWHERE, Places, as_id, looks_like_an_id, number_looks_like_an_id
+from mixpanel_etl.lake.person_rows import Persons
 from mixpanel_etl.lake.provenance import read_record
 from mixpanel_etl.lake.rewrite import rewrite
 from mixpanel_etl.lake.storage import ABSENT, Draft, Storage
-from mixpanel_etl.lake.tokens import ESCAPED_PLAIN, hits, looks_like_json, unquoted
 
 if TYPE_CHECKING:
     import polars as pl

@@ -1,229 +1,214 @@
-"""The events table: one Parquet file a day, published in one step or not at all."""
+"""Tables whose partitions are single Parquet files: reports, snapshots, catalogues, dead letters."""
 
 from __future__ import annotations
 
 import gzip
-import json
-import math
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import date
-from functools import partial
-from typing import IO, TYPE_CHECKING
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake.columns import CORE_SCHEMA, DEDUP_KEY, PromotedColumn, event_schema, in_core_schema
-from mixpanel_etl.lake.dayfile import ExportProvenance, PublishedDay, read_day
-from mixpanel_etl.lake.dedup import compactable
-from mixpanel_etl.lake.errors import ConfigurationError, DayShrinks, UnreadableFile, WriteConflict
-from mixpanel_etl.lake.identity import ANYWHERE
-from mixpanel_etl.lake.names import check_folder
-from mixpanel_etl.lake.provenance import is_newer
+from mixpanel_etl.lake.documents import packed
+from mixpanel_etl.lake.errors import PartitionsHeldBack, UnreadableFile, WriteConflict, shrinks
+from mixpanel_etl.lake.folder_names import check_folder
+from mixpanel_etl.lake.person_columns import Places, declares_persons
+from mixpanel_etl.lake.provenance import Provenance, is_newer, read_record, write_record
 from mixpanel_etl.lake.publication import publish, versions
+from mixpanel_etl.lake.row_groups import ROW_GROUP_ROWS, bloom_filters, row_groups
 from mixpanel_etl.lake.scanning import Scan
-from mixpanel_etl.lake.schemas import check_columns
-from mixpanel_etl.lake.storage import Draft, Storage, storage
-from mixpanel_etl.lake.suppression import Suppressed, reply_without_suppressed
+from mixpanel_etl.lake.storage import Storage, storage
+from mixpanel_etl.lake.suppression import reply_without_suppressed
 
 if TYPE_CHECKING:
     import polars as pl
 
-_BATCH_ROWS = 8_192
-_MALFORMED, _LINES = "_malformed", ".jsonl.gz"  # not in the table's own folder, where some readers want Parquet only
+_FILE = "data.parquet"
+_REPLIES = "_replies"  # engines skip folders and files that begin with an underscore
 
 
 @dataclass(frozen=True)
-class EventsTable:
-    """`<lake>/<name>/date=YYYY-MM-DD/events.parquet`, on a disk or S3.
+class Partition:
+    """A published partition, as its file tells it.
+
+    Attributes:
+        provenance: the `Provenance` in its plain form; empty for a file that this package did not write.
+    """
+
+    key: str
+    uri: str
+    rows: int
+    bytes: int
+    provenance: dict[str, Any]
+
+    @property
+    def requested_at(self) -> datetime | None:
+        """When its rows were asked for (UTC)."""
+        text = self.provenance.get("requested_at")
+        return datetime.fromisoformat(text).astimezone(UTC) if text else None
+
+
+@dataclass(frozen=True)
+class Table:
+    """`<lake>/<name>/<column>=<key>/data.parquet`, on a disk or S3: one file a partition, published in one step.
 
     Attributes:
         lake: path, `file://` or `s3://` URI of the lake.
-        name: folder of this table in the lake.
-        promoted: properties with a typed column.
-        shrink_tolerance: share of a day's rows (0 to 1) that a new export may lack before the day is held back, beside
-            what deduplication explains.
+        name: folder of this table in the lake; may have several levels, as `reports/signups`.
+        schema: of every file. It does not have the partition's column, which readers make of the folder's name.
+        column: what the partitions are called, `date` as a rule.
 
     Raises:
-        ConfigurationError: an unknown kind of URI, a name that leads out of the lake, columns that clash, or a
-            share that is none.
+        ConfigurationError: an unknown kind of URI, or a name that leads out of the lake.
     """
 
     lake: str
-    name: str = "events"
-    promoted: Sequence[PromotedColumn] = ()
-    shrink_tolerance: float = 0.0
-    schema: pa.Schema = field(init=False)
+    name: str
+    schema: pa.Schema
+    column: str = "date"
     storage: Storage = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.shrink_tolerance <= 1:
-            raise ConfigurationError(f"shrink_tolerance must be a share from 0 to 1, not {self.shrink_tolerance}")
-        object.__setattr__(self, "schema", event_schema(self.promoted))
         check_folder(self.name)
+        check_folder(self.column, "column")
         object.__setattr__(self, "storage", storage(self.lake))
 
     @property
     def uri(self) -> str:
         return self.storage.uri(self.name)
 
-    @property
-    def malformed_uri(self) -> str:
-        """The folder of the lines that were set aside."""
-        return self.storage.uri(f"{_MALFORMED}/{self.name}")
+    def keys(self) -> list[str]:
+        """The partitions that have a file, those without rows included; sorted."""
+        start, end = f"{self.name}/{self.column}=", f"/{_FILE}"
+        names = self.storage.names(self.name, end)
+        found = (name.removeprefix(start).removesuffix(end) for name in names if name.startswith(start))
+        return sorted(unquote(key) for key in found if "/" not in key)
 
-    def days(self) -> list[date]:
-        """The days that have a file, those without events included; sorted."""
-        names = self.storage.names(self.name, "/events.parquet")
-        found = (
-            re.fullmatch(rf"{re.escape(self.name)}/date=(\d{{4}}-\d\d-\d\d)/events\.parquet", name) for name in names
-        )
-        return [date.fromisoformat(match[1]) for match in found if match]
-
-    def day(self, day: date) -> PublishedDay | None:
-        """What is published for a day; None if nothing is.
+    def partition(self, key: str) -> Partition | None:
+        """What is published for a partition; None if nothing is.
 
         Raises:
             UnreadableFile: what is there is no Parquet file.
         """
-        uri = self.storage.uri(self._file(day))
+        uri = self.storage.uri(self._file(key))
         try:
-            return self.storage.read_with(self._file(day), lambda handle: read_day(handle, day, uri))
+            size, footer = self.storage.read_with(self._file(key), _size_and_footer)
         except FileNotFoundError:
             return None
         except pa.ArrowInvalid as error:
             raise UnreadableFile(uri, str(error)) from error
+        return Partition(key, uri, footer.num_rows, size, read_record(footer))
 
-    def file_schema(self, day: date) -> pa.Schema:
-        """The schema that a published day really has.
-
-        Raises:
-            FileNotFoundError: the day is not published.
-        """
-        return self.storage.read_with(self._file(day), pq.read_schema)
-
-    def batches(self, day: date) -> Iterator[pa.RecordBatch]:
-        """The rows of a day in the columns that all events have, some thousand at a time.
-
-        Raises:
-            FileNotFoundError: the day is not published.
-        """
-        with self.storage.snapshot(self._file(day)) as handle, pq.ParquetFile(handle, pre_buffer=False) as file:
-            for batch in file.iter_batches(_BATCH_ROWS, columns=CORE_SCHEMA.names, use_threads=False):
-                yield in_core_schema(batch)
-
-    def scan(self, days: Iterable[date] | None = None) -> pl.LazyFrame:
-        """The published events of some days (all by default), lazily.
-
-        A promoted column that had other types on some days has a type that holds the values of all, if need be a
-        string. A day that is not published contributes nothing.
-        """
-        present = self.days()
-        wanted = set(present if days is None else days)
-        files = [self._file(day) for day in present if day in wanted]
-        return Scan(self.storage, self.name, self.schema, others=False).files(files)
-
-    def check_columns(self) -> None:
-        """Make sure that the promoted columns hold the same properties as on the days that are published.
-
-        Raises:
-            ColumnTaken: another property fills one of them.
-        """
-        check_columns(self.storage, self.name, self.schema)
-
-    def publish(
+    def write(
         self,
-        day: date,
-        draft: Draft,
-        rows: int,
-        provenance: ExportProvenance,
+        key: str,
+        rows: pa.Table | Iterable[pa.RecordBatch],
+        provenance: Provenance,
         *,
-        allow_shrink: bool = False,
-        malformed: Sequence[bytes] = (),
-    ) -> PublishedDay:
-        """Make a finished draft the file of its day, in one step.
+        allow_shrink: bool = True,
+    ) -> Partition:
+        """Publish a partition, replacing what was there.
 
         Args:
-            day: the partition.
-            draft: a complete file, see `write_day`.
-            rows: how many it has. Those of suppressed persons are left out (see `lake.suppression`), and do not
-                count as a loss.
-            provenance: of the request that they came from.
-            allow_shrink: replace a file that has more rows.
-            malformed: lines of the day that are no events; they are kept beside it and count as rows.
+            key: of the partition.
+            rows: in the table's schema; read once, and never held as a whole when they come as batches.
+            provenance: goes into the file's metadata.
+            allow_shrink: replace a partition that has more than twice as many rows.
 
         Returns:
-            The day as published; the one that is there already when a later request wrote it.
+            The partition as published; the one that is there already when a later request wrote it.
 
         Raises:
-            DayShrinks: the lake has more rows for the day, and keeps them.
             ForeignFile: another project's file is there.
-            OSError: the upload failed; what was there remains.
+            PartitionsHeldBack: the partition would shrink, which is not allowed.
+            OSError: the disk is full or the upload failed; what was there remains.
         """
-        name = self._file(day)
-        for version in versions(self.storage, name):
-            present = self.day(day)
-            if present and is_newer(present.uri, present.request, provenance):
-                return present
-            received = rows + len(malformed)
-            if present and not allow_shrink and received < present.rows:
-                self._check_loss(day, received, present.rows)
-            self._keep_malformed(day, malformed)
-            with suppress(WriteConflict):
-                publish(self.storage, draft, name, version)
-                if published := self.day(day):
-                    return replace(published, malformed=len(malformed))
-                break
+        batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
+        name = self._file(key)
+        with self.storage.draft(self.name.replace("/", "-")) as draft:
+            write_parquet(draft.path, batches, self.schema, provenance)
+            arrived = pq.read_metadata(draft.path).num_rows
+            for version in versions(self.storage, name):
+                present = self.partition(key)
+                if present and is_newer(present.uri, present.provenance, provenance):
+                    return present
+                if present and not allow_shrink and shrinks(present.rows, arrived):
+                    raise PartitionsHeldBack({key: (present.rows, arrived)})
+                with suppress(WriteConflict):
+                    publish(self.storage, draft, name, version)
+                    if published := self.partition(key):
+                        return published
+                    break
         raise FileNotFoundError(f"{self.storage.uri(name)} vanished when it was published")
 
-    def malformed(self, days: Iterable[date] | None = None) -> dict[date, list[bytes]]:
-        """Lines of exports that are no events, as they came, by the day beside which they were set aside.
+    def as_published(self, partition: Partition, rows: pa.Table) -> pa.Table:
+        """The rows of a partition that was just written: those of suppressed persons are not among them."""
+        if partition.rows == rows.num_rows and not partition.provenance.get("suppressed"):
+            return rows
+        return pa.Table.from_batches(self.batches(partition.key), self.schema)
 
-        Args:
-            days: only these (all by default). A day without such lines is not in the reply.
+    def scan(self, keys: Iterable[str] | None = None) -> pl.LazyFrame:
+        """The rows of some partitions (all by default), lazily, with the partition's key as a column of strings.
+
+        Columns that only some partitions have are null in the others; one that has several types in them has a type
+        that holds the values of all, if need be a string. A partition that is not published contributes nothing.
         """
-        start = f"{_MALFORMED}/{self.name}/date="
-        names = (name for name in self.storage.names(f"{_MALFORMED}/{self.name}", _LINES) if name.startswith(start))
-        found = {date.fromisoformat(name.removeprefix(start).removesuffix(_LINES)): name for name in names}
-        wanted = set(found) if days is None else set(days)
-        lines = {}
-        for day in sorted(wanted & set(found)):
-            with self.storage.open(found[day]) as handle:
-                kept = gzip.decompress(handle.read()).splitlines()
-            lines[day] = [json.loads(one)["line"].encode("utf-8", "surrogateescape") for one in kept]
-        return lines
+        import polars as pl
 
-    def _keep_malformed(self, day: date, lines: Sequence[bytes]) -> None:
-        name = f"{_MALFORMED}/{self.name}/date={day}{_LINES}"
-        # As JSON, whatever their bytes: a file that is no text would keep erasures from being certified.
-        texts = (json.dumps({"line": line.decode("utf-8", "surrogateescape")}) + "\n" for line in lines)
-        kept = reply_without_suppressed(self.storage, "".join(texts).encode(), ANYWHERE) if lines else None
-        if kept:
-            self.storage.write(name, kept)
-        else:
-            self.storage.remove(name)
+        present = self.keys()
+        wanted = set(present if keys is None else keys)
+        scan = Scan(self.storage, self.name, self.schema, others=True)
+        frames = [
+            scan.files([self._file(key)]).with_columns(pl.lit(key).alias(self.column))
+            for key in present
+            if key in wanted
+        ]
+        return pl.concat(frames) if frames else scan.empty().with_columns(pl.lit("").alias(self.column))
 
-    def _check_loss(self, day: date, rows: int, before: int) -> None:
-        """Hold a day back that has fewer rows than before, unless what is missing is nobody's loss.
+    def batches(self, key: str) -> Iterator[pa.RecordBatch]:
+        """The rows of a partition in the table's schema, a batch at a time; none if it is not published."""
+        with suppress(FileNotFoundError), self.storage.snapshot(self._file(key)) as file:
+            yield from ds.ParquetFileFormat().make_fragment(file).to_batches(schema=self.schema)
 
-        The export may have lost suppressed persons already, and copies: Mixpanel's compaction leaves one row of those
-        that agree in event, distinct_id and `$insert_id`, whatever their times (mixpanel-api.md#deduplication), where
-        this table keeps one for each time.
+    def remove(self, key: str) -> None:
+        """Remove a partition; harmless when there is none."""
+        self.storage.remove(self._file(key))
+
+    def keep_reply(self, name: str, content: bytes) -> str:
+        """Keep a raw reply of Mixpanel beside the rows that were made of it: `_replies/<name>.gz`. Its address.
+
+        Suppressed persons are left out, see `lake.suppression`.
         """
-        explained = self.storage.read_with(self._file(day), partial(self._explained, before - rows))
-        allowed = math.floor(before * self.shrink_tolerance)
-        if rows < before - explained - allowed:
-            raise DayShrinks(day, (before, rows), explained, allowed)
+        path = f"{self.name}/{_REPLIES}/{quote(name, safe='=.')}.gz"
+        kept = reply_without_suppressed(self.storage, content, Places(segments=declares_persons(self.schema)))
+        self.storage.write(path, packed(b"") if kept is None else kept)
+        return self.storage.uri(path)
 
-    def _explained(self, missing: int, handle: IO[bytes]) -> int:
-        with pq.ParquetFile(handle, pre_buffer=False) as file:
-            suppressed = Suppressed(self.storage).count(file)
-            if suppressed >= missing or not set(DEDUP_KEY) <= set(file.schema_arrow.names):
-                return suppressed
-            return suppressed + compactable(lambda names: file.iter_batches(_BATCH_ROWS, columns=list(names)))
+    def reply(self, name: str) -> bytes | None:
+        """A raw reply that was kept."""
+        try:
+            with self.storage.open(f"{self.name}/{_REPLIES}/{quote(name, safe='=.')}.gz") as handle:
+                return gzip.decompress(handle.read())
+        except FileNotFoundError:
+            return None
 
-    def _file(self, day: date) -> str:
-        return f"{self.name}/date={day}/events.parquet"
+    def _file(self, key: str) -> str:
+        return f"{self.name}/{self.column}={quote(key, safe='')}/{_FILE}"
+
+
+def _size_and_footer(file: IO[bytes]) -> tuple[int, pq.FileMetaData]:
+    return file.seek(0, 2), pq.read_metadata(file)
+
+
+def write_parquet(path: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema, provenance: Provenance) -> None:
+    """Write a file of a `Table`."""
+    options = {"compression": "zstd", "compression_level": 1, "bloom_filter_options": bloom_filters(schema)}
+    with pq.ParquetWriter(path, schema, **options) as writer:
+        for rows in row_groups(batches):
+            writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+        write_record(writer, provenance.plain())

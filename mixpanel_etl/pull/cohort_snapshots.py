@@ -13,8 +13,8 @@ from mixpanel_etl.client import InvalidRequest, Mixpanel
 from mixpanel_etl.client.query.profile_pages import Arrived
 from mixpanel_etl.client.query.replies import Cohort, Profile, ProfilePage
 from mixpanel_etl.lake import Table
-from mixpanel_etl.lake.columns import TIMESTAMP, whole_characters
-from mixpanel_etl.lake.pages import Pages, discard_others
+from mixpanel_etl.lake.event_columns import TIMESTAMP, whole_characters
+from mixpanel_etl.lake.staged_pages import Pages, discard_others
 from mixpanel_etl.pull.engage_pages import Ask, Snapshot, fill, publish
 from mixpanel_etl.pull.listings import FLAG, TEXT, WHOLE, Column, Listing
 

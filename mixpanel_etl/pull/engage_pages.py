@@ -14,8 +14,8 @@ from mixpanel_etl.client import BadRequest, Mixpanel, MixpanelError, Usage
 from mixpanel_etl.client.query.profile_pages import Arrived
 from mixpanel_etl.client.query.replies import PAGE_SIZE, Profile, ProfilePage
 from mixpanel_etl.lake import Partition, Provenance, Table
-from mixpanel_etl.lake.pages import Pages
-from mixpanel_etl.lake.repeats import without_repeats
+from mixpanel_etl.lake.repeated_rows import without_repeats
+from mixpanel_etl.lake.staged_pages import Pages
 
 #: Asks for the pages from a number on, of a session or (None, 0) of a new one; counts what has arrived.
 Ask = Callable[[str | None, int, Arrived], Iterator[ProfilePage]]

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import Partition, Provenance, Table
-from mixpanel_etl.lake.columns import (
+from mixpanel_etl.lake.event_columns import (
     JSON,
     TIMESTAMP,
     finite_number,

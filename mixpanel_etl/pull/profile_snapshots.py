@@ -17,8 +17,8 @@ from mixpanel_etl.client.query.profile_pages import Arrived
 from mixpanel_etl.client.query.replies import PAGE_SIZE, Profile, ProfilePage
 from mixpanel_etl.expressions import ExpressionError, parse, references
 from mixpanel_etl.lake import ConfigurationError, PromotedColumn, Provenance, Table
-from mixpanel_etl.lake.columns import JSON, stored_field, whole_characters, with_promoted
-from mixpanel_etl.lake.pages import Pages, discard_others
+from mixpanel_etl.lake.event_columns import JSON, stored_field, whole_characters, with_promoted
+from mixpanel_etl.lake.staged_pages import Pages, discard_others
 from mixpanel_etl.pull.engage_pages import Ask, Snapshot, fill, publish
 
 LOG = getLogger("mixpanel_etl")

@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 
 from mixpanel_etl.client.ingestion.events import INSERT_ID, MOST_TEXT_BYTES, NOBODY, check_nested
-from mixpanel_etl.lake.columns import without_half_pairs
+from mixpanel_etl.lake.event_columns import without_half_pairs
 
 if TYPE_CHECKING:
     import polars as pl

@@ -17,8 +17,8 @@ import pyarrow as pa
 from mixpanel_etl.client import Clock, Mixpanel, MixpanelError
 from mixpanel_etl.client.ingestion.profile_updates import encoded
 from mixpanel_etl.lake import Provenance, Table
-from mixpanel_etl.lake.identity import of_persons
 from mixpanel_etl.lake.leases import Lease, lease
+from mixpanel_etl.lake.person_columns import of_persons
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.push.parallel_batches import IN_FLIGHT, Delivery, deliver_all
 from mixpanel_etl.push.profile_mapping import ProfileMapping, Update

@@ -26,7 +26,7 @@ from mixpanel_etl.client.ingestion.events import (
     check_nested,
 )
 from mixpanel_etl.lake import EventsTable
-from mixpanel_etl.lake.columns import CORE_SCHEMA, without_half_pairs
+from mixpanel_etl.lake.event_columns import CORE_SCHEMA, without_half_pairs
 from mixpanel_etl.push.event_values import HALVED, altered
 from mixpanel_etl.push.push_error import PushError
 

@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from mixpanel_etl.lake import Partition, Provenance, Table
-from mixpanel_etl.lake.identity import of_persons
+from mixpanel_etl.lake.person_columns import of_persons
 
 SCHEMA = pa.schema(
     [

@@ -24,7 +24,8 @@ DAYS = days_from(FIRST, 100)
 PROGRAM = """
 import os, signal, sys
 from mixpanel_etl.cli import app
-from mixpanel_etl.lake import shuffle, table
+from mixpanel_etl.lake import shuffle
+from mixpanel_etl.lake import events_table as table
 import mixpanel_etl.lake.disk as disk
 
 def kill(*_, **__):

@@ -304,7 +304,8 @@ class TestAfterAnInterruption:
 PROGRAM = """
 import os, signal
 import dagster as dg
-from mixpanel_etl.lake import pages, partitions
+from mixpanel_etl.lake import staged_pages as pages
+from mixpanel_etl.lake import table as partitions
 from mixpanel_etl.dagster.profiles.assets import Profiles, profile_definitions
 
 def at_call(owner, name, number):

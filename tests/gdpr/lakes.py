@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixpanel_etl.lake import EventsTable, Provenance, Table
-from mixpanel_etl.lake.columns import JSON
+from mixpanel_etl.lake.event_columns import JSON
 
 ASKED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PROVENANCE = Provenance(requested_at=ASKED, project_id=1)

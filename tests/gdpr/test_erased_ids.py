@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from mixpanel_etl.gdpr.erased_ids import Ids
 from mixpanel_etl.lake.documents import without
 from mixpanel_etl.lake.errors import Unerasable
-from mixpanel_etl.lake.identity import ID_PROPERTY_NAMES
-from mixpanel_etl.lake.tokens import ERASED
+from mixpanel_etl.lake.json_tokens import ERASED
+from mixpanel_etl.lake.person_columns import ID_PROPERTY_NAMES
 
 PERSON = (
     "9f0c1d1e-2f5a-4a6b",

@@ -22,7 +22,7 @@ from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.gdpr.linked_ids import expand, expand_together
 from mixpanel_etl.gdpr.suppression_list import Suppression
 from mixpanel_etl.lake import EventsTable, Provenance, Table
-from mixpanel_etl.lake.pages import Pages
+from mixpanel_etl.lake.staged_pages import Pages
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.pull import pull_events
 from mixpanel_etl.pull.profile_snapshots import profile_schema

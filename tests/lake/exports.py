@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mixpanel_etl.lake import EventsTable, ExportProvenance, PromotedColumn, PublishedDay, Window, ingest
-from mixpanel_etl.lake.decode import decode, whole_lines
+from mixpanel_etl.lake.export_decoder import decode, whole_lines
 
 DAY = date(2026, 3, 5)
 REQUESTED_AT = datetime(2026, 6, 1, tzinfo=UTC)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mixpanel_etl.lake import waiting
-from mixpanel_etl.lake.contract import ABSENT
+from mixpanel_etl.lake import retry_pauses as waiting
 from mixpanel_etl.lake.disk import locked
 from mixpanel_etl.lake.errors import ConditionsIgnored, LockTimeout, WriteConflict
 from mixpanel_etl.lake.storage import S3, Disk, Storage, storage
+from mixpanel_etl.lake.storage_protocol import ABSENT
 
 from .rivals import run_rivals
 from .s3_server import S3Server

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixpanel_etl.lake import EventsTable, dedup, shuffle
-from mixpanel_etl.lake import decode as decode_module
+from mixpanel_etl.lake import export_decoder as decode_module
 
 from .exports import DAY, days_from, line, ms, pull, request, stored
 

@@ -30,7 +30,7 @@ from mixpanel_etl.lake import (
     ingest,
     shuffle,
 )
-from mixpanel_etl.lake import decode as decode_module
+from mixpanel_etl.lake import export_decoder as decode_module
 
 from .exports import DAY, contents, cut, days_from, files, line, ms, pull, request, stored
 from .hostile import Hostile, events

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from mixpanel_etl.lake import leases, waiting
+from mixpanel_etl.lake import leases
+from mixpanel_etl.lake import retry_pauses as waiting
 from mixpanel_etl.lake.errors import LeaseHeld, LeaseLost
 from mixpanel_etl.lake.leases import lease
 from mixpanel_etl.lake.storage import Storage, storage

@@ -12,12 +12,13 @@ import pytest
 
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.gdpr.suppression_list import Suppression
-from mixpanel_etl.lake import DaysHeldBack, EventsTable, Provenance, Table, dayfile, publication
-from mixpanel_etl.lake import table as table_module
+from mixpanel_etl.lake import DaysHeldBack, EventsTable, Provenance, Table, publication
+from mixpanel_etl.lake import day_file as dayfile
+from mixpanel_etl.lake import events_table as table_module
 from mixpanel_etl.lake.bucket import _S3Draft
 from mixpanel_etl.lake.disk import _DiskDraft
 from mixpanel_etl.lake.errors import WriteConflict
-from mixpanel_etl.lake.pages import Pages
+from mixpanel_etl.lake.staged_pages import Pages
 
 from .exports import DAY, REQUESTED_AT, line, pull, request
 

@@ -1,159 +1,143 @@
-"""Published days: who wins, who is refused, and what a file tells of itself."""
+"""Tables of single-file partitions."""
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, date, datetime, timedelta
-from itertools import permutations
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from mixpanel_etl.lake import ConfigurationError, DaysHeldBack, EventsTable, ForeignFile, UnreadableFile
+from mixpanel_etl.lake import ConfigurationError, EventsTable, ForeignFile, Provenance, Table, UnreadableFile
 
-from .exports import DAY, REQUESTED_AT, contents, days_from, line, ms, pull, request, stored
+SCHEMA = pa.schema([pa.field("step", pa.int64()), pa.field("event", pa.string())])
+ASKED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def test_a_file_tells_which_request_wrote_it_and_what_it_holds(table: EventsTable) -> None:
-    asked = request(
-        last=DAY + timedelta(days=1), run_id="run-1", project_id=7, events=("A", "Ö"), where='x == "y"', version="1.2"
+@pytest.fixture(params=["disk", "s3"])
+def funnels(request: pytest.FixtureRequest, tmp_path: Path) -> Table:
+    root = str(tmp_path) if request.param == "disk" else request.getfixturevalue("s3_lake")
+    return Table(root, "reports/signups", SCHEMA)
+
+
+def rows(*events: str) -> pa.Table:
+    return pa.table({"step": range(len(events)), "event": events}, schema=SCHEMA)
+
+
+def asked(minutes: int = 0, project_id: int | None = 1) -> Provenance:
+    return Provenance(
+        requested_at=ASKED + timedelta(minutes=minutes), project_id=project_id, request={"kind": "funnel"}
     )
-    lines = [
-        line(ms(DAY, 5), insert_id="i", processing=ms(DAY, 70)),
-        line(ms(DAY, 5), insert_id="i", processing=ms(DAY, 90)),
-        line(ms(DAY, 9.5), insert_id="j"),
-    ]
-    told, empty = pull(table, lines, asked)
-    midnight = datetime(2026, 3, 5, tzinfo=UTC)
-    path = Path(table.uri) / f"date={DAY}/events.parquet"
-    assert told == table.day(DAY)
-    assert (told.uri, told.bytes) == (str(path), path.stat().st_size)
-    assert (told.rows, told.duplicates, empty.rows, empty.duplicates) == (2, 1, 0, 0)
-    assert told.first_time == midnight + timedelta(seconds=5)
-    assert told.last_time == midnight + timedelta(seconds=9.5)
-    assert told.newest_processing_time == midnight + timedelta(seconds=90)
-    assert told.request == {
-        "requested_at": "2026-06-01T00:00:00+00:00",
-        "from_date": "2026-03-05",
-        "to_date": "2026-03-06",
-        "zone": "UTC",
-        "run_id": "run-1",
-        "project_id": 7,
-        "events": ["A", "Ö"],
-        "where": 'x == "y"',
-        "version": "1.2",
+
+
+def test_what_is_written_is_read_back_with_its_provenance(funnels: Table) -> None:
+    written = funnels.write("2026-02-01", rows("Visit", "Pay"), asked())
+    assert written == funnels.partition("2026-02-01")
+    assert (written.rows, written.requested_at, written.provenance["kind"]) == (2, ASKED, "funnel")
+    assert funnels.keys() == ["2026-02-01"]
+    assert funnels.scan().collect().rows() == [(0, "Visit", "2026-02-01"), (1, "Pay", "2026-02-01")]
+
+
+def test_a_partition_without_rows_is_not_a_missing_one(funnels: Table) -> None:
+    assert funnels.partition("2026-02-01") is None
+    assert funnels.scan().collect().is_empty()
+    assert funnels.write("2026-02-01", rows(), asked()).rows == 0
+    assert funnels.keys() == ["2026-02-01"]
+
+
+def test_the_later_request_wins_whatever_the_order_of_publication(funnels: Table) -> None:
+    funnels.write("2026-02-01", rows("later"), asked(minutes=1))
+    assert funnels.write("2026-02-01", rows("earlier", "earlier"), asked()).rows == 1
+    assert funnels.scan().collect()["event"].to_list() == ["later"]
+
+
+def test_another_projects_partition_is_not_overwritten(funnels: Table) -> None:
+    funnels.write("2026-02-01", rows("Visit"), asked())
+    with pytest.raises(ForeignFile, match="project 1, not 2"):
+        funnels.write("2026-02-01", rows("Other"), asked(minutes=1, project_id=2))
+
+
+def test_rows_that_fail_on_the_way_leave_what_was_there(funnels: Table) -> None:
+    def broken() -> Iterator[pa.RecordBatch]:
+        yield from rows("half").to_batches()
+        raise ConnectionError
+
+    funnels.write("2026-02-01", rows("whole"), asked())
+    with pytest.raises(ConnectionError):
+        funnels.write("2026-02-01", broken(), asked(minutes=1))
+    assert funnels.scan().collect()["event"].to_list() == ["whole"]
+
+
+def test_only_the_partitions_asked_for_are_read(funnels: Table) -> None:
+    for key in ("2026-02-01", "2026-02-02", "2026-02-03"):
+        funnels.write(key, rows(key), asked())
+    assert funnels.scan(["2026-02-02", "2026-02-09"]).collect()["event"].to_list() == ["2026-02-02"]
+
+
+@pytest.mark.parametrize("key", ["a/b", "ü ß", "x=y", "100%", "..", "2026-02-01"])
+def test_any_text_can_be_a_key(funnels: Table, key: str) -> None:
+    assert funnels.write(key, rows("Visit"), asked()).key == key
+    assert funnels.keys() == [key]
+    assert funnels.scan([key]).collect()["date"].to_list() == [key]
+
+
+def test_a_reply_is_kept_beside_the_rows_and_is_no_partition(funnels: Table) -> None:
+    assert funnels.reply("2026-02-01_2026-02-09") is None
+    funnels.keep_reply("2026-02-01_2026-02-09", b'{"data": 1}')
+    assert funnels.reply("2026-02-01_2026-02-09") == b'{"data": 1}'
+    assert funnels.keys() == []
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    table = Table(str(tmp_path), "profiles", SCHEMA)
+    uri = table.write("2026-02-01", rows("Visit"), asked()).uri
+    Path(uri).write_bytes(b"PAR1")
+    with pytest.raises(UnreadableFile, match="2026-02-01"):
+        table.partition("2026-02-01")
+
+
+def test_nothing_but_whole_files_is_left(tmp_path: Path) -> None:
+    table = Table(str(tmp_path), "profiles", SCHEMA)
+    table.write("2026-02-01", rows("Visit"), asked())
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {
+        "data.parquet",
+        "profiles.json",
+        "_format.json",
     }
 
 
-@pytest.mark.parametrize("order", list(permutations([0, 1, 2])))
-def test_the_latest_request_wins_whatever_the_order_of_publication(table: EventsTable, order: tuple[int, ...]) -> None:
-    for later in order:
-        (told,) = pull(table, [line(n=later)] * (3 - later), request(later=later), allow_shrink=True)
-        assert told == table.day(DAY)
-    assert [json.loads(row["properties"])["n"] for row in stored(table)] == [2]
+def test_a_removed_file_is_gone_and_removing_it_again_does_no_harm(funnels: Table) -> None:
+    funnels.write("2026-02-01", rows("Visit"), asked())
+    for _ in range(2):
+        funnels.storage.remove("reports/signups/date=2026-02-01/data.parquet")
+        assert funnels.keys() == []
 
 
-def test_an_older_request_is_told_what_is_there_and_not_that_it_shrinks(table: EventsTable) -> None:
-    pull(table, [line()] * 3, request(later=5))
-    (told,) = pull(table, [line()], request())
-    assert told.rows == 3
+BAD_NAMES = [
+    "",
+    "../x",
+    "/x",
+    "a//b",
+    "a/./b",
+    "a/../b",
+    "a/",
+    ".",
+    "..",
+    "a\0b",
+    "a\\b",
+    "_a",
+    ".a",
+    "a/_b",
+    "a/.b",
+    "a=b",
+]
 
 
-def test_the_same_request_may_publish_again(table: EventsTable) -> None:
-    pull(table, [line(n=1)])
-    pull(table, [line(n=2)])
-    assert [json.loads(row["properties"])["n"] for row in stored(table)] == [2]
-
-
-def test_another_project_is_refused_and_changes_nothing(table: EventsTable, lake: Path) -> None:
-    pull(table, [line()], request(project_id=1))
-    before = contents(lake)
-    with pytest.raises(ForeignFile, match=r"date=2026-03-05/events.parquet was written by .*project 1, not 2"):
-        pull(table, [line()] * 2, request(later=1, project_id=2), allow_shrink=True)
-    assert contents(lake) == before
-
-
-def test_a_file_of_this_layout_that_someone_else_wrote_is_guarded_and_replaced(table: EventsTable) -> None:
-    path = Path(table.uri) / f"date={DAY}/events.parquet"
-    path.parent.mkdir(parents=True)
-    pq.write_table(pa.table({"event_name": ["a", "b"]}), path)
-    there = table.day(DAY)
-    assert there
-    assert (there.rows, there.request, there.first_time) == (2, {}, None)
-    with pytest.raises(DaysHeldBack):
-        pull(table, [line()])
-    assert pull(table, [line()] * 2)[0].rows == 2
-
-
-@pytest.mark.parametrize("damage", [b"", b"PAR1", b"no parquet at all" * 100])
-def test_a_damaged_file_is_named_with_what_to_do(table: EventsTable, damage: bytes) -> None:
-    pull(table, [line()])
-    path = Path(table.uri) / f"date={DAY}/events.parquet"
-    path.write_bytes(damage)
-    with pytest.raises(UnreadableFile, match=r"date=2026-03-05/events.parquet is no Parquet file .*Move it away"):
-        table.day(DAY)
-    with pytest.raises(UnreadableFile):
-        pull(table, [line()], request(later=1))
-    path.unlink()
-    assert pull(table, [line()], request(later=1))[0].rows == 1
-
-
-def test_a_day_that_was_never_published_is_none_and_an_empty_one_is_not(table: EventsTable) -> None:
-    assert table.day(DAY) is None
-    assert table.days() == []
-    with pytest.raises(FileNotFoundError):
-        table.file_schema(DAY)
-    pull(table, [])
-    assert table.day(DAY) is not None
-
-
-def test_only_files_in_their_place_are_days(table: EventsTable) -> None:
-    pull(table, [line()])
-    whole = (Path(table.uri) / f"date={DAY}/events.parquet").read_bytes()
-    for name in [
-        "old/date=2026-01-01/events.parquet",
-        "date=2026-01-02/copy.parquet",
-        "date=__HIVE_DEFAULT_PARTITION__/events.parquet",
-        "2026-01-03/events.parquet",
-        "date=2026-01-04/deeper/events.parquet",
-    ]:
-        path = Path(table.uri) / name
-        path.parent.mkdir(parents=True)
-        path.write_bytes(whole)
-    assert table.days() == [DAY]
-    assert table.scan().collect().height == 1
-
-
-def test_tables_of_one_lake_do_not_see_each_other(table: EventsTable) -> None:
-    others = [EventsTable(table.lake, name) for name in ("events_eu", "eu/events")]
-    for n, other in enumerate([table, *others]):
-        pull(other, [line()] * (n + 1))
-    assert [other.scan().collect().height for other in [table, *others]] == [1, 2, 3]
-    assert all(other.days() == [DAY] for other in [table, *others])
-
-
-def test_days_are_sorted(table: EventsTable) -> None:
-    days = [date(2026, 3, 5), date(1999, 12, 31), date(2027, 1, 1)]
-    for day in days:
-        pull(table, [], request(day))
-    assert table.days() == sorted(days)
-
-
-def test_a_table_of_unknown_place_is_refused_before_anything_is_written() -> None:
-    with pytest.raises(ConfigurationError, match="use a path, file:///path or s3://bucket/prefix"):
-        EventsTable("gs://bucket/lake")
-    with pytest.raises(ConfigurationError):
-        EventsTable("s3://")
-
-
-def test_a_file_uri_is_a_path(table: EventsTable, lake: Path) -> None:
-    pull(EventsTable(f"file://{lake}"), [line()])
-    assert table.days() == [DAY]
-
-
-def test_of_one_request_the_days_carry_the_same_moment(table: EventsTable) -> None:
-    days = days_from(DAY, 3)
-    told = pull(table, [], request(days[0], days[-1]))
-    assert {day.request["requested_at"] for day in told} == {REQUESTED_AT.isoformat()}
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_table_does_not_leave_the_lake(lake: Path, name: str) -> None:
+    for made in (lambda: Table(str(lake), name, pa.schema([])), lambda: EventsTable(str(lake), name)):
+        with pytest.raises(ConfigurationError, match="must be a folder of the lake, such as events"):
+            made()
+    with pytest.raises(ConfigurationError, match="column"):
+        Table(str(lake), "t", pa.schema([]), column=name)

@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mixpanel_etl.lake import EventsTable, ExportProvenance, Window, ingest, shuffle
-from mixpanel_etl.lake import decode as decode_module
+from mixpanel_etl.lake import export_decoder as decode_module
 
 sys.path.insert(0, str(Path(__file__).parent))
 from exports import DAY, REQUESTED_AT, line, ms  # type: ignore[import-not-found]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixpanel_etl.lake.columns import JSON, TIMESTAMP
+from mixpanel_etl.lake.event_columns import JSON, TIMESTAMP
 from mixpanel_etl.pull.listings import FLAG, NUMBER, TEXT, TEXTS, WHOLE, Column, Listing, as_table, cell
 
 TOKYO = ZoneInfo("Asia/Tokyo")

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from mixpanel_etl.client.lexicon import Property, Schema
 from mixpanel_etl.lake import Table
-from mixpanel_etl.lake.columns import CORE_SCHEMA, JSON
-from mixpanel_etl.lake.identity import names_a_person
+from mixpanel_etl.lake.event_columns import CORE_SCHEMA, JSON
+from mixpanel_etl.lake.person_columns import names_a_person
 from mixpanel_etl.pull.typed import Seen, columns_of, declared_types, drift, settled_columns, typed_schema
 from mixpanel_etl.pull.typed.typed_rows import Typing
 

@@ -17,7 +17,7 @@ from mixpanel_etl.client import Clock, Mixpanel
 from mixpanel_etl.dagster.push.assets import window_of
 from mixpanel_etl.gdpr.suppression_list import Suppression
 from mixpanel_etl.lake import EventsTable
-from mixpanel_etl.lake.columns import CORE_SCHEMA
+from mixpanel_etl.lake.event_columns import CORE_SCHEMA
 from mixpanel_etl.pull import pull_events
 from mixpanel_etl.push.event_batches import Seen, event_batches
 from mixpanel_etl.push.project_copy import OVERWRITTEN, CopiedEvents, ProjectMapping

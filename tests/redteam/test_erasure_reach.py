@@ -17,7 +17,7 @@ import pytest
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.gdpr.suppression_list import Suppression
 from mixpanel_etl.lake import PromotedColumn, Provenance, Table, event_schema
-from mixpanel_etl.lake.identity import looks_like_an_id
+from mixpanel_etl.lake.person_columns import looks_like_an_id
 from mixpanel_etl.lake.provenance import read_record
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.pull.reports import report_of, report_table

@@ -19,7 +19,7 @@ from mixpanel_etl.gdpr.linked_ids import expand, expand_together
 from mixpanel_etl.gdpr.profile_lookups import Found
 from mixpanel_etl.gdpr.progress import open_requests
 from mixpanel_etl.gdpr.request_expansion import expand_requests
-from mixpanel_etl.lake.identity import ID_PROPERTY_NAMES
+from mixpanel_etl.lake.person_columns import ID_PROPERTY_NAMES
 
 from ..gdpr.desk import NOW, Desk, desk
 from ..gdpr.lakes import table

@@ -12,7 +12,7 @@ import pytest
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.lake import EventsTable, Provenance, Table, connect
-from mixpanel_etl.lake.columns import JSON, stored_field
+from mixpanel_etl.lake.event_columns import JSON, stored_field
 from mixpanel_etl.pull import pull_events
 from mixpanel_etl.sandbox import Sandbox
 

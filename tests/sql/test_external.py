@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from mixpanel_etl.cli import app
 from mixpanel_etl.lake import ConfigurationError, Provenance, Table
-from mixpanel_etl.lake.columns import CORE_SCHEMA
-from mixpanel_etl.lake.external import Dialect, ExternalTable, external_tables, statement
+from mixpanel_etl.lake.event_columns import CORE_SCHEMA
+from mixpanel_etl.lake.external_statements import Dialect, ExternalTable, external_tables, statement
 from mixpanel_etl.sandbox import Sandbox
 
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)

@@ -17,7 +17,7 @@ from mixpanel_etl.dagster.recording import Metadata, recorded
 from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.dagster.snapshots import run_id_of
 from mixpanel_etl.lake import EventsTable, Table
-from mixpanel_etl.lake.columns import column_name
+from mixpanel_etl.lake.event_columns import column_name
 from mixpanel_etl.lexicon import fetch
 from mixpanel_etl.pull import MAX_DAYS
 from mixpanel_etl.pull.typed import (

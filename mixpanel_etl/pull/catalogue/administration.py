@@ -11,7 +11,7 @@ from typing import Any
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.pipelines.api import Job
 from mixpanel_etl.client.warehouse_connectors import moment
-from mixpanel_etl.lake.columns import JSON, TIMESTAMP
+from mixpanel_etl.lake.event_columns import JSON, TIMESTAMP
 from mixpanel_etl.pull.listings import FLAG, TEXT, TEXTS, WHOLE, Column, Listing
 
 

@@ -11,7 +11,7 @@ from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.lexicon import AllMetadata
 from mixpanel_etl.client.query.api import MOST_NAMES
 from mixpanel_etl.client.query.parameters import MOST_VALUES
-from mixpanel_etl.lake.columns import JSON
+from mixpanel_etl.lake.event_columns import JSON
 from mixpanel_etl.pull.listings import FLAG, NUMBER, TEXT, TEXTS, WHOLE, Column, Listing
 
 #: Of an event: more than ten, which is what Mixpanel shows when nothing is said.

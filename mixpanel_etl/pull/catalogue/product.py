@@ -10,7 +10,7 @@ from typing import Any
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.operations.replies import wire
-from mixpanel_etl.lake.columns import JSON, TIMESTAMP
+from mixpanel_etl.lake.event_columns import JSON, TIMESTAMP
 from mixpanel_etl.pull.listings import FLAG, TEXT, TEXTS, WHOLE, Column, Listing
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from mixpanel_etl.client import ReplyError
 from mixpanel_etl.client.query.api import Query
 from mixpanel_etl.client.query.replies import StreamEvent
-from mixpanel_etl.lake.columns import readable_json
+from mixpanel_etl.lake.event_columns import readable_json
 from mixpanel_etl.pull.reports.calendar import Days
 from mixpanel_etl.pull.reports.report import EVENT, MOMENT, Column, Fact, RangeReport, Value
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mixpanel_etl.client.query.api import Query
 from mixpanel_etl.client.query.replies import Insights as Reply
-from mixpanel_etl.lake.columns import readable_json
+from mixpanel_etl.lake.event_columns import readable_json
 from mixpanel_etl.pull.reports.insights_shapes import numbers
 from mixpanel_etl.pull.reports.report import MOMENT, VALUE, Column, Count, Fact, Snapshot
 

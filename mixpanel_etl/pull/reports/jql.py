@@ -12,7 +12,7 @@ from pydantic import Field
 from mixpanel_etl.client import ReplyError
 from mixpanel_etl.client.query.api import Query
 from mixpanel_etl.lake import ColumnType
-from mixpanel_etl.lake.columns import readable_json
+from mixpanel_etl.lake.event_columns import readable_json
 from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit, moment_of
 from mixpanel_etl.pull.reports.report import (
     COMPUTED_AT,

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from mixpanel_etl.client.query.api import Query
 from mixpanel_etl.client.query.parameters import Counting, Unit
 from mixpanel_etl.expressions import masked, parse, references
-from mixpanel_etl.lake.identity import is_known_by, of_persons
+from mixpanel_etl.lake.person_columns import is_known_by, of_persons
 from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit
 
 MOMENT = pa.timestamp("ms", tz="UTC")

@@ -13,8 +13,8 @@ import pyarrow as pa
 from mixpanel_etl.client import Mixpanel, RawReply, ReplyError
 from mixpanel_etl.client.http.json_text import decode_json
 from mixpanel_etl.lake import Partition, PartitionsHeldBack, Provenance, Table
-from mixpanel_etl.lake.columns import whole_characters
 from mixpanel_etl.lake.errors import shrinks
+from mixpanel_etl.lake.event_columns import whole_characters
 from mixpanel_etl.pull.reports.calendar import Days, end_of, start_of
 from mixpanel_etl.pull.reports.report import Fact, RangeReport, Report, Row, Snapshot
 from mixpanel_etl.pull.reports.unknown_names import asked_names, names_found, unknown_names

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mixpanel_etl.lake.columns import MAX_EXACT
+from mixpanel_etl.lake.event_columns import MAX_EXACT
 from mixpanel_etl.pull.typed.typed_columns import Types
 
 #: Names that are counted; more are no properties any more but values that somebody made names of.

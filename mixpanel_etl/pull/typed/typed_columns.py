@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from mixpanel_etl.lake import DESCRIPTIONS, ConfigurationError, Table
-from mixpanel_etl.lake.columns import CORE_SCHEMA, ID_PROPERTIES, JSON, column_name, stored_field
-from mixpanel_etl.lake.schemas import Columns, columns_of_schema, settle_columns
+from mixpanel_etl.lake.column_record import Columns, columns_of_schema, settle_columns
+from mixpanel_etl.lake.event_columns import CORE_SCHEMA, ID_PROPERTIES, JSON, column_name, stored_field
 
 #: JSON's types of a property, as the Lexicon calls them; `integer` is a `number` without a fraction.
 Types = frozenset[str]

@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mixpanel_etl.lake.columns import MAX_EXACT, whole_number
+from mixpanel_etl.lake.event_columns import MAX_EXACT, whole_number
 from mixpanel_etl.pull.typed.seen_types import Seen, type_of
 from mixpanel_etl.pull.typed.typed_columns import CORE_PROPERTIES, TypedColumn, typed_schema
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mixpanel_etl.lake.identity import ID_COLUMNS
+from mixpanel_etl.lake.person_columns import ID_COLUMNS
 
 #: A row group: few enough rows to skip by statistics and to hold in memory, enough to compress.
 ROW_GROUP_ROWS = 65_536

@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake.columns import is_json
 from mixpanel_etl.lake.errors import ConfigurationError
+from mixpanel_etl.lake.event_columns import is_json
 from mixpanel_etl.lake.sql import Folder, folders
 from mixpanel_etl.lake.storage import S3, Storage, storage
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from mixpanel_etl.lake.errors import ConditionsIgnored, WriteConflict
-from mixpanel_etl.lake.waiting import tries
+from mixpanel_etl.lake.retry_pauses import tries
 
 T = TypeVar("T")
 

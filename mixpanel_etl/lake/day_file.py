@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mixpanel_etl.lake.export_window import Window
 from mixpanel_etl.lake.provenance import Provenance, read_record, write_record
-from mixpanel_etl.lake.rows import ROW_GROUP_ROWS, bloom_filters, row_groups
-from mixpanel_etl.lake.window import Window
+from mixpanel_etl.lake.row_groups import ROW_GROUP_ROWS, bloom_filters, row_groups
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from mixpanel_etl.gdpr.suppression_list import Suppression
 from mixpanel_etl.lake import Table
-from mixpanel_etl.lake.pages import Pages, discard_others
-from mixpanel_etl.lake.repeats import without_repeats
+from mixpanel_etl.lake.repeated_rows import without_repeats
+from mixpanel_etl.lake.staged_pages import Pages, discard_others
 
 DAY = "2026-03-01"
 ASKED = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -17,7 +17,7 @@ import pytest
 from mixpanel_etl.formats import FormatTooNew
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.lake import EventsTable, Provenance, Table, connect
-from mixpanel_etl.lake import format as lake_format
+from mixpanel_etl.lake import format_version as lake_format
 from mixpanel_etl.lake.errors import UnreadableFile
 from mixpanel_etl.lake.storage import storage
 

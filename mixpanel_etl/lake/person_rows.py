@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from mixpanel_etl.lake.errors import Unerasable
-from mixpanel_etl.lake.identity import (
+from mixpanel_etl.lake.json_tokens import ERASED, blanked, hits, is_theirs, looks_like_json
+from mixpanel_etl.lake.person_columns import (
     ANYWHERE,
     Places,
     as_id,
@@ -25,8 +26,7 @@ from mixpanel_etl.lake.identity import (
     tells_whose,
 )
 from mixpanel_etl.lake.provenance import OWN_KEYS
-from mixpanel_etl.lake.texts import Replace, as_text, is_number, replaced
-from mixpanel_etl.lake.tokens import ERASED, blanked, hits, is_theirs, looks_like_json
+from mixpanel_etl.lake.string_values import Replace, as_text, is_number, replaced
 
 if TYPE_CHECKING:
     import polars as pl

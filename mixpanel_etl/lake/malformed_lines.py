@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from mixpanel_etl.lake.errors import DaysMixed, MalformedLine, OutsideWindow
-from mixpanel_etl.lake.window import MS_PER_DAY, Window, day_number, day_of
+from mixpanel_etl.lake.export_window import MS_PER_DAY, Window, day_number, day_of
 
 #: With more lines than this, or more bytes in them, the response is no export.
 _MAX_LINES, _MAX_BYTES = 10_000, 64 << 20

@@ -10,8 +10,8 @@ from contextlib import suppress
 from importlib.metadata import version
 
 from mixpanel_etl.formats import LAKE_FORMAT, LEDGER_FORMAT, check_format
-from mixpanel_etl.lake.contract import ABSENT, Storage
 from mixpanel_etl.lake.errors import UnreadableFile, WriteConflict
+from mixpanel_etl.lake.storage_protocol import ABSENT, Storage
 
 FILE = "_format.json"  # engines skip files that begin with an underscore
 #: The parts of a lake that have a version, as the file and errors name them.

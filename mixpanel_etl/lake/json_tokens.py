@@ -10,8 +10,8 @@ import re
 from collections.abc import Container, Iterator
 from typing import NamedTuple
 
-from mixpanel_etl.lake.columns import whole_characters
-from mixpanel_etl.lake.identity import (
+from mixpanel_etl.lake.event_columns import whole_characters
+from mixpanel_etl.lake.person_columns import (
     ANYWHERE,
     ID_PROPERTY_NAMES,
     Places,

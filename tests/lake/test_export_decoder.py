@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixpanel_etl.lake import ExportError, MalformedLine, PromotedColumn, TerminatedEarly
-from mixpanel_etl.lake import decode as decode_module
+from mixpanel_etl.lake import export_decoder as decode_module
 
 from .exports import DAY, cut, decoded, line, ms
 from .hostile import Hostile, events, values

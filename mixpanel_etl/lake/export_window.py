@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mixpanel_etl.lake.columns import TIMESTAMP
 from mixpanel_etl.lake.errors import ConfigurationError
+from mixpanel_etl.lake.event_columns import TIMESTAMP
 
 MS_PER_DAY = 86_400_000
 _EPOCH = date(1970, 1, 1)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixpanel_etl.lake import ConfigurationError, DaysMalformed, EventsTable, OutsideWindow, Window
-from mixpanel_etl.lake.window import day_number, day_of
+from mixpanel_etl.lake.export_window import day_number, day_of
 
 from .exports import DAY, days_from, files, line, ms, pull, request, stored
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mixpanel_etl.lake.identity import as_id, names_a_person
+from mixpanel_etl.lake.person_columns import as_id, names_a_person
 
 if TYPE_CHECKING:
     import polars as pl

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixpanel_etl.lake.errors import WriteConflict
-from mixpanel_etl.lake.partitions import Table, write_parquet
 from mixpanel_etl.lake.provenance import Provenance, read_record
 from mixpanel_etl.lake.publication import publish
 from mixpanel_etl.lake.storage import ABSENT
+from mixpanel_etl.lake.table import Table, write_parquet
 
 _FOLDER = "_pages"  # engines skip folders that begin with an underscore
 

@@ -21,10 +21,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mixpanel_etl.lake.columns import ID_PROPERTIES, PromotedColumn, whole_characters, without_half_pairs
 from mixpanel_etl.lake.errors import ExportError, MalformedLine, TerminatedEarly
-from mixpanel_etl.lake.malformed import MalformedLines
-from mixpanel_etl.lake.window import MS_PER_DAY, day_of
+from mixpanel_etl.lake.event_columns import ID_PROPERTIES, PromotedColumn, whole_characters, without_half_pairs
+from mixpanel_etl.lake.export_window import MS_PER_DAY, day_of
+from mixpanel_etl.lake.malformed_lines import MalformedLines
 from mixpanel_etl.quoting import redacted
 
 #: Bytes of decompressed lines that are decoded at once: some thousand events.

@@ -17,9 +17,9 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake.columns import JSON, MAX_EXACT, TIMESTAMP, is_json, stored_field
-from mixpanel_etl.lake.contract import Storage
 from mixpanel_etl.lake.errors import ColumnTaken
+from mixpanel_etl.lake.event_columns import JSON, MAX_EXACT, TIMESTAMP, is_json, stored_field
+from mixpanel_etl.lake.storage_protocol import Storage
 
 _FOLDER = "_columns"
 _FORMAT = 2

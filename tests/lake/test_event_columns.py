@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixpanel_etl.lake import ColumnTaken, ConfigurationError, EventsTable, PromotedColumn, event_schema
-from mixpanel_etl.lake.columns import column_name
+from mixpanel_etl.lake.event_columns import column_name
 from mixpanel_etl.lake.sql import connect
 
 from .exports import DAY, days_from, line, ms, pull, request, stored
