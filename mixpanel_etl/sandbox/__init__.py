@@ -1,7 +1,10 @@
-"""A Mixpanel on localhost: its endpoints, its rules and its faults, over events of your own. See docs/sandbox.md.
+"""A Mixpanel on localhost: its operations, its rules and its faults, with your own events. See docs/sandbox.md.
 
-pytest imports this package in every run, for the fixture: what it offers is imported when it is first used, so that
-nobody pays for DuckDB and uvicorn, or has to have them, who does not use the sandbox.
+`shop` generates events; `engine` stores them and keeps clock, budgets and faults; `apis` answers as Mixpanel's APIs do;
+`control` arranges the sandbox over HTTP; `app`, `server` and `foreground` run it.
+
+pytest imports this package in every run, for the fixture. Its names are imported on first use, so that DuckDB and
+uvicorn are needed, and loaded, only by users of the sandbox.
 """
 
 from importlib import import_module

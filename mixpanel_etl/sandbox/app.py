@@ -1,7 +1,7 @@
-"""The application: every path of every API on one origin, as a client sees it that sends all hosts to one base URL.
+"""The ASGI application: the paths of all APIs on one origin, for clients that send all hosts to one base URL.
 
 Regions differ by host only, so one set of paths serves all three. Both prefixes of the Query API are answered, and a
-trailing slash is no different path (mixpanel-api.md#hosts).
+trailing slash is ignored (mixpanel-api.md#hosts).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def create_app(state: State) -> ASGIApp:
     app = Starlette(routes=_routes(), exception_handlers={404: _not_found, 405: _not_found})
     app.router.redirect_slashes = False
     app.state.sandbox = state
-    return _Entrance(app, state)
+    return _Gate(app, state)
 
 
 def _routes() -> list[Route]:
@@ -43,12 +43,12 @@ async def _not_found(request: Request, error: Exception) -> Response:
     return json_response({"request": request.url.path, "error": getattr(error, "detail", str(error))}, status)
 
 
-class _Entrance:
-    """Refuses strangers, notes every request and its status, and takes the trailing slash off its path.
+class _Gate:
+    """Rejects foreign host names, logs every request and its status, and removes the trailing slash of its path.
 
-    A page in a browser can send requests to this machine: under a name of its own that leads to 127.0.0.1 it could
-    even read the replies (DNS rebinding). So names that are not the sandbox's own are refused. Under `/sandbox`, which
-    needs no credentials, the header is required that no page may send to another origin.
+    A page in a browser can send requests to this machine and, under a host name that resolves to 127.0.0.1, even read
+    the responses (DNS rebinding), so only the sandbox's own host names are accepted. `/sandbox`, which needs no
+    credentials, requires a header that pages must not send to other origins.
     """
 
     def __init__(self, app: ASGIApp, state: State) -> None:
@@ -60,9 +60,9 @@ class _Entrance:
             return
         path = scope["path"].rstrip("/") or "/"
         scope = {**scope, "path": path}
-        refusal = self._refusal(Request(scope), is_control=path.startswith("/sandbox"))
-        if refusal:
-            await refusal(scope, receive, send)
+        rejection = self._rejection(Request(scope), is_control=path.startswith("/sandbox"))
+        if rejection:
+            await rejection(scope, receive, send)
             return
         now = self._state.clock.now()
         if self._state.scheduler.is_due(now):
@@ -73,22 +73,22 @@ class _Entrance:
         seen = _seen(Request(scope), self._state)
         self._state.requests.append(seen)
 
-        async def noting(message: Message) -> None:
+        async def send_and_log(message: Message) -> None:
             if message["type"] == "http.response.start":
                 seen.status = message["status"]
             seen.bytes_sent += len(message.get("body", b""))
             await send(message)
 
-        await self._app(scope, receive, noting)
+        await self._app(scope, receive, send_and_log)
 
-    def _refusal(self, request: Request, *, is_control: bool) -> Response | None:
+    def _rejection(self, request: Request, *, is_control: bool) -> Response | None:
         name = _host_name(request.headers.get("host", ""))
         if name not in self._state.host_names:
             known = ", ".join(sorted(self._state.host_names))
-            text = f"the host name {name!r} is not one of this sandbox's: {known}; add it with host_names"
+            text = f"the host name {name!r} must be one of {known}; add it with host_names"
             return json_response({"error": text}, 421)
         if is_control and CONTROL_HEADER not in request.headers:
-            return json_response({"error": f"send the header {CONTROL_HEADER}: 1 with every call of /sandbox"}, 403)
+            return json_response({"error": f"send the header {CONTROL_HEADER}: 1 with every request to /sandbox"}, 403)
         return None
 
 

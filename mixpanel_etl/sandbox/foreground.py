@@ -53,7 +53,7 @@ def serve(
     with (
         suppress(KeyboardInterrupt),
         Sandbox(projects, port, host_names=host_names) as sandbox,
-        _terminated_like_interrupted(),
+        _sigterm_interrupts(),
     ):
         for path in load:
             echo(f"# {sandbox.load(read_lines(path)):,} events from {path}")
@@ -69,8 +69,8 @@ def serve(
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM ends like Ctrl-C, so that the temporary store is removed; only the main thread can see to it."""
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM ends like Ctrl-C, so that the temporary store is removed; only the main thread can handle signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""The pytest fixture `mixpanel_sandbox`, there for whoever has the package installed."""
+"""The pytest fixture `mixpanel_sandbox`, which is available wherever the package is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Sandbox`: a Mixpanel on localhost, in a thread of this process, and the Python API to arrange what it holds."""
+"""`Sandbox`: a Mixpanel on localhost, in a thread of this process, and the Python API to arrange it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mixpanel_etl.sandbox.apis.gdpr.models import GdprJobs, Outcome
 from mixpanel_etl.sandbox.apis.ingestion.lookup_tables import LookupTables
-from mixpanel_etl.sandbox.apis.pipelines.models import DecidedState, Pipelines
+from mixpanel_etl.sandbox.apis.pipelines.models import FinalState, Pipelines
 from mixpanel_etl.sandbox.apis.query.engage import data_group_id
 from mixpanel_etl.sandbox.apis.query.models import SavedReports
 from mixpanel_etl.sandbox.apis.warehouse_connectors.models import RunOutcome, WarehouseImports
@@ -34,14 +34,14 @@ _START_SECONDS = 10
 
 
 class Sandbox:
-    """A Mixpanel with its own projects, events, clock and faults, as long as the `with` block lasts.
+    """A Mixpanel with its own projects, events, clock and faults, running within a `with` block.
 
-    Methods that take a `project_id` mean the first project without it, and raise ValueError for an unknown one.
+    `project_id` is the first project by default; methods raise ValueError for an unknown one.
 
     Args:
-        projects: at least one; by default one with every default.
-        port: where to listen on 127.0.0.1; 0 takes a free one.
-        host_names: names in `Host` headers that are answered beside localhost, 127.0.0.1 and [::1], for example of a
+        projects: projects of the sandbox; by default one `Project()`.
+        port: port on 127.0.0.1; by default a free one.
+        host_names: names that are accepted in `Host` headers beside localhost, 127.0.0.1 and [::1], for example of a
             reverse proxy.
 
     Raises:
@@ -63,7 +63,7 @@ class Sandbox:
         self.stop()
 
     def start(self) -> Self:
-        """Listen; returns when requests are answered."""
+        """Start the server; returns when it is ready."""
         listener = socket.create_server((_HOST, self._port), backlog=256)
         self._port = listener.getsockname()[1]
         clock = Clock()
@@ -77,7 +77,7 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """Close all connections and drop the events. Harmless when stopped already."""
+        """Close all connections and delete the events. Does nothing if it is stopped already."""
         if self._server and self._thread:
             self._server.should_exit = self._server.force_exit = True
             self._thread.join()
@@ -87,9 +87,10 @@ class Sandbox:
             self._state = None
 
     def reset(self, projects: Sequence[Project] = ()) -> None:
-        """Begin anew without a restart: no events, requests, faults or used budgets, and the real clock.
+        """Forget events, requests, faults, budgets and the clock without a restart.
 
-        The projects stay unless others are given.
+        Args:
+            projects: new projects; by default they stay.
         """
         state = self._running
         self._projects = state.projects = Projects(projects or self.projects)
@@ -109,17 +110,17 @@ class Sandbox:
 
     @property
     def requests(self) -> list[SeenRequest]:
-        """What arrived at the APIs so far, in order; calls of the control plane are not among them."""
+        """Requests to the APIs so far, in order, without those to the control API."""
         return list(self._running.requests)
 
     def clear_requests(self) -> None:
         self._running.requests.clear()
 
     def load(self, lines: Iterable[bytes], project_id: int | None = None) -> int:
-        """Store lines in the shape of an export (`time` in seconds or milliseconds): how many.
+        """Store exported lines (`time` in seconds or milliseconds) unchanged. Returns their number.
 
-        Nothing is validated beyond what a stored event must have (`event`, `properties`, `properties.time`), nothing
-        is added, nothing deduplicated. Raises RecordError, a ValueError, with the number of the line at fault.
+        A line must have `event`, `properties` and `properties.time`. Raises ValueError with the number of an invalid
+        line.
         """
         return self._running.store.add(self._projects.of(project_id).project_id, lines)
 
@@ -133,7 +134,7 @@ class Sandbox:
         duplicates: float = 0.01,
         project_id: int | None = None,
     ) -> int:
-        """Store `events` lines of a small web shop (see `generate_lines`), days cut as this project's export does."""
+        """Store events of a small web shop (see `generate_lines`) in the days of the project's export."""
         project = self._projects.of(project_id)
         lines = generate_lines(
             events, from_date, to_date, seed=seed, duplicates=duplicates, timezone=project.export_timezone
@@ -141,22 +142,22 @@ class Sandbox:
         return self._running.store.add(project.project_id, lines)
 
     def merge_identities(self, from_id: str, to_id: str, project_id: int | None = None) -> int:
-        """Merge one identity into another: rewrites the distinct_id of stored rows, and of what comes; how many."""
+        """Merge one identity into another, for stored and later events. Returns the number of rewritten rows."""
         state = self._running
         with state.lock:
             return state.identities.join(self._projects.of(project_id), from_id, to_id)
 
     def save_report(self, report: Funnel | Cohort | Insight, project_id: int | None = None) -> None:
-        """Save a report for the Query API to read; one of the same id is replaced."""
+        """Save a report for the Query API; replaces one with the same id."""
         project = self._projects.of(project_id)
         self._running.api_state(SavedReports).add(project.project_id, report)
 
     def data_group_id(self, group_key: str, project_id: int | None = None) -> str:
-        """The `data_group_id` by which `/engage` of the Query API is asked for groups of this key."""
+        """The `data_group_id` of a group key, for `/engage` of the Query API."""
         return data_group_id(self._projects.of(project_id).project_id, group_key)
 
     def deduplicated(self, from_date: date, to_date: date, project_id: int | None = None) -> list[DeduplicatedEvent]:
-        """What a perfect lake holds of these export days; see `EventStore.deduplicated`."""
+        """The events of these export days without duplicates; see `EventStore.deduplicated`."""
         project = self._projects.of(project_id)
         return list(self._running.store.deduplicated(project.project_id, Days(from_date, to_date)))
 
@@ -169,27 +170,29 @@ class Sandbox:
         return self._running.profiles.groups(self._projects.of(project_id).project_id, group_key)
 
     def lookup_rows(self, table_id: str, project_id: int | None = None) -> list[dict[str, Any]]:
-        """The rows of a lookup table, typed as Mixpanel types them."""
+        """The typed rows of a lookup table."""
         return list(self._running.api_state(LookupTables).rows[self._projects.of(project_id).project_id, table_id])
 
     def set_next_gdpr_outcome(self, outcome: Outcome) -> None:
-        """Have the next GDPR job that is created end in SUCCESS, FAILURE or UNKNOWN."""
-        self._running.api_state(GdprJobs).decide_next(outcome)
+        """Set the final status of the next GDPR job: SUCCESS, FAILURE or UNKNOWN."""
+        self._running.api_state(GdprJobs).set_next_outcome(outcome)
 
     def set_next_archive(self, content: bytes) -> None:
-        """Have the next retrieval that succeeds bring these bytes, for example an archive that can't be trusted."""
+        """Set the archive of the next retrieval that succeeds, for example a malicious one."""
         self._running.api_state(GdprJobs).set_next_archive(content)
 
     def set_next_runs(self, import_id: int, *outcomes: RunOutcome, project_id: int | None = None) -> None:
-        """Have the next runs of a warehouse import end so, scheduled and triggered ones alike."""
-        self._running.api_state(WarehouseImports).decide(self._projects.of(project_id).project_id, import_id, outcomes)
+        """Set the outcomes of the next runs of a warehouse import, scheduled or triggered."""
+        self._running.api_state(WarehouseImports).set_next_runs(
+            self._projects.of(project_id).project_id, import_id, outcomes
+        )
 
-    def set_pipeline_state(self, name: str, day: date, state: DecidedState, project_id: int | None = None) -> None:
-        """Have the export of a day by a data pipeline come to retried, failed or timed_out."""
-        self._running.api_state(Pipelines).decide(self._projects.of(project_id).project_id, name, day, state)
+    def set_pipeline_state(self, name: str, day: date, state: FinalState, project_id: int | None = None) -> None:
+        """Set the state of a data pipeline's export of a day: retried, failed or timed_out."""
+        self._running.api_state(Pipelines).set_state(self._projects.of(project_id).project_id, name, day, state)
 
     def count(self, project_id: int | None = None) -> int:
-        """How many copies of events the project holds."""
+        """Number of copies of events in the project."""
         return self._running.store.count(self._projects.of(project_id).project_id)
 
     def add_fault(self, fault: Fault) -> None:
@@ -199,11 +202,11 @@ class Sandbox:
         self._running.faults.clear()
 
     def reset_budgets(self) -> None:
-        """Forget what was used of the hourly budgets."""
+        """Forget the usage of all budgets."""
         self._running.budgets.reset()
 
     def environment(self, project_id: int | None = None, prefix: str = "MIXPANEL_") -> dict[str, str]:
-        """The variables that point the package at one project of this sandbox."""
+        """The environment variables that configure the package for a project of this sandbox."""
         return environment(self.url, self._projects.of(project_id), prefix)
 
     @property
@@ -215,13 +218,13 @@ class Sandbox:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn that says when it is up, and whose connections the faults can get hold of."""
+    """A uvicorn that signals when it is ready and keeps its connections, which faults can reset."""
 
     def __init__(self, app: Any, state: State) -> None:
         class Protocol(H11Protocol):
             def connection_made(self, transport: Any) -> None:
                 super().connection_made(transport)
-                # asyncio leaves it out for a listener made by `create_server`, and every reply would come 40 ms late.
+                # asyncio doesn't set it for a listener made by `create_server`, and every response would be 40 ms late.
                 transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 state.connections[transport.get_extra_info("peername")] = transport
 

@@ -1,4 +1,4 @@
-"""One sandbox for all tests, made new for each; and shorthands to talk to it as a client would."""
+"""One sandbox for all tests, reset for each; and fixtures for requests to it."""
 
 import json
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ import requests
 
 from mixpanel_etl.sandbox import Project, Sandbox
 
-from .http_calls import Call
+from .http_calls import HttpCall
 
-# Without budgets, but where a test is about them, no test has to count its requests.
+# Only tests of budgets count their requests.
 FREE_OF_BUDGETS = Project(enforce_budgets=False)
 
 
@@ -28,7 +28,7 @@ def sandbox(running: Sandbox) -> Sandbox:
 
 
 @pytest.fixture
-def export(sandbox: Sandbox) -> Call:
+def export(sandbox: Sandbox) -> HttpCall:
     """`GET /export` of the first project, 2024-01-01 to 2024-01-03 without other dates; None leaves a parameter out."""
 
     def get(headers: dict[str, str] | None = None, **parameters: Any) -> requests.Response:
@@ -39,7 +39,7 @@ def export(sandbox: Sandbox) -> Call:
 
 
 @pytest.fixture
-def query(sandbox: Sandbox) -> Call:
+def query(sandbox: Sandbox) -> HttpCall:
     """`GET /api/query/...` of the first project."""
 
     def get(path: str, **parameters: Any) -> requests.Response:
@@ -49,7 +49,7 @@ def query(sandbox: Sandbox) -> Call:
 
 
 @pytest.fixture
-def post_import(sandbox: Sandbox) -> Call:
+def post_import(sandbox: Sandbox) -> HttpCall:
     """`POST /import?strict=1` of a JSON array of events."""
 
     def post(*events: object, **parameters: Any) -> requests.Response:

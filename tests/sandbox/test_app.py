@@ -1,4 +1,4 @@
-"""What a web page, or whoever else can reach the port, may not do; and what small bodies may not cost."""
+"""Requests of web pages and of other processes are limited: host names, the control header, memory."""
 
 import gzip
 import subprocess
@@ -12,7 +12,7 @@ import requests
 
 from mixpanel_etl.sandbox import CONTROL_HEADER, Project, Sandbox
 
-from .http_calls import control, line
+from .http_calls import control_call, exported_line
 
 MEGABYTE = 1_000_000
 
@@ -34,11 +34,11 @@ def test_only_its_own_host_names_are_answered(named: Sandbox, host: str, path: s
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8010", "127.0.0.1:1", "[::1]:8010", "mixpanel.test"])
 def test_its_own_host_names_and_the_configured_ones_are_answered(named: Sandbox, host: str) -> None:
-    assert control(named, "GET", headers={"Host": host}).status_code == 200
+    assert control_call(named, "GET", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["", "[::1", "localhost@evil.example:"])
-def test_a_host_header_that_is_no_name_is_refused(named: Sandbox, host: str) -> None:
+def test_an_invalid_host_header_is_rejected(named: Sandbox, host: str) -> None:
     assert requests.get(named.url + "/sandbox", headers={"Host": host}, timeout=10).status_code in (400, 421)
 
 
@@ -55,9 +55,9 @@ def test_a_host_header_that_is_no_name_is_refused(named: Sandbox, host: str) -> 
         ("OPTIONS", "/load"),
     ],
 )
-def test_the_control_api_wants_a_header_that_a_web_page_cannot_send(sandbox: Sandbox, method: str, path: str) -> None:
+def test_the_control_api_requires_a_header_that_web_pages_cannot_send(sandbox: Sandbox, method: str, path: str) -> None:
     headers = {"Origin": "https://evil.example", "Content-Type": "text/plain"}
-    reply = requests.request(method, f"{sandbox.url}/sandbox{path}", data=line(), headers=headers, timeout=10)
+    reply = requests.request(method, f"{sandbox.url}/sandbox{path}", data=exported_line(), headers=headers, timeout=10)
     assert (reply.status_code, CONTROL_HEADER in reply.json()["error"]) == (403, True)
     assert not [name for name in reply.headers if name.lower().startswith("access-control")]
     assert sandbox.count() == 0
@@ -97,7 +97,7 @@ BOMBS = (
     ("POST /import application/json", one_line(300), 413),
     ("POST /track application/json", one_line(300), 413),
     ("POST /sandbox/load text/plain", one_line(300), 400),
-    ("POST /sandbox/load text/plain", bomb(lambda: iter([b"\n" * MEGABYTE] * 10 + [line()])), 201),
+    ("POST /sandbox/load text/plain", bomb(lambda: iter([b"\n" * MEGABYTE] * 10 + [exported_line()])), 201),
 )
 
 
@@ -114,23 +114,23 @@ def test_a_small_gzip_stays_under_500_megabytes(tmp_path: Path) -> None:
     assert max(megabytes for _, megabytes in found) < 500, found
 
 
-WHOLE = gzip.compress(line(), mtime=0)
+WHOLE = gzip.compress(exported_line(), mtime=0)
 
 
 @pytest.mark.parametrize(
     "damaged", [b"no gzip", WHOLE[:-4], WHOLE[:-9] + b"12345678x"], ids=["none", "cut", "wrong sum"]
 )
-def test_a_damaged_gzip_is_told_and_not_half_loaded_in_silence(sandbox: Sandbox, damaged: bytes) -> None:
-    reply = control(sandbox, "POST", "/load", data=damaged, headers={"Content-Encoding": "gzip"})
+def test_a_damaged_gzip_is_reported(sandbox: Sandbox, damaged: bytes) -> None:
+    reply = control_call(sandbox, "POST", "/load", data=damaged, headers={"Content-Encoding": "gzip"})
     assert (reply.status_code, "gzip is damaged" in reply.json()["error"]) == (400, True)
 
 
 def test_every_member_of_a_gzip_counts(sandbox: Sandbox) -> None:
     sandbox.reset([Project(enforce_budgets=False)])
-    parts = [line(insert_id=f"i-{n}") for n in range(4)]
+    parts = [exported_line(insert_id=f"i-{n}") for n in range(4)]
     body = gzip.compress(parts[0] + b"\n" + parts[1][:20]) + gzip.compress(parts[1][20:])
     headers = {"Content-Encoding": "gzip"}
-    assert control(sandbox, "POST", "/load", data=body, headers=headers).json() == {"events": 2}
+    assert control_call(sandbox, "POST", "/load", data=body, headers=headers).json() == {"events": 2}
     project = sandbox.projects[0]
     reply = requests.post(
         f"{sandbox.url}/import",

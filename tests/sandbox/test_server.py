@@ -14,14 +14,14 @@ import requests
 
 from mixpanel_etl.sandbox import CONTROL_HEADER, Project, Sandbox, ServiceAccount, read_projects
 
-from .http_calls import Call, control, events_of, line
+from .http_calls import HttpCall, control_call, exported_events, exported_line
 
 
 def test_the_fixture_gives_a_running_sandbox(mixpanel_sandbox: Sandbox) -> None:
-    assert control(mixpanel_sandbox, "GET").status_code == 200
+    assert control_call(mixpanel_sandbox, "GET").status_code == 200
 
 
-def test_to_have_the_fixture_costs_no_import_of_the_server() -> None:
+def test_the_fixture_does_not_import_the_server_until_it_is_used() -> None:
     modules = "{'duckdb', 'uvicorn', 'pyarrow'} & {*sys.modules}"
     script = f"import sys, mixpanel_etl.sandbox.pytest_plugin as _; print({modules})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -32,7 +32,7 @@ def test_a_stopped_sandbox_leaves_nothing_behind(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     threads = threading.active_count()
     with Sandbox() as sandbox:
-        sandbox.load([line()])
+        sandbox.load([exported_line()])
         assert list(tmp_path.iterdir())
     assert not list(tmp_path.iterdir())
     assert threading.active_count() == threads
@@ -61,20 +61,20 @@ def test_the_environment_points_at_a_project(sandbox: Sandbox) -> None:
     }
 
 
-def test_exports_run_beside_each_other_and_beside_loading(sandbox: Sandbox, export: Call) -> None:
+def test_exports_run_concurrently_with_each_other_and_with_loading(sandbox: Sandbox, export: HttpCall) -> None:
     sandbox.generate(5000, date(2024, 1, 1), date(2024, 1, 3))
     with ThreadPoolExecutor(9) as pool:
-        loading = [pool.submit(sandbox.load, [line()] * 500) for _ in range(3)]
+        loading = [pool.submit(sandbox.load, [exported_line()] * 500) for _ in range(3)]
         exports = [pool.submit(export) for _ in range(6)]
-        counts = [len(events_of(one.result())) for one in exports]
+        counts = [len(exported_events(one.result())) for one in exports]
     assert sum(one.result() for one in loading) == 1500
     assert all(5000 <= count <= 6500 for count in counts)
-    assert len(events_of(export())) == 6500
+    assert len(exported_events(export())) == 6500
 
 
-def test_a_client_that_leaves_midway_gives_its_place_back(sandbox: Sandbox) -> None:
+def test_a_client_that_disconnects_frees_its_place(sandbox: Sandbox) -> None:
     for _ in range(5):
-        sandbox.load([line(note="x" * 1_000_000)] * 10)
+        sandbox.load([exported_line(note="x" * 1_000_000)] * 10)
     project = sandbox.projects[0]
     url = f"{sandbox.url}/api/2.0/export?project_id={project.project_id}&from_date=2024-01-01&to_date=2024-01-03"
     headers = {"Accept-Encoding": "identity"}  # 50 MB, more than the buffers between server and client hold
@@ -86,7 +86,7 @@ def test_a_client_that_leaves_midway_gives_its_place_back(sandbox: Sandbox) -> N
 
 
 def _running_exports(sandbox: Sandbox) -> int:
-    (project,) = control(sandbox, "GET").json()["projects"]
+    (project,) = control_call(sandbox, "GET").json()["projects"]
     return int(project["budgets"]["export"]["running"])
 
 
@@ -113,28 +113,28 @@ def test_a_project_file_declares_projects(tmp_path: Path) -> None:
     [
         ("", "declares no project"),
         ("[[project]]\nid = 1", "unknown field 'id'"),
-        ('[[project]]\ntimezone = "Mars"', "timezone 'Mars' is not an IANA name"),
-        ('[[project]]\nplan = "gold"', "plan 'gold' is not one of free, growth, enterprise"),
+        ('[[project]]\ntimezone = "Mars"', "timezone 'Mars' must be an IANA name"),
+        ('[[project]]\nplan = "gold"', "plan 'gold' must be one of free, growth, enterprise"),
     ],
 )
-def test_a_project_file_with_a_mistake_is_refused(tmp_path: Path, text: str, named: str) -> None:
+def test_an_invalid_project_file_is_rejected(tmp_path: Path, text: str, named: str) -> None:
     path = tmp_path / "projects.toml"
     path.write_text(text)
     with pytest.raises(ValueError, match=named):
         read_projects(path)
 
 
-def test_two_projects_cannot_share_a_credential_that_tells_them_apart() -> None:
+def test_two_projects_cannot_share_an_identifying_credential() -> None:
     with pytest.raises(ValueError, match="two projects share the same token"):
         Sandbox([Project(1, token="t"), Project(2, token="t")])
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_in_the_foreground_it_says_what_to_export_and_ends_cleanly(tmp_path: Path, ending: signal.Signals) -> None:
+def test_in_the_foreground_it_prints_the_variables_and_ends_cleanly(tmp_path: Path, ending: signal.Signals) -> None:
     events = tmp_path / "events.jsonl"
-    events.write_bytes(line() + b"\n" + line() + b"\n")
+    events.write_bytes(exported_line() + b"\n" + exported_line() + b"\n")
     script = (
-        # As in a terminal; whoever runs the tests in the background hands SIGINT down as ignored.
+        # As in a terminal; a test run in the background inherits SIGINT as ignored.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from datetime import date; from pathlib import Path; from mixpanel_etl.sandbox import serve\n"
         f"serve(port=0, load=[Path({str(events)!r})], generate=100, from_date=date(2024, 1, 1),"

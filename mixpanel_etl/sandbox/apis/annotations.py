@@ -20,7 +20,7 @@ _PATH = "/projects/{project_id:int}/annotations"
 
 
 def annotation_routes() -> list[Route]:
-    """Tags first: `tags` must never be taken for an annotation's id."""
+    """Tags first: `tags` must not be read as an annotation's id."""
     return [
         app_route("GET", f"{_PATH}/tags", list_tags, roles=ANALYSTS),
         app_route("POST", f"{_PATH}/tags", create_tag, roles=ANALYSTS),
@@ -114,7 +114,7 @@ def create_tag(call: ApiCall) -> object:
     part, name = call.state.api_state(Annotations), call.json(_NewTag).name
     tags = part.tags[call.project.project_id]
     if not name or name in tags.values():
-        raise ApiError(400, f"A tag must have a name of its own, not {name!r}")
+        raise ApiError(400, f"A tag must have a unique name, not {name!r}")
     tag_id = next(part.tag_ids)
     tags[tag_id] = name
     return _shown_tag(call, tag_id)

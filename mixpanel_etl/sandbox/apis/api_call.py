@@ -1,6 +1,7 @@
-"""What the operations of the app API share: who may call them, for which project, and how bodies are read.
+"""Operations of the app API: authentication, roles, JSON bodies and replies.
 
-`app_route` makes a route of a function from a `ApiCall` to the reply. Source: mixpanel-api.md#credentials, #errors.
+`app_route` makes a route of an operation, a function from an `ApiCall` to the reply; `request_route` makes one of a
+handler. Source: mixpanel-api.md#credentials, #errors.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _SERVICE_ACCOUNT: tuple[Kind, ...] = ("service_account",)
 
 @dataclass(frozen=True)
 class ApiCall:
-    """An authenticated request for one project; `body` is what was sent, undecoded."""
+    """An authenticated request for one project; `body` is undecoded."""
 
     request: Request
     state: State
@@ -53,7 +54,7 @@ class ApiCall:
         return self.request.path_params
 
     def json(self, kind: type[_T]) -> _T:
-        """The body as `kind`; nothing at all counts as `{}`. Raises ApiError 400 saying what is wrong with it."""
+        """The body as `kind`; an empty one is `{}`. Raises ApiError 400."""
         return decoded(self.body, kind)
 
 
@@ -72,10 +73,10 @@ def app_route(
     shape: Shape = app_shape,
     prefix: str = "/api/app",
 ) -> Route:
-    """The route of an operation, which returns a Response or what becomes JSON with `status`.
+    """The route of an operation, which returns a Response or, with `status`, a value for JSON.
 
-    `roles` may call it, by default all; `identify` finds the caller, by default a service account that is a member of
-    the path's `project_id`, and may look at `request.state.body`.
+    `roles` may call it, by default all; `identify` authenticates the caller, by default a service account that is a
+    member of the path's `project_id`, and can read `request.state.body`.
     """
 
     async def answer(request: Request) -> Response:

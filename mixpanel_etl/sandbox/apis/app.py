@@ -1,4 +1,4 @@
-"""`GET /api/app/me`: who am I, and which projects can I see.
+"""`GET /api/app/me`: the caller and its projects.
 
 Source: mixpanel-api.md#me; the shape of the reply is invented.
 """

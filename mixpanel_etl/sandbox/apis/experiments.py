@@ -93,7 +93,7 @@ class _Conclusion(msgspec.Struct):
 
 
 def list_experiments(call: ApiCall) -> object:
-    """Those that are not archived."""
+    """All but archived experiments."""
     project_id = call.project.project_id
     found = [item for (owner, _), item in call.state.api_state(Experiments).experiments.items() if owner == project_id]
     return ok([_shown(call, experiment) for experiment in found if not experiment["deleted"]])
@@ -125,14 +125,14 @@ def get(call: ApiCall) -> object:
 
 
 def update(call: ApiCall) -> object:
-    """Only what is sent changes."""
+    """Only sent members change."""
     experiment, changed = _found(call), call.json(_Changed)
     experiment.update(msgspec.to_builtins(changed))
     return _touched(call, experiment)
 
 
 def delete(call: ApiCall) -> object:
-    """For good, unlike archiving."""
+    """Permanently, unlike archiving."""
     experiment = _found(call)
     del call.state.api_state(Experiments).experiments[call.project.project_id, experiment["id"]]
     return ok({"id": experiment["id"]})
@@ -165,7 +165,7 @@ def force_conclude(call: ApiCall) -> object:
 
 
 def decide(call: ApiCall) -> object:
-    """The decision is kept in `results_cache`; an experiment that still runs is concluded by it."""
+    """The decision is stored in `results_cache`; it concludes a running experiment."""
     experiment, decision = _found(call), call.json(_Decision)
     _check_status(experiment, "active", "concluded")
     experiment["status"] = "success" if decision.success else "fail"
@@ -184,7 +184,7 @@ def _found(call: ApiCall) -> Experiment:
 
 def _check_status(experiment: Experiment, *wanted: str) -> None:
     if experiment["status"] not in wanted:
-        raise ApiError(400, f"The experiment is {experiment['status']}: it would have to be {' or '.join(wanted)}")
+        raise ApiError(400, f"The experiment is {experiment['status']}: it must be {' or '.join(wanted)}")
 
 
 def _touched(call: ApiCall, experiment: Experiment) -> object:

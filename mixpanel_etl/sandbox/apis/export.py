@@ -75,12 +75,12 @@ def _lines(state: State, project: Project, request: Request, today: date) -> Ite
 def _matching_lines(
     log: EventLog, days: Days, events: Sequence[str] | None, where: Expression, *, limit: int | None, in_ms: bool
 ) -> Iterator[bytes]:
-    """The lines that satisfy `where`, all found before the first is sent: an error can still be answered with 400."""
+    """The lines that satisfy `where`. All are found before the first is sent, so that errors are answered with 400."""
     holds = log.filter(where)
     found = (
         (event.time_ms, head, tail) for event, head, tail in log.copies(*days.milliseconds, events) if holds(event)
     )
-    spool = SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115 - closed by whoever reads it to its end
+    spool = SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115 - closed by `_read`
     try:
         for time_ms, head, tail in islice(found, limit):
             spool.write(b"%b%d%b\n" % (head, time_ms if in_ms else time_ms // 1000, tail))
@@ -107,7 +107,7 @@ def _days(first: date, last: date, today: date) -> Days:
 
 
 class _LineStream(Response):
-    """Lines as they are read, compressed when asked for and worth it; ends its reading when the client is gone."""
+    """Streams lines, compressed if accepted and large enough; stops when the client has disconnected."""
 
     def __init__(self, lines: Iterator[bytes], release: Release, request: Request) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class _LineStream(Response):
 
 
 def _first_bytes(lines: Iterator[bytes]) -> bytes:
-    """Enough of the body to decide whether it is worth compressing, or all of it."""
+    """Enough of the body to decide about compression, or all of it."""
     first = b""
     while len(first) <= GZIP_ABOVE_BYTES and (chunk := next(lines, b"")):
         first += chunk
@@ -145,7 +145,7 @@ def _plain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _compressed(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    # isal's level 1 is many times faster than zlib's: the sandbox is not to be what a benchmark measures.
+    # isal's level 1 is many times faster than zlib's, so that benchmarks don't measure the sandbox.
     compressor = isal_zlib.compressobj(1, wbits=31)
     for chunk in chain([first], rest):
         if compressed := compressor.compress(chunk):

@@ -1,7 +1,7 @@
 """Lexicon schemas: the data dictionary of a project. Source: mixpanel-api.md#lexicon.
 
-An upload replaces a schema, except for what is known to Mixpanel alone: keys of `metadata["com.mixpanel"]` that the
-upload does not mention stay, and null removes one. What is `dropped` is lost at ingestion from then on.
+An upload replaces a schema, but keys of `metadata["com.mixpanel"]` that it does not mention stay, and null removes one.
+`dropped` events and properties are discarded at ingestion.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Schema = dict[str, Any]
 
 
 class _Any(StringConvertor):
-    """Slashes and line breaks included: an entity may be called anything."""
+    """Any characters, including slashes and line breaks, as in names of entities."""
 
     regex = "(?s:.*)"
 
@@ -64,11 +64,11 @@ class Lexicon:
         self.schemas: dict[int, dict[tuple[str, str], Schema]] = defaultdict(dict)
 
     def is_dropped(self, project_id: int, event: str) -> bool:
-        """Whether events of this name are lost at ingestion."""
+        """Whether events of this name are discarded at ingestion."""
         return _is_dropped(self.schemas[project_id].get(("event", event), {}))
 
     def dropped_properties(self, project_id: int, event: str) -> set[str]:
-        """The properties that events of this name lose at ingestion."""
+        """The properties of events of this name that are discarded at ingestion."""
         schema = self.schemas[project_id].get(("event", event), {})
         return {name for name, described in schema.get("properties", {}).items() if _is_dropped(described)}
 
@@ -115,7 +115,7 @@ def list_all(call: ApiCall) -> object:
 
 
 def create_many(call: ApiCall) -> object:
-    """With `truncate`, the whole dictionary goes before the entries come."""
+    """With `truncate`, all schemas are deleted first."""
     upload = call.json(_Upload)
     sent = call.json(dict[str, Any])["entries"]
     schemas = _schemas(call)
@@ -134,7 +134,7 @@ def delete_all(call: ApiCall) -> object:
 
 
 def list_of_type(call: ApiCall) -> object:
-    """All of a type; with `entity_name`, the schema of that one as `results`."""
+    """The schemas of a type; with `entity_name`, one schema as `results`."""
     kind, name = _kind(call), call.parameters.get("entity_name")
     if name is not None:
         return ok(_found(call, kind, name))
@@ -184,7 +184,7 @@ def _kind(call: ApiCall) -> str:
 def _found(call: ApiCall, kind: str, name: str) -> Schema:
     schema = _schemas(call).get((kind, name))
     if schema is None:
-        raise ApiError(404, f"There is no schema for {kind} {name!r}")
+        raise ApiError(404, f"{kind} {name!r} has no schema")
     return schema
 
 
@@ -215,7 +215,7 @@ def _put(schemas: dict[tuple[str, str], Schema], key: tuple[str, str], sent: Sch
 
 
 def _merged(before: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
-    """What was sent, with those of Mixpanel's own metadata that it does not mention; null removes one."""
+    """The sent schema with Mixpanel's own metadata that it does not mention; null removes a key."""
     own = {**_own(before), **_own(sent)}
     own = {name: value for name, value in own.items() if value is not None}
     metadata = {name: value for name, value in (sent.get("metadata") or {}).items() if name != _MIXPANEL}

@@ -1,6 +1,6 @@
-"""Service accounts: created, deleted, and made members of projects over HTTP. Source: mixpanel-api.md#service-accounts.
+"""Service accounts: created, deleted, added to and removed from projects. Source: mixpanel-api.md#service-accounts.
 
-The accounts themselves, with which every API authenticates, are in `accounts`.
+Their model, with which every API authenticates, is `engine.accounts`.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ def list_accounts(call: ApiCall) -> object:
 
 
 def create_account(call: ApiCall) -> object:
-    """The reply is the only one that ever shows the secret, as `token`."""
+    """Only this reply shows the secret, as `token`."""
     new = call.json(_New)
     accounts, organization_id = call.state.projects.accounts, _organization(call)
     if not new.username or any(new.username == known.username for known in accounts.of_organization(organization_id)):
-        raise ApiError(400, f"username must not be empty or taken: {new.username!r}")
+        raise ApiError(400, f"username must be unique and not empty: {new.username!r}")
     for membership in new.projects:
         _check_project(call, membership.id)
     role = new.role or _DEFAULT_ROLE
@@ -97,7 +97,7 @@ def get_account(call: ApiCall) -> object:
 
 
 def delete_account(call: ApiCall) -> object:
-    """Takes it from all its projects, too; its secret opens nothing any more."""
+    """Removes it from all its projects, too."""
     call.state.projects.accounts.delete(_found(call, call.path["account_id"]).account_id)
     return {"status": "ok"}
 
@@ -108,7 +108,7 @@ def list_members(call: ApiCall) -> object:
 
 
 def add_to_projects(call: ApiCall) -> object:
-    """Each account to each project, in the role given for the project; membership that exists changes its role."""
+    """Adds each account to each project with the project's role, or changes its role there."""
     additions = call.json(_Additions)
     accounts = [_found(call, account_id) for account_id in additions.service_account_ids]
     for project in additions.projects:
@@ -119,7 +119,7 @@ def add_to_projects(call: ApiCall) -> object:
 
 
 def remove_from_projects(call: ApiCall) -> object:
-    """An account that is no member stays none."""
+    """Removes accounts from projects; other accounts are ignored."""
     removals = call.json(_Removals).projects
     found = [(removal.id, _found(call, item)) for removal in removals for item in removal.service_account_ids]
     for removal in removals:
@@ -159,7 +159,7 @@ def _check_project(call: ApiCall, project_id: int) -> None:
 
 
 def _shown(account: Account) -> dict[str, object]:
-    """What is not known is left out: the documented types leave no room for null."""
+    """Missing values are left out: the documented types exclude null."""
     values = {
         "id": account.account_id,
         "username": account.username,
@@ -184,5 +184,5 @@ def _member(account: Account, project_id: int) -> dict[str, object]:
     }
 
 
-def _aware(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+def _aware(timestamp: datetime | None) -> datetime | None:
+    return timestamp.replace(tzinfo=UTC) if timestamp and timestamp.tzinfo is None else timestamp

@@ -1,1 +1,1 @@
-"""`/sandbox/...`: over HTTP what `Sandbox` offers in Python, for other processes. Invented."""
+"""`/sandbox/...`: the Python API of `Sandbox` over HTTP, for other processes. Invented."""

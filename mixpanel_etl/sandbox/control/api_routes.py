@@ -1,4 +1,4 @@
-"""`/sandbox/...` for what lies behind the app APIs: profiles, lookup tables, and the ends of jobs and runs.
+"""`/sandbox/...`: profiles, lookup tables, and the outcomes of jobs, runs and pipelines.
 
 All of it is invented.
 """
@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from mixpanel_etl.sandbox.apis.gdpr.models import GdprJobs, Outcome
 from mixpanel_etl.sandbox.apis.ingestion.lookup_tables import LookupTables
-from mixpanel_etl.sandbox.apis.pipelines.models import DecidedState, Pipelines
+from mixpanel_etl.sandbox.apis.pipelines.models import FinalState, Pipelines
 from mixpanel_etl.sandbox.apis.warehouse_connectors.models import RunOutcome, WarehouseImports
 from mixpanel_etl.sandbox.control.control_route import control_body, control_project, control_route
 from mixpanel_etl.sandbox.engine.responses import json_response
@@ -44,7 +44,7 @@ async def lookup_rows(request: Request) -> Response:
     key = control_project(request).project_id, request.path_params["table_id"]
     rows = State.of(request).api_state(LookupTables).rows
     if key not in rows:
-        raise ValueError(f"table_id {key[1]!r} is no lookup table of project {key[0]}")
+        raise ValueError(f"table_id {key[1]!r} is not a lookup table of project {key[0]}")
     return json_response(rows[key])
 
 
@@ -53,8 +53,8 @@ class _Gdpr(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def set_next_gdpr_outcome(request: Request) -> Response:
-    """Body: `{"outcome"}` in which the next job that is created ends: SUCCESS, FAILURE or UNKNOWN."""
-    State.of(request).api_state(GdprJobs).decide_next((await control_body(request, _Gdpr)).outcome)
+    """Body: `{"outcome"}`, the final status of the next job: SUCCESS, FAILURE or UNKNOWN."""
+    State.of(request).api_state(GdprJobs).set_next_outcome((await control_body(request, _Gdpr)).outcome)
     return json_response({"status": "ok"}, 201)
 
 
@@ -64,22 +64,22 @@ class _Runs(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def set_next_runs(request: Request) -> Response:
-    """Body: `{"import_id", "outcomes": [{"status", "events", "seconds"}]}` of the import's next runs."""
+    """Body: `{"import_id", "outcomes": [{"status", "events", "seconds"}]}` of the next runs of an import."""
     wanted = await control_body(request, _Runs)
     project_id = control_project(request).project_id
-    State.of(request).api_state(WarehouseImports).decide(project_id, wanted.import_id, wanted.outcomes)
+    State.of(request).api_state(WarehouseImports).set_next_runs(project_id, wanted.import_id, wanted.outcomes)
     return json_response({"status": "ok"}, 201)
 
 
 class _Day(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     day: date
-    state: DecidedState
+    state: FinalState
 
 
 async def set_pipeline_state(request: Request) -> Response:
-    """Body: `{"name", "day", "state"}`: what the export of a day comes to: retried, failed or timed_out."""
+    """Body: `{"name", "day", "state"}`, the state of the export of a day: retried, failed or timed_out."""
     wanted = await control_body(request, _Day)
     project_id = control_project(request).project_id
-    State.of(request).api_state(Pipelines).decide(project_id, wanted.name, wanted.day, wanted.state)
+    State.of(request).api_state(Pipelines).set_state(project_id, wanted.name, wanted.day, wanted.state)
     return json_response({"status": "ok"}, 201)

@@ -1,4 +1,4 @@
-"""What the routes of the control plane share: how they are called, for which project, with which body."""
+"""Routes of the control API, and their common parameters: the project and the body."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 
 def control_route(method: str, path: str, handler: Handler) -> Route:
-    """Under `/sandbox`; a ValueError or OSError of the handler is a 400 that says what was wrong with the call."""
+    """A route under `/sandbox`; a ValueError or OSError of the handler is answered with 400."""
 
     async def answer(request: Request) -> Response:
         try:
@@ -29,8 +29,8 @@ def control_route(method: str, path: str, handler: Handler) -> Route:
     return Route(f"/sandbox{path}", with_error_shape(_shape, answer), methods=[method])
 
 
-def _shape(_request: Request, refusal: ApiError) -> Response:
-    return json_response({"error": refusal.text}, refusal.status)
+def _shape(_request: Request, error: ApiError) -> Response:
+    return json_response({"error": error.text}, error.status)
 
 
 def control_project(request: Request) -> Project:

@@ -1,15 +1,15 @@
-"""How the package is told to use a sandbox, and how other processes call its control plane."""
+"""The environment variables that configure the package for a sandbox, and the header of its control API."""
 
 from __future__ import annotations
 
 from mixpanel_etl.sandbox.engine.projects import Project
 
-#: Header of every call of `/sandbox/...`; any value will do.
+#: Header of every request to `/sandbox/...`; its value is ignored.
 CONTROL_HEADER = "X-Mixpanel-Sandbox"
 
 
 def environment(url: str, project: Project, prefix: str = "MIXPANEL_") -> dict[str, str]:
-    """The variables that point the package at a project of the sandbox at `url`."""
+    """The environment variables that configure the package for a project of the sandbox at `url`."""
     values: dict[str, object] = {
         "BASE_URL": url,
         "PROJECT_ID": project.project_id,

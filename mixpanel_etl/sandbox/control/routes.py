@@ -1,7 +1,7 @@
-"""`/sandbox/...`: over HTTP what `Sandbox` offers in Python, for other processes. All of it is invented.
+"""`/sandbox/...`: clock, events, faults, budgets and saved reports. All of it is invented.
 
-It answers JSON; a 400 with `{"error": text}` says what was wrong with a call. It is not part of the request log, spends
-no budget and knows no faults.
+Replies are JSON; a 400 is `{"error": text}`. Requests to the control API are not logged, and have neither budgets
+nor faults.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def control_routes() -> list[Route]:
         control_route("GET", "", overview),
         control_route("GET", "/environment", variables),
         control_route("GET", "/requests", list_requests),
-        control_route("DELETE", "/requests", forget_requests),
+        control_route("DELETE", "/requests", clear_requests),
         control_route("PUT", "/clock", set_clock),
         control_route("GET", "/faults", list_faults),
         control_route("POST", "/faults", add_fault),
@@ -59,7 +59,7 @@ def control_routes() -> list[Route]:
 
 
 async def overview(request: Request) -> Response:
-    """The projects, how many events each holds, what each has used of its budgets, and the time."""
+    """The projects with their numbers of events and usage of budgets, and the time."""
     state = State.of(request)
     projects = [
         {
@@ -77,7 +77,7 @@ async def overview(request: Request) -> Response:
 
 
 async def variables(request: Request) -> Response:
-    """The variables that point the package at a project: `?project_id=`."""
+    """The environment variables that configure the package for a project: `?project_id=`."""
     base_url = str(request.base_url).rstrip("/")
     return json_response(environment(base_url, control_project(request)))
 
@@ -86,7 +86,7 @@ async def list_requests(request: Request) -> Response:
     return json_response([dataclasses.asdict(seen) for seen in list(State.of(request).requests)])
 
 
-async def forget_requests(request: Request) -> Response:
+async def clear_requests(request: Request) -> Response:
     State.of(request).requests.clear()
     return json_response({"status": "ok"})
 
@@ -115,7 +115,7 @@ async def list_faults(request: Request) -> Response:
 
 
 async def add_fault(request: Request) -> Response:
-    """Body: the fields of `Fault`; each of `lines` is text."""
+    """Body: the fields of `Fault`; `lines` are strings."""
     values = await control_body(request, dict[str, Any])
     try:
         lines = [line.encode() for line in values.pop("lines", [])]
@@ -137,7 +137,7 @@ async def reset_budgets(request: Request) -> Response:
 
 
 async def load(request: Request) -> Response:
-    """Body: lines in the shape of an export, gzip or not."""
+    """Body: exported lines, gzip or not."""
     state, project = State.of(request), control_project(request)
     compressed = request.headers.get("content-encoding", "").lower() == "gzip"
     with TemporaryFile() as file:
@@ -187,7 +187,7 @@ async def merge_identities(request: Request) -> Response:
 
 
 def _saving(kind: type[Funnel | Cohort | Insight]) -> Handler:
-    """Body: the fields of a report, which is saved."""
+    """Saves a report. Body: its fields."""
 
     async def save(request: Request) -> Response:
         state, project, report = State.of(request), control_project(request), await control_body(request, kind)
@@ -198,7 +198,7 @@ def _saving(kind: type[Funnel | Cohort | Insight]) -> Handler:
 
 
 async def deduplicated(request: Request) -> Response:
-    """`?from_date=&to_date=`: one JSON object a line; its `properties` is the text of the object."""
+    """`?from_date=&to_date=`: one JSON object a line, whose `properties` is a string of JSON."""
     state, project = State.of(request), control_project(request)
     days = Days(*read_dates(request.query_params))
     lines = _line_chunks(state.store.deduplicated(project.project_id, days))

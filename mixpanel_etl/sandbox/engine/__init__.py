@@ -1,1 +1,1 @@
-"""What the APIs rest on: the clock, the stored events, projects, budgets, faults, and what is scheduled to happen."""
+"""The base of the APIs: clock, scheduler, event store, profiles, identities, projects, budgets, faults."""

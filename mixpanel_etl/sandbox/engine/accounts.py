@@ -1,7 +1,7 @@
 """Service accounts and the projects of which they are members. Source: mixpanel-api.md#credentials, #service-accounts.
 
-An account belongs to one organization, in which it has a role, and has a role of its own in each of its projects. Those
-that the projects declare are there from the beginning; the Service Accounts API adds others, which are as real.
+An account belongs to one organization, in which it has a role, and has a role in each of its projects. Accounts
+that the projects declare exist from the start; the Service Accounts API adds others.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Declared(Protocol):
 
 @dataclass
 class Account:
-    """A service account. `roles`: its role in each project it is a member of; `role`: in the organization."""
+    """A service account. `role`: its role in the organization; `roles`: its role in each project."""
 
     account_id: int
     organization_id: int
@@ -59,7 +59,7 @@ class Accounts:
         self._by_id: dict[int, Account] = {}
 
     def declare(self, organization_id: int, project_id: int, declared: Declared) -> None:
-        """Make a member of a project; the same username and secret in another project is the same account."""
+        """Add a member to a project; the same username and secret in another project is the same account."""
         account = self._matching(declared.username, declared.secret)
         if account is None:
             account = self.create(
@@ -80,7 +80,7 @@ class Accounts:
         now: datetime,
         creator: int | None = None,
     ) -> Account:
-        """A new account with a secret of its own, member of no project."""
+        """A new account with a new secret, without projects."""
         account_id = next(self._ids)
         seed = f"{organization_id}:{account_id}:{username}"
         secret = hashlib.sha256(seed.encode()).hexdigest()[:_SECRET_LENGTH]
@@ -102,7 +102,7 @@ class Accounts:
         return [account for account in self._by_id.values() if project_id in account.roles]
 
     def authenticate(self, username: str, secret: str, now: datetime) -> Account | None:
-        """The account whose credentials these are, noted as used now; None when there is none or it has expired."""
+        """The account with these credentials, noted as used now; None if they are unknown or expired."""
         account = self._matching(username, secret)
         if account is None or not account.is_valid(now):
             return None

@@ -1,7 +1,7 @@
-"""Who is asking, and for which project. Source: mixpanel-api.md#credentials.
+"""Authenticates the caller of a request, for one project. Source: mixpanel-api.md#credentials.
 
 Basic credentials may be base64 or plain text. A username without password is a project secret or, where an API accepts
-it, a project token; with one it is a service account, which says in `project_id` which of its projects it means.
+it, a project token; with a password it is a service account, which names the project in `project_id`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,7 @@ Kind = Literal["service_account", "project_secret", "project_token", "oauth"]
 
 @dataclass(frozen=True)
 class Caller:
-    """An authenticated caller: with what kind of credential, for which project, in which role.
-
-    `account` is the service account, if it is one.
-    """
+    """An authenticated caller: its project, kind of credential and role; `account` is its service account, if any."""
 
     project: Project
     kind: Kind
@@ -36,7 +33,7 @@ class Caller:
 
     @property
     def name(self) -> str:
-        """Who it is, as texts for people say it."""
+        """Name for display."""
         return self.account.username if self.account else self.kind.replace("_", " ")
 
 
@@ -49,7 +46,7 @@ def authenticate(
     unknown: str,
     project_id: int | None = None,
 ) -> Caller:
-    """The caller, for the project of the path if that has a `project_id`, else of the query.
+    """The caller, for `project_id` or, without one, the project of the query.
 
     Raises ApiError: 401 with the text `unknown`, 400 without project_id, 403 for another project.
     """
@@ -80,7 +77,7 @@ def projects_of_account(projects: Projects, account: Account) -> list[Project]:
 
 
 def projects_of_token(projects: Projects, token: str) -> list[Project]:
-    """The projects of the user to whom an OAuth token belongs."""
+    """The projects of the user of an OAuth token."""
     return [project for project in projects if project.oauth_token == token]
 
 

@@ -1,4 +1,4 @@
-"""Days of project time, and their minutes, hours, weeks and months, as intervals of stored time.
+"""Minutes, hours, days, weeks and months of project time as intervals of stored time.
 
 Source: mixpanel-api.md#project-time, #query-events.
 """
@@ -14,9 +14,9 @@ _STEPS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1)}
 
 
 class Buckets(NamedTuple):
-    """Adjoining intervals: where each starts (milliseconds), its label, and where the last one ends.
+    """Adjoining intervals: their starts (milliseconds), their labels, and the end of the last one.
 
-    Two neighbours share a label when a clock is set back.
+    Two neighbours share a label when clocks are set back.
     """
 
     starts: list[int]
@@ -24,33 +24,33 @@ class Buckets(NamedTuple):
     end: int
 
     def label(self, time_ms: int) -> str:
-        """The label of the interval that holds a time from the first start on."""
+        """The label of the interval of a time, which is not before the first start."""
         return self.labels[bisect_right(self.starts, time_ms) - 1]
 
 
 def buckets_of(first: date, last: date, unit: str, zone: tzinfo) -> Buckets:
-    """The units of the days first..last (inclusive) in `zone`; unit "all" makes one bucket of them."""
+    """The units of the days first..last (inclusive) in `zone`; unit "all" makes one bucket."""
     start, end = midnight(first, zone), midnight(last + timedelta(days=1), zone)
     if unit in _STEPS:
         step = int(_STEPS[unit].total_seconds())
         starts = list(range(start, end, step))
-        labels = [f"{datetime.fromtimestamp(moment, zone):%Y-%m-%d %H:%M:%S}" for moment in starts]
+        labels = [f"{datetime.fromtimestamp(start, zone):%Y-%m-%d %H:%M:%S}" for start in starts]
     else:
         days = list(_first_days(first, last, unit))
         starts = [midnight(max(day, first), zone) for day in days]
         labels = [day.isoformat() for day in days]
-    return Buckets([moment * 1000 for moment in starts], labels, end * 1000)
+    return Buckets([start * 1000 for start in starts], labels, end * 1000)
 
 
 def blocks_of(first: date, last: date, days: int, zone: tzinfo) -> Buckets:
-    """Blocks of so many days from `first` on, labelled with their first day; `last` ends the last one."""
+    """Blocks of `days` days from `first` on, labelled with their first day; `last` ends the last one."""
     starts = [first + timedelta(days=number) for number in range(0, (last - first).days + 1, days)]
     end = midnight(last + timedelta(days=1), zone) * 1000
     return Buckets([midnight(day, zone) * 1000 for day in starts], [day.isoformat() for day in starts], end)
 
 
 def units_before(today: date, unit: str, count: int) -> date:
-    """The first day of the last `count` units, the one of today included. Minutes and hours count as whole days."""
+    """The first day of the last `count` units, including today's. Minutes and hours are extended to full days."""
     if unit == "month":
         months = today.year * 12 + today.month - 1 - (count - 1)
         return date(months // 12, months % 12 + 1, 1)

@@ -54,7 +54,7 @@ LIMITS: dict[Family, Limits] = {
 
 
 class Budgets:
-    """What each project has used. A request that is refused uses nothing (invented: nobody documents it)."""
+    """Usage of the budgets by project. A rejected request uses nothing (invented; undocumented)."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -65,7 +65,7 @@ class Budgets:
         self._spent: dict[tuple[str, Hashable], deque[tuple[datetime, int]]] = defaultdict(deque)
 
     def enter(self, project: Project, *families: Family) -> Release:
-        """Count a request in, in all families or in none; call what is returned when its last byte is sent.
+        """Admit a request to all families or to none; call the result when the last byte of the response is sent.
 
         Raises ApiError 429.
         """
@@ -81,7 +81,7 @@ class Budgets:
         return lambda: self._leave(keys)
 
     def ingest(self, project: Project, size: int, events: int) -> None:
-        """Count an ingestion request: uncompressed bytes and events, valid or not. Raises ApiError 429."""
+        """Count an ingestion request: uncompressed bytes, and events (valid or not). Raises ApiError 429."""
         with self._lock:
             now = self._clock.now()
             used = self._ingested[project.project_id]
@@ -112,7 +112,7 @@ class Budgets:
             return Usage(len(in_last_hour), self._running[project_id, family])
 
     def reset(self) -> None:
-        """Forget what was used, as if an hour had passed."""
+        """Forget all usage, as if an hour had passed."""
         with self._lock:
             self._admitted.clear()
             self._ingested.clear()
@@ -122,7 +122,7 @@ class Budgets:
         limits = LIMITS[family]
         admitted = self._in_last_hour(project.project_id, family, now)
         running = self._running[project.project_id, family]
-        in_last_second = sum(moment > now - timedelta(seconds=1) for moment in admitted)
+        in_last_second = sum(timestamp > now - timedelta(seconds=1) for timestamp in admitted)
         wait = None
         if len(admitted) >= limits.per_hour:
             wait = admitted[0] + timedelta(hours=1) - now
@@ -154,7 +154,7 @@ def query_limit_text(project_id: int, running: int, in_hour: int, limits: Limits
 
 
 def retry_after_header(form: RetryAfter | None, seconds: float) -> dict[str, str]:
-    """`Retry-After` in the form asked for, or no header. A date is by the real clock, which is the client's."""
+    """`Retry-After` in a form, or no header. A date is by the real clock, which is the client's."""
     wait = max(1, math.ceil(seconds))
     if form == "seconds":
         return {"Retry-After": str(wait)}

@@ -1,6 +1,6 @@
-"""The sandbox's own time: the real clock until a test sets another.
+"""The clock of a sandbox: the real time until a test sets another.
 
-Everything that depends on "now" asks it: today's date in project time, the rolling windows of the budgets,
+Everything that depends on "now" reads it: today's date in project time, the rolling windows of the budgets,
 `$mp_api_timestamp_ms`, the five days of `/track`.
 """
 
@@ -19,17 +19,17 @@ class Clock:
         self._frozen_at: datetime | None = None
 
     def now(self) -> datetime:
-        """The sandbox's present, aware, in UTC."""
+        """The current time of the sandbox, aware, in UTC."""
         with self._lock:
             return self._now()
 
-    def set(self, moment: datetime, *, frozen: bool = False) -> None:
-        """Make it `moment` (aware) now; time runs on from there unless `frozen`."""
-        if moment.tzinfo is None:
-            raise ValueError(f"moment {moment!r} has no time zone: pass an aware datetime, such as one in UTC")
+    def set(self, timestamp: datetime, *, frozen: bool = False) -> None:
+        """Set the current time (aware); it runs on from there unless `frozen`."""
+        if timestamp.tzinfo is None:
+            raise ValueError(f"timestamp {timestamp!r} has no time zone: pass an aware datetime, such as one in UTC")
         with self._lock:
-            self._ahead = moment.astimezone(UTC) - datetime.now(UTC)
-            self._frozen_at = moment.astimezone(UTC) if frozen else None
+            self._ahead = timestamp.astimezone(UTC) - datetime.now(UTC)
+            self._frozen_at = timestamp.astimezone(UTC) if frozen else None
 
     def advance(self, by: timedelta) -> None:
         """Move forward (or back, when negative) by a duration; a frozen clock stays frozen."""

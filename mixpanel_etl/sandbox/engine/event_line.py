@@ -1,7 +1,7 @@
-"""One line of an export, cut so that `time` can be shown in seconds or milliseconds and all else stays as it came.
+"""One line of an export, split so that `time` can be shown in seconds or milliseconds and all else is unchanged.
 
-`{"event":"Login","properties":{"time":` 1704067200 `,"distinct_id":"u1"}}` is kept as the text before the value, the
-value in milliseconds, and the text after it: what a caller loaded is what an export sends, byte for byte.
+`{"event":"Login","properties":{"time":` 1704067200 `,"distinct_id":"u1"}}` is kept as the bytes before the value, the
+value in milliseconds, and the bytes after it, so that an export returns the loaded line byte for byte.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _MILLISECONDS_FROM = 100_000_000_000
 _LATEST_MS = 253_402_300_800_000  # the year 10000
 
 
-class Record(NamedTuple):
-    """A stored event. `time_ms` as exported (UTC, or project time as if it were epoch), ids as text."""
+class EventLine(NamedTuple):
+    """A stored event. `time_ms` as exported (UTC, or project time as if it were epoch), ids as strings."""
 
     event: str
     time_ms: int
@@ -33,23 +33,23 @@ class Record(NamedTuple):
     tail: bytes
 
 
-class RecordError(MixpanelEtlError, ValueError):
-    """A line that no Mixpanel project could hold."""
+class EventLineError(MixpanelEtlError, ValueError):
+    """A line that is not an exported event."""
 
 
-def parse(line: bytes) -> Record:
-    """The record of one exported line. Raises RecordError when it is not JSON or has no event, properties or time."""
+def parse_event_line(line: bytes) -> EventLine:
+    """The parts of an exported line. Raises EventLineError if it is not JSON or has no event, properties or time."""
     try:
-        line.decode("utf-8")  # what msgspec leaves undecoded it does not check
+        line.decode("utf-8")  # msgspec does not check what it leaves undecoded
         outer = _decode_line(line)
         keys = _decode_keys(outer.properties)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RecordError(f"{error}: {line[:80]!r}") from error
+        raise EventLineError(f"{error}: {line[:80]!r}") from error
     time_ms = to_milliseconds(keys.time)
     if abs(time_ms) >= _LATEST_MS:
-        raise RecordError(f"time {keys.time} lies outside what can be a date: {line[:80]!r}")
+        raise EventLineError(f"time {keys.time} is outside the years that a date can have: {line[:80]!r}")
     start, end = _time_span(line, bytes(outer.properties))
-    return Record(
+    return EventLine(
         outer.event,
         time_ms,
         _id(keys.distinct_id),
@@ -61,12 +61,12 @@ def parse(line: bytes) -> Record:
 
 
 def properties_text(line: bytes) -> str:
-    """The text of the `properties` object of a line, as it stands there."""
+    """The JSON of the `properties` of a line, unchanged."""
     return bytes(_decode_line(line).properties).decode("utf-8")
 
 
 def with_properties(line: bytes, changed: Mapping[str, object], defaults: Mapping[str, object] | None = None) -> bytes:
-    """The line with other values for some properties; `defaults` only where it has none. All else stays as it is."""
+    """The line with changed properties, and with `defaults` for missing ones. All else is unchanged."""
     event = _decode_raw(line)
     for name, value in (defaults or {}).items():
         event.properties.setdefault(name, _raw(value))
@@ -75,7 +75,7 @@ def with_properties(line: bytes, changed: Mapping[str, object], defaults: Mappin
 
 
 def to_milliseconds(time: float) -> int:
-    """Seconds or milliseconds since epoch (told apart by magnitude) as milliseconds."""
+    """Seconds or milliseconds since epoch (distinguished by magnitude) as milliseconds."""
     return int(time) if abs(time) >= _MILLISECONDS_FROM else round(time * 1000)
 
 
@@ -108,7 +108,7 @@ _time_value = re.compile(_number)
 
 
 def _time_span(line: bytes, properties: bytes) -> tuple[int, int]:
-    # A quote inside a JSON string is escaped, so `"time":` after a brace or comma is a key, though of any depth.
+    # A quote inside a JSON string is escaped, so `"time":` after a brace or comma is a key, of any depth.
     key = line.find(b'"time":')
     if key > 0 and line[key - 1] in b"{," and line.find(b'"time"', key + 7) < 0:
         value = _time_value.match(line, key + 7)
@@ -120,7 +120,7 @@ def _time_span(line: bytes, properties: bytes) -> tuple[int, int]:
 
 
 def _top_level_span(text: str) -> tuple[int, int]:
-    """The byte span of the value of the object's own `time` (the last one counts), for texts that hold several."""
+    """The byte span of the value of the object's own `time` (the last one counts), for lines with several."""
     position, span = _skip_space(text, 1), (0, 0)
     while text[position] != "}":
         key, position = _decoder.raw_decode(text, position)

@@ -46,7 +46,7 @@ WHERE project_id = ? AND time_ms >= ? AND time_ms < ? AND (?::VARCHAR[] IS NULL 
 
 @dataclass(slots=True)
 class Event:
-    """One event. `time_ms` as stored, `user` None for nobody; `sources` is what expressions refer to."""
+    """One event. `time_ms` as stored; `user` may be None; `sources` are the objects that expressions refer to."""
 
     name: str
     time_ms: int
@@ -55,7 +55,7 @@ class Event:
 
     @property
     def properties(self) -> Mapping[str, Any]:
-        """As exported, `time` in seconds, and `$time` as a datetime."""
+        """As exported, with `time` in seconds, and `$time` as a datetime."""
         return self.sources["properties"]
 
 
@@ -77,8 +77,8 @@ class EventLog:
     ) -> Iterator[Event]:
         """The events of a span of stored time (its end excluded).
 
-        `names` and `users` narrow them down; `detail` False leaves out their `sources`, which cost most; `ordered`
-        gives them in order of time, and of arrival within a millisecond.
+        `names` and `users` filter them; `detail=False` leaves out their `sources`, which are the slow part; `ordered`
+        sorts them by time, and by arrival within a millisecond.
         """
         text = "line(head, time_ms, tail)" if detail else "NULL"
         sql = _ROWS.format(text=text, order="ORDER BY time_ms, seq" if ordered else "")
@@ -90,21 +90,21 @@ class EventLog:
     def copies(
         self, start_ms: int, end_ms: int, names: Sequence[str] | None = None
     ) -> Iterator[tuple[Event, bytes, bytes]]:
-        """Every ingested copy, in order of arrival, with the text of its line before and after the value of `time`."""
+        """Every ingested copy, in order of arrival, with its line before and after the value of `time`."""
         parameters = [self._project.project_id, start_ms, end_ms, names, names]
         for name, time_ms, distinct_id, head, tail in self._state.store.rows(_COPIES, parameters):
             line = b"%b%d%b" % (head, time_ms, tail)
             yield Event(name, time_ms, distinct_id or None, self._sources(name, time_ms, distinct_id, line)), head, tail
 
     def filter(self, expression: Expression | None) -> Callable[[Event], bool]:
-        """Whether an event satisfies an expression; each does without one."""
+        """A predicate of events; without an expression it is always true."""
         if expression is None:
             return lambda _event: True
         holds = predicate(expression, self._project.stored_zone)
         return lambda event: holds(event.sources)
 
     def value(self, expression: Expression) -> Callable[[Event], Value]:
-        """The value of an expression for an event."""
+        """A function from an event to the value of an expression."""
         value_of = evaluator(expression, self._project.stored_zone)
         return lambda event: value_of(event.sources)
 
@@ -113,11 +113,11 @@ class EventLog:
         properties["time"] = time_ms // 1000
         if distinct_id is not None:
             properties.setdefault("$distinct_id", distinct_id)
-        moment = datetime.fromtimestamp(time_ms / 1000, UTC)
-        properties.setdefault("$time", moment)
+        timestamp = datetime.fromtimestamp(time_ms / 1000, UTC)
+        properties.setdefault("$time", timestamp)
         profile = self._profiles.get(distinct_id or "")
         user = profile.properties if profile else _NOTHING
-        return {"properties": properties, "user": user, "event": {"$time": moment, "name": name}}
+        return {"properties": properties, "user": user, "event": {"$time": timestamp, "name": name}}
 
     @cached_property
     def _profiles(self) -> Mapping[str, Any]:
@@ -137,7 +137,7 @@ _decode_parts = msgspec.json.Decoder(_Parts).decode
 
 
 def _properties(line: bytes) -> dict[str, Any]:
-    """The properties of a stored line; what is nested beyond measure is there as its text."""
+    """The properties of a stored line; a value that is nested too deeply is its JSON."""
     try:
         return _decode_event(line).properties
     except (msgspec.DecodeError, RecursionError):  # a number out of range is the other reason

@@ -1,8 +1,8 @@
-"""Every ingested copy of every event, in a DuckDB file of its own.
+"""Every ingested copy of every event, in a temporary DuckDB file.
 
-Nothing is deduplicated here: an export returns each copy, as Mixpanel's does (mixpanel-api.md#deduplication). The rows
-are in the order of arrival (`seq`), and `time_ms` is as exported. Reads stream; writes go through in batches; memory
-stays bounded.
+Events are not deduplicated: an export returns each copy, as Mixpanel's does (mixpanel-api.md#deduplication). The rows
+are in the order of arrival (`seq`), and `time_ms` is as exported. Reads are streamed and writes are batched, so that
+memory is bounded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import duckdb
 import pyarrow as pa
 
 from mixpanel_etl.sandbox.engine.buckets import Buckets, midnight
-from mixpanel_etl.sandbox.engine.event_line import Record, RecordError, parse, properties_text
+from mixpanel_etl.sandbox.engine.event_line import EventLine, EventLineError, parse_event_line, properties_text
 
 _BATCH_ROWS = 10_000
 _BATCH_BYTES = 32_000_000
@@ -38,7 +38,7 @@ class Days(NamedTuple):
 
     @property
     def milliseconds(self) -> tuple[int, int]:
-        """From the first millisecond (inclusive) to the end (exclusive), in the terms of `Record.time_ms`."""
+        """From the first millisecond (inclusive) to the end (exclusive), in the terms of `EventLine.time_ms`."""
         return midnight(self.first, UTC) * 1000, midnight(self.last + timedelta(days=1), UTC) * 1000
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class Days(NamedTuple):
 
 
 class DeduplicatedEvent(NamedTuple):
-    """An event as a perfect lake holds it: one of each (event, time, distinct_id, $insert_id)."""
+    """An event without its duplicates: one of each (event, time, distinct_id, $insert_id)."""
 
     event: str
     time_ms: int
@@ -62,9 +62,9 @@ class EventStore:
         self._directory = tempfile.TemporaryDirectory(prefix="mixpanel_sandbox_", ignore_cleanup_errors=True)
         path = Path(self._directory.name) / "events.duckdb"
         self._connection = duckdb.connect(str(path), config={"memory_limit": _MEMORY_LIMIT, "threads": 2})
-        # On this data zstd writes twice as fast as what DuckDB chooses by itself, to a third of the size.
+        # On this data zstd writes twice as fast as DuckDB's own choice, to a third of the size.
         self._connection.execute("SET force_compression = 'zstd'")
-        # Each checkpoint rewrites the last row group: at the default of 16 MB loading would mostly be that.
+        # Each checkpoint rewrites the last row group: at the default of 16 MB loading would mostly rewrite.
         self._connection.execute("SET checkpoint_threshold = '128MB'")
         self._connection.execute(_CREATE)
         self._writer = self._connection.cursor()
@@ -83,9 +83,9 @@ class EventStore:
             self._counts.clear()
 
     def add(self, project_id: int, lines: Iterable[bytes]) -> int:
-        """Append lines in the shape of an export; how many were added.
+        """Append exported lines. Returns their number.
 
-        Raises RecordError naming the number of a line that is not one; batches before it have been added.
+        Raises EventLineError with the number of an invalid line; batches before it have been added.
         """
         added = 0
         with ThreadPoolExecutor(1) as writer:  # DuckDB compresses one batch while Python parses the next
@@ -115,10 +115,10 @@ class EventStore:
                 yield _bytes_of(batch.column(0))
 
     def deduplicated(self, project_id: int, days: Days) -> Iterator[DeduplicatedEvent]:
-        """What a perfect lake holds of the days, in no particular order; `time` in `properties` is in milliseconds.
+        """The events of the days without duplicates, unordered; `time` in `properties` is in milliseconds.
 
-        Of the copies of an event that is the one with the newest `mp_processing_time_ms`, and of those the last to
-        arrive. Rows without `$insert_id` all stay.
+        Of the copies of an event, the one with the newest `mp_processing_time_ms` is kept, and of those the last to
+        arrive. All rows without `$insert_id` are kept.
         """
         with closing(self._connection.cursor()) as cursor:
             cursor.execute(_DEDUPLICATED, [project_id, *days.milliseconds])
@@ -127,18 +127,18 @@ class EventStore:
                     yield DeduplicatedEvent(event, time_ms, distinct_id, insert_id, properties_text(line))
 
     def count(self, project_id: int) -> int:
-        """How many copies the project holds."""
+        """Number of copies of events in the project."""
         return self._counts[project_id]
 
     def counts(
         self, project_id: int, buckets: Buckets, events: Sequence[str] | None
     ) -> list[tuple[str, str, int, int]]:
-        """(event, label of the bucket, events, distinct users) without duplicates, where there is at least one."""
+        """(event, label of the bucket, events, distinct users) without duplicates, for buckets that have events."""
         parameters = [buckets.starts, buckets.labels, project_id, buckets.starts[0], buckets.end, events, events]
         return self.query(_COUNTS, parameters)
 
     def shard_sizes(self, project_id: int, shards: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        """How many events of each (distinct_id, day since epoch) are stored; at least those asked for."""
+        """Number of stored events of each (distinct_id, day since epoch), at least of `shards`."""
         days = [day for _, day in shards]
         ids = [distinct_id for distinct_id, _ in shards]
         rows = self.query(_SHARD_SIZES, [project_id, min(days), max(days), ids])
@@ -150,16 +150,16 @@ class EventStore:
             return cursor.execute(sql, list(parameters)).fetchall()
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        """The rows of a result of any size, read as they are asked for."""
+        """The rows of a result of any size, streamed."""
         with closing(self._connection.cursor()) as cursor:
             cursor.execute(sql, list(parameters))
             while rows := cursor.fetchmany(_READ_ROWS):
                 yield from rows
 
     def rewrite(self, project_id: int, distinct_ids: Collection[str], change: Callable[[str, bytes], bytes]) -> int:
-        """Replace every line of these users by what `change` makes of id and line, at once; how many.
+        """Replace every line of these users with `change(distinct_id, line)`, in one transaction. Returns their number.
 
-        `time` is in milliseconds there.
+        `time` is in milliseconds.
         """
         users = [project_id, list(distinct_ids)]
         with self._writing:
@@ -168,7 +168,9 @@ class EventStore:
                 rows = self._writer.execute(_LINES_OF_USERS, users).fetchall()
                 if rows:
                     self._writer.execute(_DELETE_USERS, users)
-                    self._insert(project_id, [parse(change(owner, line.rstrip(b"\n"))) for owner, line in rows])
+                    self._insert(
+                        project_id, [parse_event_line(change(owner, line.rstrip(b"\n"))) for owner, line in rows]
+                    )
             except BaseException:
                 self._writer.rollback()
                 raise
@@ -176,24 +178,24 @@ class EventStore:
         return len(rows)
 
     def delete_users(self, project_id: int, distinct_ids: Collection[str]) -> int:
-        """Remove every copy of every event of these users; how many."""
+        """Delete every copy of every event of these users. Returns their number."""
         with self._writing:
             rows = self._writer.execute(_DELETE_USERS, [project_id, list(distinct_ids)]).fetchall()
             self._counts[project_id] -= rows[0][0]
         return int(rows[0][0])
 
-    def _append(self, project_id: int, batch: Sequence[Record]) -> None:
+    def _append(self, project_id: int, batch: Sequence[EventLine]) -> None:
         with self._writing:
             self._insert(project_id, batch)
             self._counts[project_id] += len(batch)
 
-    def _insert(self, project_id: int, records: Sequence[Record]) -> None:
+    def _insert(self, project_id: int, records: Sequence[EventLine]) -> None:
         if not records:
             return
         first, self._next_seq = self._next_seq, self._next_seq + len(records)
         columns = [pa.array(values, kind) for values, kind in zip(zip(*records, strict=True), _TYPES, strict=True)]
         seq = pa.array(range(first, self._next_seq), pa.int64())
-        self._writer.register("batch", pa.table([seq, *columns], names=["seq", *Record._fields]))
+        self._writer.register("batch", pa.table([seq, *columns], names=["seq", *EventLine._fields]))
         self._writer.execute("INSERT INTO events SELECT ?, * FROM batch", [project_id])
         self._writer.unregister("batch")
 
@@ -220,7 +222,7 @@ WHERE project_id = ? AND distinct_id IN (SELECT unnest(?::VARCHAR[]))
 ORDER BY seq"""
 _DELETE_USERS = "DELETE FROM events WHERE project_id = ? AND distinct_id IN (SELECT unnest(?::VARCHAR[]))"
 
-# The window sees keys only: the texts of a large project would not fit into memory beside it.
+# The window reads keys only: with the lines, a large project would not fit into memory.
 _DEDUPLICATED = """
 SELECT event, time_ms, distinct_id, insert_id, line(head, time_ms, tail)
 FROM events
@@ -252,17 +254,17 @@ WHERE project_id = ? AND time_ms // 86400000 BETWEEN ? AND ? AND list_contains(?
 GROUP BY ALL"""
 
 
-def _batches(lines: Iterable[bytes]) -> Iterator[list[Record]]:
-    batch: list[Record] = []
+def _batches(lines: Iterable[bytes]) -> Iterator[list[EventLine]]:
+    batch: list[EventLine] = []
     size = 0
     for number, line in enumerate(lines, start=1):
         text = line.strip(b" \t\r\n")
         if not text:
             continue
         try:
-            batch.append(parse(text))
-        except RecordError as error:
-            raise RecordError(f"line {number} is not an exported event: {error}") from error
+            batch.append(parse_event_line(text))
+        except EventLineError as error:
+            raise EventLineError(f"line {number} is not an exported event: {error}") from error
         size += len(text)
         if len(batch) >= _BATCH_ROWS or size >= _BATCH_BYTES:
             yield batch
@@ -271,7 +273,7 @@ def _batches(lines: Iterable[bytes]) -> Iterator[list[Record]]:
 
 
 def _bytes_of(lines: pa.BinaryArray) -> bytes:
-    """The concatenated values of an Arrow array: its data buffer, as it lies in memory."""
+    """The concatenated values of an Arrow array: a slice of its data buffer."""
     _, offsets, data = lines.buffers()
     (start,) = struct.unpack_from("<i", offsets, 4 * lines.offset)
     (end,) = struct.unpack_from("<i", offsets, 4 * (lines.offset + len(lines)))

@@ -1,4 +1,4 @@
-"""Faults in the act: what happens to a request that a rule has picked."""
+"""The effects of faults: on the response, on the lines of an export, on the stored events."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ GROUP BY distinct_id ORDER BY min(seq) LIMIT ?"""
 
 
 def with_faults(route: str, handler: Handler) -> Handler:
-    """The handler, struck by the sandbox's rules for `route`. The fault, if any, is in `request.state.fault`."""
+    """The handler, with the sandbox's faults for `route`. The fault, if any, is in `request.state.fault`."""
 
     async def answer(request: Request) -> Response:
         fault = State.of(request).faults.take(route, request.url.path, request.query_params)
         request.state.fault = fault
         if fault is None:
             return await handler(request)
-        refusal = fault.refusal(route, request.query_params.get("project_id", ""))
-        if refusal:
-            raise refusal
+        error = fault.error(route, request.query_params.get("project_id", ""))
+        if error:
+            raise error
         if fault.kind == "reset":
-            return _Interfered(None, fault, State.of(request))
-        return _Interfered(await handler(request), fault, State.of(request))
+            return _FaultyResponse(None, fault, State.of(request))
+        return _FaultyResponse(await handler(request), fault, State.of(request))
 
     return answer
 
 
 def change_store(state: State, project: Project, days: Days, fault: Fault | None) -> None:
-    """Do what a late_rows or merged_rows fault does before an export of `days` is read.
+    """Apply a late_rows or merged_rows fault before an export of `days` is read.
 
     Source: mixpanel-api.md#late-events, #export-merges, #identity-merge.
     """
@@ -70,7 +70,7 @@ def _late_lines(days: Days, rows: int, seed: int, timezone: str, now: datetime) 
 
 
 def faulty_lines(chunks: Iterable[bytes], fault: Fault | None) -> Iterator[bytes]:
-    """The lines of an export as the fault leaves them. Chunks end with a newline."""
+    """The lines of an export with the fault applied. Chunks end with a newline."""
     if fault is None:
         return iter(chunks)
     if fault.kind == "terminated_early":
@@ -125,11 +125,11 @@ def _end_of_line(chunk: bytes, count: int) -> int:
 
 
 class _BodyEndedError(Exception):
-    """Raised through the sender of a reply whose remaining bytes nobody shall see."""
+    """Raised through the sender of a response to suppress its remaining bytes."""
 
 
-class _Interfered(Response):
-    """A reply that is late, or whose bytes end before their end."""
+class _FaultyResponse(Response):
+    """A response that is late, or ends too early."""
 
     def __init__(self, response: Response | None, fault: Fault, state: State) -> None:
         super().__init__()
@@ -155,9 +155,9 @@ class _Interfered(Response):
         if self._fault.kind == "truncated":
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         elif self._fault.kind == "cut":
-            await asyncio.sleep(0.05)  # so that the client has read what was sent: a reset discards the rest
+            await asyncio.sleep(0.05)  # so that the client has read the first bytes: a reset discards unread ones
             self._reset(scope)
-        # To return with the body unfinished closes the connection without the last chunk: "unterminated".
+        # Returning with the body unfinished closes the connection without the last chunk: "unterminated".
 
     def _reset(self, scope: Scope) -> None:
         transport = self._state.connections[scope["client"]]
@@ -181,7 +181,7 @@ class _Trickled:
 
 
 class _Shortened:
-    """Sends the first `limit` bytes of a body, without the length that would give it away, then raises."""
+    """Sends the first `limit` bytes of a body, without a content-length, then raises."""
 
     def __init__(self, send: Send, limit: int) -> None:
         self._send, self._left = send, limit

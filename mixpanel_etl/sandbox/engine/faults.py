@@ -1,4 +1,4 @@
-"""What can go wrong on request: rules that say which requests fail, in what way, how often.
+"""Faults: rules that say which requests fail, how, and how often.
 
 Source: mixpanel-api.md#errors, #export-truncation.
 """
@@ -28,13 +28,13 @@ AnswerKind = Literal[
     "server_error",
     "error_in_200",
 ]
-# Done to the connection or to the bytes of the reply.
+# Applied to the connection or to the bytes of the response.
 WireKind = Literal["reset", "cut", "truncated", "unterminated", "slow", "trickle"]
-# Done to the lines of an export, before compression.
+# Applied to the lines of an export, before compression.
 LineKind = Literal["terminated_early", "duplicate_rows", "extra_lines"]
-# Done to the stored events just before an export reads them.
+# Applied to the stored events just before an export reads them.
 StoreKind = Literal["late_rows", "merged_rows"]
-# Done to the records that are sent.
+# Applied to the records of a request.
 RecordKind = Literal["partially_accepted"]
 Kind = AnswerKind | WireKind | LineKind | StoreKind | RecordKind
 
@@ -47,27 +47,28 @@ _APP = ("/projects", "/organizations", "/workspaces", "/data-", "/nessie", "/fla
 
 @dataclass(frozen=True)
 class Fault:
-    """One rule. The first rule that matches a request and whose turn it is decides; others wait.
+    """One rule. The first rule that matches a request, and is neither skipping nor spent, applies.
 
     Attributes:
-        route: path with or without the prefix of its API, `/export` or `/api/2.0/export`; `*` stands for any text.
-        kind: what happens; docs/sandbox.md describes each.
-        count: how many requests are hit before the rule is spent; None: all.
-        probability: the chance for each request that matches, drawn from a generator seeded with `seed`.
+        route: path with or without the prefix of its API, `/export` or `/api/2.0/export`; `*` matches any characters.
+        kind: kind of the fault; docs/sandbox.md describes each.
+        count: number of requests before the rule is spent; None: unlimited.
+        probability: probability for each matching request, drawn from a generator seeded with `seed`.
         after: bytes of the body (kinds cut, truncated, unterminated; 0 without) or lines (terminated_early: 100
-            without; extra_lines: at the end without) that arrive before it happens.
+            without; extra_lines: at the end without) that arrive before the fault.
         rows: number of rows that duplicate_rows repeats, late_rows adds and partially_accepted accepts, and of users
             that merged_rows merges.
         lines: the raw lines of extra_lines, each without its newline.
-        text: replaces the usual text of an answer, or the line of terminated_early.
-        status: of server_error: 500 without.
-        retry_after: whether rate_limited carries the header, and in which form.
+        text: text of the answer, or the line of terminated_early, instead of the default.
+        status: status of server_error; 500 by default.
+        retry_after: form of the header `Retry-After` of rate_limited; by default it is absent.
         seconds: the delay of slow before the first byte, of trickle before each byte of the body, the wait that
             Retry-After asks for.
-        longer_than_days: only requests whose from_date..to_date has more days than this.
-        day: only requests whose from_date..to_date has this day.
-        project_id: only requests with this `project_id` in the query.
-        skip: let so many matching requests pass first.
+        longer_than_days: match only requests whose from_date..to_date has more days.
+        day: match only requests whose from_date..to_date includes this day.
+        project_id: match only requests with this `project_id` in the query.
+        skip: number of matching requests that pass first.
+        seed: seed of `probability` and of late_rows.
     """
 
     route: str
@@ -89,14 +90,14 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"kind {self.kind!r} is not one of {', '.join(KINDS)}")
+            raise ValueError(f"kind {self.kind!r} must be one of {', '.join(KINDS)}")
         if not 0 <= self.probability <= 1:
-            raise ValueError(f"probability {self.probability} must lie in 0..1")
+            raise ValueError(f"probability {self.probability} must be in 0..1")
         if not self.route.startswith(("/", "*")):
             raise ValueError(f"route {self.route!r} must begin with a slash, such as /export, or be *")
 
-    def refusal(self, route: str, project_id: str) -> ApiError | None:
-        """The answer that stands for the endpoint's own, if this is a fault of that kind."""
+    def error(self, route: str, project_id: str) -> ApiError | None:
+        """The error that replaces the response, if this is a fault of that kind."""
         if self.kind == "rate_limited":
             text = self.text or _limit_text(route, project_id)
             return ApiError(429, text, retry_after_header(self.retry_after, self.seconds))
@@ -122,14 +123,14 @@ class Faults:
             self._rules.clear()
 
     def all(self) -> list[tuple[Fault, int]]:
-        """Each rule and how many requests it has hit."""
+        """Each rule and the number of requests it was applied to."""
         with self._lock:
             return [(rule.fault, rule.hits) for rule in self._rules]
 
     def take(self, route: str, path: str, parameters: Mapping[str, str]) -> Fault | None:
-        """The fault for a request, counted as used."""
+        """The fault that applies to a request, counted as used."""
         with self._lock:
-            return next((rule.fault for rule in self._rules if rule.strikes(route, path, parameters)), None)
+            return next((rule.fault for rule in self._rules if rule.applies(route, path, parameters)), None)
 
 
 class _Rule:
@@ -139,13 +140,13 @@ class _Rule:
         self._passed = 0
         self._random = Random(fault.seed)  # noqa: S311 - reproducible, not secret
 
-    def strikes(self, route: str, path: str, parameters: Mapping[str, str]) -> bool:
+    def applies(self, route: str, path: str, parameters: Mapping[str, str]) -> bool:
         fault = self.fault
         if fault.count is not None and self.hits >= fault.count:
             return False
         if not (fnmatchcase(route, fault.route) or fnmatchcase(path, fault.route)):
             return False
-        if not _concerns(fault, parameters):
+        if not _matches(fault, parameters):
             return False
         if self._passed < fault.skip:
             self._passed += 1
@@ -156,7 +157,7 @@ class _Rule:
         return True
 
 
-def _concerns(fault: Fault, parameters: Mapping[str, str]) -> bool:
+def _matches(fault: Fault, parameters: Mapping[str, str]) -> bool:
     if fault.project_id is not None and parameters.get("project_id") != str(fault.project_id):
         return False
     asked = _days(parameters)
@@ -166,7 +167,7 @@ def _concerns(fault: Fault, parameters: Mapping[str, str]) -> bool:
 
 
 def _limit_text(route: str, project_id: str) -> str:
-    """What the API of a route says in a 429."""
+    """The text of a 429 of the API of a route."""
     if route.startswith(_INGESTION):
         return INGESTION_TEXT
     if route.startswith(_APP):

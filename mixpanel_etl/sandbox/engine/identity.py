@@ -1,8 +1,8 @@
-"""Who an event belongs to: the three ID merge APIs of Mixpanel's projects. Source: mixpanel-api.md#identity-merge.
+"""The user of an event, by the three ID merge APIs of projects. Source: mixpanel-api.md#identity-merge.
 
 Simplified: an event with `$user_id` and `$device_id` links the device to the user. Original: `$identify`,
-`$create_alias` and `$merge` join ids to clusters. Legacy: `$create_alias` only, and only for what comes later. Any id
-of a cluster is good for ingestion; queries and exports show the canonical one, of rows that were stored before, too.
+`$create_alias` and `$merge` join ids to clusters. Legacy: `$create_alias` only, and only for later events. Ingestion
+accepts any id of a cluster; queries and exports show the canonical one, also of rows that were stored before.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Properties = dict[str, Any]
 
 
 def assign_events(store: EventStore, project_id: int, owners: Mapping[str, str]) -> int:
-    """Give all events of each id to another, as later exports show them: how many copies were rewritten.
+    """Assign the events of each id to its owner, as later exports show them. Returns the number of rewritten copies.
 
     Rewritten rows keep the old id in `$distinct_id_before_identity`, and their `mp_processing_time_ms`.
     """
@@ -50,17 +50,17 @@ class Identities:
         self._stale: dict[int, set[str]] = defaultdict(set)
 
     def canonical(self, project_id: int, distinct_id: str) -> str:
-        """The id under which queries and exports show what this id belongs to."""
+        """The id under which queries and exports show the user of an id."""
         return self._canonical[project_id].get(distinct_id, distinct_id)
 
     def members(self, project_id: int, distinct_id: str) -> set[str]:
-        """All ids that belong to the same person, this one included."""
+        """All ids of the same user, including this one."""
         return self._members[project_id].get(self.canonical(project_id, distinct_id), {distinct_id})
 
     def learn(self, project: Project, event: str, sent: Properties) -> Properties:
-        """Take in what an event says about ids: `rewrite` then does to stored rows what follows.
+        """Learn the identities of an event; `rewrite` then applies them to stored rows.
 
-        What comes back is to be stored with the event: why it was refused, if it was.
+        Returns properties to store with the event: the reason for a rejection, if any.
         """
         if project.id_merge == "simplified":
             return self._link(project, _user_id(sent), _device_id(sent))
@@ -69,7 +69,7 @@ class Identities:
         return _MERGES[event](self, project, sent) if event in _MERGES else {}
 
     def identify(self, project: Project, event: str, sent: Properties) -> Properties:
-        """`distinct_id` as it is to be stored, and what is stored beside it."""
+        """`distinct_id` and other id properties to store with an event."""
         properties = (
             _simplified_ids(sent) if project.id_merge == "simplified" else {"distinct_id": _own_id(event, sent)}
         )
@@ -80,12 +80,12 @@ class Identities:
         return {**properties, "distinct_id": canonical, "$distinct_id_before_identity": before}
 
     def join(self, project: Project, from_id: str, to_id: str) -> int:
-        """Give all that belongs to `from_id`, stored rows included, to `to_id`; how many rows were rewritten."""
+        """Merge `from_id` into `to_id`, including stored rows. Returns the number of rewritten rows."""
         self._join(project, from_id, to_id)
         return self.rewrite(project.project_id)
 
     def rewrite(self, project_id: int) -> int:
-        """Give stored rows the canonical ids of what was learned since the last time; how many."""
+        """Apply the identities learned since the last call to stored rows. Returns their number."""
         ids = sorted(self._stale.pop(project_id, set()))
         owners = {distinct_id: self.canonical(project_id, distinct_id) for distinct_id in ids}
         return assign_events(self._store, project_id, owners) if owners else 0
@@ -99,11 +99,11 @@ class Identities:
     def _join(self, project: Project, from_id: str, to_id: str) -> None:
         project_id, sent = project.project_id, from_id
         from_id, to_id = self.canonical(project_id, from_id), self.canonical(project_id, to_id)
-        # Rows that were loaded, not ingested, can still bear the id that was given.
+        # Rows that were loaded, not ingested, can still have the id that was sent.
         self._stale[project_id] |= {sent, from_id} - {to_id}
         if from_id != to_id:
             self._note(project_id, from_id, to_id)
-            if project.id_merge != "simplified":  # there, what a device's profile holds is not carried over
+            if project.id_merge != "simplified":  # there, the profile of a device is not merged
                 self._profiles.merge_users(project_id, from_id, to_id)
 
     def _note(self, project_id: int, from_id: str, to_id: str) -> None:
@@ -124,21 +124,21 @@ class Identities:
     def _identify(self, project: Project, sent: Properties) -> Properties:
         anonymous, identified = str(sent["$anon_id"]), str(sent["$identified_id"])
         if not _UUID4.fullmatch(anonymous):
-            return _refused("invalid_anon_id", "$anon_id is not a UUID v4")
+            return _rejected("invalid_anon_id", "$anon_id is not a UUID v4")
         if len(self.members(project.project_id, anonymous)) > 1 and not self._same(project, anonymous, identified):
-            return _refused("anon_id_already_merged", "$anon_id belongs to another cluster already")
+            return _rejected("anon_id_already_merged", "$anon_id belongs to another cluster already")
         return self._merge(project, identified, anonymous)
 
     def _alias(self, project: Project, sent: Properties) -> Properties:
         alias, distinct_id = str(sent["alias"]), str(sent["distinct_id"])
         if len(self.members(project.project_id, alias)) > 1 and not self._same(project, alias, distinct_id):
-            return _refused("alias_already_used", "the alias belongs to another id already")
+            return _rejected("alias_already_used", "the alias belongs to another id already")
         return self._merge(project, distinct_id, alias)
 
     def _alias_for_later(self, project: Project, sent: Properties) -> Properties:
         alias, distinct_id = str(sent["alias"]), str(sent["distinct_id"])
         if alias in self._canonical[project.project_id]:
-            return _refused("alias_already_used", "the alias belongs to another id already")
+            return _rejected("alias_already_used", "the alias belongs to another id already")
         if alias != distinct_id:
             self._note(project.project_id, alias, self.canonical(project.project_id, distinct_id))
         return {}
@@ -150,10 +150,10 @@ class Identities:
     def _merge(self, project: Project, first: str, second: str) -> Properties:
         ids = self.members(project.project_id, first) | self.members(project.project_id, second)
         if len(ids) > MAX_CLUSTER:
-            return _refused("cluster_too_large", f"a cluster has at most {MAX_CLUSTER} ids")
-        # Which id becomes the canonical one nobody can foretell of Mixpanel; here it is at least always the same.
+            return _rejected("cluster_too_large", f"a cluster has at most {MAX_CLUSTER} ids")
+        # Which id becomes the canonical one is unpredictable in Mixpanel; here it is reproducible.
         candidates = {self.canonical(project.project_id, member) for member in (first, second)}
-        winner = min(candidates, key=_lot)
+        winner = min(candidates, key=_digest)
         for loser in candidates - {winner}:
             self._join(project, loser, winner)
         return {}
@@ -170,13 +170,13 @@ _MERGES: dict[str, Callable[[Identities, Project, Properties], Properties]] = {
 
 
 def is_ignored(project: Project, event: str) -> bool:
-    """Whether the project's ID merge API knows nothing of an identity event: it is accepted, and leaves no trace."""
+    """Whether the project's ID merge API accepts an identity event without storing it."""
     known = {"simplified": (), "legacy": ("$create_alias",), "original": IDENTITY_EVENTS}[project.id_merge]
     return event in IDENTITY_EVENTS and event not in known
 
 
 def identity_problem(event: str, properties: Properties) -> str | None:
-    """What an identity event lacks; None for one that can be understood, and for all other events."""
+    """The missing property of an identity event; None for a valid one, and for all other events."""
     if event == "$merge":
         ids = properties.get("$distinct_ids")
         if not isinstance(ids, list) or len(ids) != 2 or not all(isinstance(member, str) and member for member in ids):
@@ -186,7 +186,7 @@ def identity_problem(event: str, properties: Properties) -> str | None:
 
 
 def _simplified_ids(sent: Properties) -> Properties:
-    """The user is `$user_id`, else the device; a `distinct_id` alone says which of them it is."""
+    """The user is `$user_id`, else the device; a `distinct_id` alone is one of both."""
     user, device = _user_id(sent), _device_id(sent)
     if user:
         ids = {"distinct_id": user, "$user_id": user}
@@ -208,7 +208,7 @@ def _device_id(sent: Properties) -> str:
 
 
 def _own_id(event: str, sent: Properties) -> str:
-    """The id that was sent; the one that an identity event is about."""
+    """The id that was sent; of an identity event, the identified one."""
     if event == "$identify":
         return _id(sent["$identified_id"])
     if event == "$merge":
@@ -223,9 +223,9 @@ def _id(value: object) -> str:
     return "" if value is None else as_string(value)
 
 
-def _refused(reason: str, description: str) -> Properties:
+def _rejected(reason: str, description: str) -> Properties:
     return {"$failure_reason": reason, "$failure_description": description}
 
 
-def _lot(distinct_id: str) -> bytes:
+def _digest(distinct_id: str) -> bytes:
     return hashlib.sha256(distinct_id.encode()).digest()

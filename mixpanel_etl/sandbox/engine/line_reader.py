@@ -1,4 +1,4 @@
-"""Lines of a file or a request's body, of any size altogether, compressed or not: no more than one is held."""
+"""Reads the lines of a file or a request's body, compressed or not, one at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import IO
 
 from starlette.requests import Request
 
-from mixpanel_etl.sandbox.engine.event_line import RecordError
+from mixpanel_etl.sandbox.engine.event_line import EventLineError
 
 # Mixpanel takes events of up to 1 MB, and adds some properties.
 MAX_LINE_BYTES = 16_000_000
@@ -21,7 +21,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
     """The lines of a file of exported events; one that ends in `.gz` is decompressed.
 
     Raises:
-        RecordError: a line is too long for an event, or the compressed data is damaged.
+        EventLineError: a line is too long for an event, or the compressed data is damaged.
     """
     with path.open("rb") as file:
         yield from lines_of(file, compressed=path.suffix == ".gz")
@@ -34,13 +34,13 @@ def lines_of(file: IO[bytes], *, compressed: bool) -> Iterator[bytes]:
         first, *others = chunk.split(b"\n")
         held += first
         if others:
-            *whole, last = others
+            *complete, last = others
             yield held
-            yield from whole
+            yield from complete
             number += len(others)
             held = last
         if len(held) > MAX_LINE_BYTES:
-            raise RecordError(f"line {number} is longer than {MAX_LINE_BYTES:,} bytes, which no event is")
+            raise EventLineError(f"line {number} is longer than {MAX_LINE_BYTES:,} bytes, the maximum of an event")
     yield held
 
 
@@ -50,11 +50,11 @@ def _chunks(file: IO[bytes], *, compressed: bool) -> Iterator[bytes]:
         while chunk := source.read(_CHUNK_BYTES):
             yield chunk
     except (zlib.error, EOFError, gzip.BadGzipFile) as error:
-        raise RecordError(f"the gzip is damaged: {error}") from None
+        raise EventLineError(f"the gzip is damaged: {error}") from None
 
 
 async def spool(request: Request, file: IO[bytes]) -> None:
-    """Write a request's body, as it was sent, to a file, and go back to its beginning."""
+    """Write a request's body to a file, unchanged, and rewind it."""
     async for chunk in request.stream():
         file.write(chunk)
     file.seek(0)

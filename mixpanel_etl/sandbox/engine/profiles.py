@@ -1,6 +1,6 @@
 """The profiles of users and groups, by project. Source: mixpanel-api.md#profile-updates, #identity-merge.
 
-A profile is replaced, never changed: whoever holds one, or a dict of them, sees what was true when it was read.
+A profile is replaced, never changed in place, so that a profile or a dict of them is a snapshot.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ class Profiles:
         self._groups: dict[int, dict[str, dict[str, Profile]]] = defaultdict(lambda: defaultdict(dict))
 
     def users(self, project_id: int) -> dict[str, Profile]:
-        """The users of a project, by canonical distinct_id, in the order in which they came. A copy."""
+        """The users of a project, by canonical distinct_id, in the order of creation. A copy."""
         with self._lock:
             return dict(self._users[project_id])
 
     def groups(self, project_id: int, group_key: str) -> dict[str, Profile]:
-        """The groups of one key, by group id. A copy; empty for a key that has none."""
+        """The groups of one key, by group id. A copy; empty for an unknown key."""
         with self._lock:
             return dict(self._groups[project_id][group_key])
 
     def group_keys(self, project_id: int) -> list[str]:
-        """The keys under which the project holds groups, in the order in which they came."""
+        """The keys of the project's groups, in the order of creation."""
         with self._lock:
             return [key for key, members in self._groups[project_id].items() if members]
 
     def change_user(self, project_id: int, distinct_id: str, change: Change) -> None:
-        """Put in place what `change` makes of the user's profile; None is no profile, before and after."""
+        """Replace the user's profile with `change(profile)`; None stands for a missing profile, before and after."""
         with self._lock:
             _change(self._users[project_id], distinct_id, change)
 
     def change_group(self, project_id: int, group_key: str, group_id: str, change: Change) -> None:
-        """As `change_user`, for a group."""
+        """Same as `change_user`, for a group."""
         with self._lock:
             _change(self._groups[project_id][group_key], group_id, change)
 
     def merge_users(self, project_id: int, from_id: str, to_id: str) -> None:
-        """One profile of two: under `to_id`, whose own properties win. Harmless when `from_id` has none."""
+        """Merge the profile of `from_id` into that of `to_id`, whose own properties win."""
         with self._lock:
             users = self._users[project_id]
             gone = users.pop(from_id, None)

@@ -1,4 +1,4 @@
-"""What distinguishes one Mixpanel project from another, and the file in which the command line reads it.
+"""The settings of a project, and the file in which they are declared.
 
 Source: mixpanel-api.md#credentials, #project-time.
 """
@@ -28,7 +28,7 @@ TimeUnit = Literal["s", "ms", "us", "ns"]
 
 
 class ServiceAccount(NamedTuple):
-    """A service account as a member of one project. `role` is an open set: owner, admin, analyst, consumer, custom."""
+    """A service account as a member of one project. Roles: owner, admin, analyst, consumer, or any other."""
 
     username: str = "sandbox.sa"
     secret: str = "sandbox-service-account-secret"  # noqa: S105 - a documented constant of a server on localhost
@@ -40,7 +40,7 @@ class ServiceAccount(NamedTuple):
 
 
 class LookupTable(NamedTuple):
-    """A lookup table as the UI creates it, empty: the API only replaces its rows."""
+    """An empty lookup table, as the UI creates it: the API only replaces its rows."""
 
     id: str
     name: str
@@ -59,32 +59,32 @@ class Project:
 
     Attributes:
         timezone: IANA name of the project's time zone.
-        created_before_2023: `/export` cuts its days, and shows `time`, in project time instead of UTC.
-        plan: "free" answers 402 on the Query API.
-        max_history_days: the Query API answers 403 to what lies further back.
-        enforce_budgets: False lets any number of requests pass.
-        retry_after: whether a 429 carries `Retry-After`, and in which of its two forms.
-        max_import_bytes: the largest uncompressed body of `/import` (mixpanel-api.md#import-limits).
-        hot_shard_threshold: events of one distinct_id on one day before the rest are rewritten
+        created_before_2023: whether `/export` uses project time instead of UTC, for days and for `time`.
+        plan: plan of the project; with "free" the Query API answers 402.
+        max_history_days: maximum age in days of the data of the Query API, which answers 403 otherwise.
+        enforce_budgets: whether requests beyond the rate limits are answered with 429.
+        retry_after: form of the header `Retry-After` of a 429; by default it is absent.
+        max_import_bytes: maximum of an uncompressed body of `/import` (mixpanel-api.md#import-limits).
+        hot_shard_threshold: maximum events of one distinct_id on one day; the rest are rewritten
             (mixpanel-api.md#hot-shards).
-        organization_id: projects of one organization share service accounts and the budgets of Lexicon.
-        workspace_id: of the data view "All Project Data"; 10,000,000 + project_id when 0.
-        id_merge: the ID merge API of the project (mixpanel-api.md#identity-merge).
-        group_keys: the keys under which `/groups` accepts profiles.
-        lookup_tables: empty ones, for `PUT /lookup-tables/{id}` to fill.
-        max_lookup_table_bytes: the largest uncompressed lookup table (mixpanel-api.md#lookup-tables).
-        warehouse_imports: imports that exist from the beginning; the fields of `WarehouseImport`.
-        warehouse_times: the unit of the times in a warehouse import's history, which is documented nowhere.
-        sync_replies: whether a triggered sync is answered with a `run_id`, or with no more than `{"status": "ok"}`.
-        gdpr_replies: which of two documented shapes the GDPR API answers in (mixpanel-api.md#gdpr-jobs).
-        query_replies: which of two documented shapes the Query API answers in (mixpanel-api.md#query).
-        gdpr_stage_seconds: how long a GDPR job is PENDING, and then STAGING; it ends after 24 times as long.
-        flag_cohorts: the distinct_ids of each cohort hash that a feature flag's rollout may name.
+        organization_id: id of the organization; its projects share service accounts and the budgets of Lexicon.
+        workspace_id: id of the data view "All Project Data"; by default 10,000,000 + project_id.
+        id_merge: ID merge API of the project (mixpanel-api.md#identity-merge).
+        group_keys: group keys for which `/groups` accepts profiles.
+        lookup_tables: empty lookup tables, which `PUT /lookup-tables/{id}` fills.
+        max_lookup_table_bytes: maximum of an uncompressed lookup table (mixpanel-api.md#lookup-tables).
+        warehouse_imports: imports that exist from the start, with the fields of `WarehouseImport`.
+        warehouse_times: unit of the times in a warehouse import's history, which is undocumented.
+        sync_replies: reply to a triggered sync: with a `run_id` ("reference"), or only `{"status": "ok"}`.
+        gdpr_replies: documented shape of the GDPR API's replies (mixpanel-api.md#gdpr-jobs).
+        query_replies: documented shape of the Query API's replies (mixpanel-api.md#query).
+        gdpr_stage_seconds: seconds that a GDPR job is PENDING, and then STAGING; it ends after 24 times as long.
+        flag_cohorts: distinct_ids by cohort hash, for the rollouts of feature flags.
         funnels: saved funnels, as `Funnel` or a mapping of its fields.
         cohorts: saved cohorts, as `Cohort` or a mapping of its fields.
         insights: saved Insights reports, as `Insight` or a mapping of its fields.
-        jql_seconds: seconds that a JQL script may take; its process is killed then.
-        jql_megabytes: megabytes of memory that it may take.
+        jql_seconds: maximum seconds of a JQL script, whose process is killed then.
+        jql_megabytes: maximum megabytes of memory of a JQL script.
     """
 
     project_id: int = 12345
@@ -131,11 +131,11 @@ class Project:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 wanted = ", ".join(choice for choice in choices if choice)
-                raise ValueError(f"{name} {getattr(self, name)!r} is not one of {wanted}")
+                raise ValueError(f"{name} {getattr(self, name)!r} must be one of {wanted}")
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"timezone {self.timezone!r} is not an IANA name such as Europe/Madrid") from error
+            raise ValueError(f"timezone {self.timezone!r} must be an IANA name such as Europe/Madrid") from error
 
     @property
     def account(self) -> ServiceAccount:
@@ -152,12 +152,12 @@ class Project:
 
     @property
     def export_timezone(self) -> str:
-        """Where `/export` cuts its days: UTC, or project time for a project created before 2023."""
+        """Time zone of the days of `/export`: UTC, or project time for a project created before 2023."""
         return self.timezone if self.created_before_2023 else "UTC"
 
     @property
     def stored_zone(self) -> tzinfo:
-        """The zone of project time on the scale of stored times: UTC where those are shifted already."""
+        """The zone of project time on the scale of stored times: UTC if those are in project time."""
         return UTC if self.created_before_2023 else self.zone
 
     def today(self, now: datetime) -> date:
@@ -203,7 +203,7 @@ class Projects:
         return self._by_id.get(project_id)
 
     def of(self, project_id: int | None) -> Project:
-        """The project of that id, or the first one. Raises ValueError for an id that the sandbox does not have."""
+        """The project of an id, or the first one. Raises ValueError for an unknown id."""
         if project_id is None:
             return self.first
         if project_id not in self._by_id:
@@ -218,7 +218,7 @@ def read_projects(path: Path) -> list[Project]:
     """
     tables = tomllib.loads(path.read_text("utf-8")).get("project", [])
     if not isinstance(tables, list) or not tables:
-        raise ValueError(f"{path} declares no project: begin each with [[project]]")
+        raise ValueError(f"{path} declares no projects: begin each with [[project]]")
     return [_project(table, path) for table in tables]
 
 
@@ -243,4 +243,4 @@ def _report(name: str, report: object, kind: type[Funnel | Cohort | Insight]) ->
 
 
 def _set(project: Project, name: str, value: object) -> None:
-    object.__setattr__(project, name, value)  # the one way to complete a frozen dataclass
+    object.__setattr__(project, name, value)  # completes a frozen dataclass

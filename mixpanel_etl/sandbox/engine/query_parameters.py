@@ -1,4 +1,4 @@
-"""Query parameters as typed values, or a 400 that names the one at fault. The texts of these 400s are invented."""
+"""Query parameters as typed values, or a 400 that names the invalid one. The wording is invented."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def required(parameters: Parameters, name: str) -> str:
 
 
 def read_expression(parameters: Parameters, name: str) -> Expression | None:
-    """A segmentation expression, such as `where` and `on` are, or None when the parameter is absent."""
+    """An expression like `where` or `on`, for example `properties["plan"] == "pro"`; None if it is absent."""
     text = parameters.get(name)
     if not text:
         return None
@@ -98,6 +98,6 @@ def read_expression(parameters: Parameters, name: str) -> Expression | None:
 
 
 def no_where(parameters: Parameters) -> None:
-    """Refuse `where` where it is no parameter: ignored, it would answer with rows nobody asked for."""
+    """Reject `where` for operations without it: ignoring it would return unfiltered rows."""
     if parameters.get("where"):
         raise ApiError(400, "where is not a parameter of this endpoint")

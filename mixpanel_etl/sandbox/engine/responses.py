@@ -1,4 +1,4 @@
-"""Refusals, and the shape in which each API family words them. Source: mixpanel-api.md#errors."""
+"""Responses, and the shape in which each API family reports errors. Source: mixpanel-api.md#errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from mixpanel_etl.sandbox.engine.json_values import json_bytes
 
-#: What Mixpanel says of a request of which some records were not taken.
+#: Mixpanel's error of a request with rejected records.
 INVALID = "some data points in the request failed validation"
 _PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]*")
@@ -26,7 +26,7 @@ Shape = Callable[[Request, "ApiError"], Response]
 
 @dataclass
 class ApiError(Exception):
-    """What a handler raises to answer with an error; the API family gives it its shape.
+    """An error that a handler answers with, in the shape of its API family.
 
     `extra` are further members of a JSON body.
     """
@@ -38,13 +38,13 @@ class ApiError(Exception):
 
 
 def with_error_shape(shape: Shape, handler: Handler) -> Handler:
-    """The handler, with its refusals worded as `shape` does."""
+    """The handler, whose ApiErrors are answered in a shape."""
 
     async def answer(request: Request) -> Response:
         try:
             return await handler(request)
-        except ApiError as refusal:
-            return shape(request, refusal)
+        except ApiError as error:
+            return shape(request, error)
 
     return answer
 
@@ -53,32 +53,32 @@ def json_response(body: object, status: int = 200, headers: Mapping[str, str] | 
     return Response(json_bytes(body), status, headers, media_type="application/json")
 
 
-def export_shape(_request: Request, refusal: ApiError) -> Response:
+def export_shape(_request: Request, error: ApiError) -> Response:
     """Plain text (observed)."""
-    return PlainTextResponse(refusal.text, refusal.status, refusal.headers)
+    return PlainTextResponse(error.text, error.status, error.headers)
 
 
-def query_shape(request: Request, refusal: ApiError) -> Response:
+def query_shape(request: Request, error: ApiError) -> Response:
     """`{"request": path and query, "error": text}` (observed)."""
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return json_response({"request": path, "error": refusal.text}, refusal.status, refusal.headers)
+    return json_response({"request": path, "error": error.text}, error.status, error.headers)
 
 
-def import_shape(_request: Request, refusal: ApiError) -> Response:
+def import_shape(_request: Request, error: ApiError) -> Response:
     """`{"code": 401, "error": text, "status": "Unauthorized"}` (documented)."""
-    body = {"code": refusal.status, "error": refusal.text, "status": _phrase(refusal.status), **refusal.extra}
-    return json_response(body, refusal.status, refusal.headers)
+    body = {"code": error.status, "error": error.text, "status": _phrase(error.status), **error.extra}
+    return json_response(body, error.status, error.headers)
 
 
-def app_shape(_request: Request, refusal: ApiError) -> Response:
+def app_shape(_request: Request, error: ApiError) -> Response:
     """`{"status": "error", "error": text}` (documented)."""
-    return json_response({"status": "error", "error": refusal.text}, refusal.status, refusal.headers)
+    return json_response({"status": "error", "error": error.text}, error.status, error.headers)
 
 
-def typed_shape(_request: Request, refusal: ApiError) -> Response:
+def typed_shape(_request: Request, error: ApiError) -> Response:
     """`{"status": "error", "type": kind, "error": text}` (documented; the kinds are invented)."""
-    body = {"status": "error", "type": _phrase(refusal.status), "error": refusal.text}
-    return json_response(body, refusal.status, refusal.headers)
+    body = {"status": "error", "type": _phrase(error.status), "error": error.text}
+    return json_response(body, error.status, error.headers)
 
 
 def _phrase(status: int) -> str:
@@ -87,7 +87,7 @@ def _phrase(status: int) -> str:
 
 
 def status_reply(parameters: Mapping[str, str], error: str | None) -> Response:
-    """`1` or `0`, and in the form asked for: verbose JSON, a JavaScript callback, a pixel."""
+    """`1` or `0`, in the requested form: verbose JSON, a JavaScript callback, a pixel."""
     if _flag(parameters, "img"):
         return Response(_PIXEL, media_type="image/gif")
     status = 0 if error else 1

@@ -29,11 +29,11 @@ class FunnelStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One step of a funnel.
 
     Args:
-        event: the event that makes it.
-        where: an expression that the event satisfies.
-        label: what the step is called; without it, as its event.
-        custom_event_id: makes it a step of this custom event, which any of `events` is.
-        events: the events of the custom event.
+        event: name of the event.
+        where: expression over the event, for example `properties["plan"] == "pro"`.
+        label: name of the step; by default that of the event.
+        custom_event_id: id of a custom event, instead of `event`.
+        events: names of the events that the custom event stands for.
     """
 
     event: str = ""
@@ -45,7 +45,7 @@ class FunnelStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         _check_expression("where", self.where)
         if bool(self.event) == (self.custom_event_id is not None):
-            raise ValueError("a step of a funnel has an event, or a custom_event_id with its events")
+            raise ValueError("a step of a funnel must have an event, or a custom_event_id with its events")
         if (self.custom_event_id is None) == bool(self.events):
             raise ValueError("events are those of a custom_event_id: give both or none")
 
@@ -59,7 +59,7 @@ class FunnelStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Funnel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A saved funnel: its steps, and how long a user has from the first to the last."""
+    """A saved funnel: its steps, and the maximum time from the first to the last."""
 
     funnel_id: int
     name: str
@@ -71,7 +71,7 @@ class Funnel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not self.steps:
             raise ValueError(f"funnel {self.funnel_id} has no steps")
         if not 0 < self.length * SECONDS[self.length_unit] <= MAX_LENGTH_SECONDS:
-            wanted = "must be positive and not over 90 days"
+            wanted = "must be positive and at most 90 days"
             raise ValueError(f"length of funnel {self.funnel_id} {wanted}, not {self.length} {self.length_unit}")
 
     @property
@@ -80,19 +80,19 @@ class Funnel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Cohort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A saved cohort: who satisfies all of the conditions that are given. At least one is.
+    """A saved cohort: the users who satisfy all given conditions, of which there is at least one.
 
     Args:
-        cohort_id: its id.
-        name: its name.
-        description: shown in the list.
-        is_visible: shown in the list.
-        created: shown in the list, in project time; without it, the time at which the list is asked for.
-        distinct_ids: exactly these, with or without profile.
-        where: an expression over the profile, `user["plan"] == "pro"`.
-        event: who did this event ...
-        event_where: ... satisfying this expression ...
-        within_days: ... in so many days up to now.
+        cohort_id: id of the cohort.
+        name: name of the cohort.
+        description: description in the list of cohorts.
+        is_visible: visibility in the list of cohorts.
+        created: time of creation in the list of cohorts, in project time; by default the current time.
+        distinct_ids: condition: one of these ids, with or without profile.
+        where: condition: expression over the profile, for example `user["plan"] == "pro"`.
+        event: condition: the user did this event within `within_days`.
+        event_where: expression over the event, for example `properties["price"] > 100`.
+        within_days: number of days up to now.
     """
 
     cohort_id: int
@@ -117,21 +117,21 @@ class Insight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A saved report: counts of events over time, a funnel, or a retention (mixpanel-api.md#query-insights).
 
     Args:
-        bookmark_id: its id.
-        name: its name.
-        events: the events it counts, each by itself.
+        bookmark_id: id of the report.
+        name: name of the report.
+        events: names of the events, each counted separately.
         type: general, unique or average.
-        unit: of the time series.
-        where: an expression that events satisfy.
-        on: an expression that breaks them down.
-        from_date: first day ...
-        to_date: ... and last, in project time; without both, the `last_days` up to today.
-        last_days: see from_date.
-        report: `insights`; `funnel`, whose steps are the events; `retention`, of those who did the first of two events
-            and came back with the second.
-        length: days that users have for a funnel.
-        interval_count: intervals of a retention, each a `unit`, after the one in which users began.
-        dates_outside: whether a retention has its dates above its segments; both orders are on record.
+        unit: unit of the time series.
+        where: expression that filters events, for example `properties["plan"] == "pro"`.
+        on: expression that breaks events down, for example `properties["plan"]`.
+        from_date: first day, in project time; by default the `last_days` up to today are shown.
+        to_date: last day, inclusive.
+        last_days: number of days up to today, without from_date and to_date.
+        report: `insights`; `funnel`, whose steps are the events; `retention`, of the users who did the first of two
+            events and came back with the second.
+        length: maximum days of a funnel.
+        interval_count: number of intervals of a retention, each a `unit`, after the first one.
+        dates_outside: whether a retention has its dates above its segments; both orders are observed.
     """
 
     bookmark_id: int

@@ -1,4 +1,4 @@
-"""All that one sandbox knows while it runs: shared by its endpoints, its control plane and its Python API."""
+"""The state of a running sandbox, shared by its APIs, its control API and its Python API."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _MAX_REQUESTS = 100_000
 
 @dataclass
 class SeenRequest:
-    """A request that arrived: values that are secrets are masked, bodies are not kept.
+    """A request that arrived: secrets are masked, bodies are not kept.
 
-    `status` is None until the reply begins, and stays so when the connection was reset instead.
+    `status` is None until the response begins, and if the connection was reset instead.
     """
 
     method: str
@@ -50,7 +50,7 @@ _S = TypeVar("_S", bound=ApiState)
 
 @dataclass
 class State:
-    """All that one sandbox knows while it runs."""
+    """The state of a running sandbox."""
 
     projects: Projects
     clock: Clock
@@ -60,10 +60,10 @@ class State:
     host_names: frozenset[str] = LOOPBACK_NAMES
     profiles: Profiles = field(default_factory=Profiles)
     requests: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=_MAX_REQUESTS))
-    # The connections by the client's address: some faults happen to a connection, not to a reply.
+    # The connections by the client's address, for faults that reset them.
     connections: dict[tuple[str, int], Transport] = field(default_factory=dict)
     _api_states: dict[type[Any], Any] = field(default_factory=dict)
-    # Held while an operation of the app API runs: one changes what another reads.
+    # Held while an operation of the app API runs, since one changes what another reads.
     lock: RLock = field(default_factory=RLock)
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
-"""Events of a small web shop, for demos, tests and benchmarks: as many as asked for, the same ones every time.
+"""Events of a small web shop, for demos, tests and benchmarks, in any number and reproducible.
 
-A date and a seed decide the events of that date, whatever range they are asked in: event number k of a day is a
-function of (seed, date, k), and a day with more events begins with those of a smaller one.
+The events of a date depend on date and seed only, not on the range: event number k of a day is a function of
+(seed, date, k), and a day with more events starts with those of a smaller one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from mixpanel_etl.sandbox.shop.web_shop import Shop
 
-# Lines leave in blocks of ten minutes of event time: in order between blocks, in none within.
+# Lines are in blocks of ten minutes of event time: the blocks are ordered, the lines within are not.
 _BLOCK_MS = 600_000
 _BITS = struct.Struct("<4Q")
 
@@ -32,23 +32,23 @@ def generate_lines(
     """Exactly `events` lines of an export of about 650 bytes each, without the newline, day after day.
 
     Args:
-        events: how many lines, copies included, spread evenly over the days.
+        events: number of lines, including copies, spread evenly over the days.
         from_date: first day, in `timezone`.
         to_date: last day, inclusive.
-        seed: another seed, other events.
-        duplicates: the share of lines that repeat an earlier event of the day: half of them to the byte, half with
-            a newer `mp_processing_time_ms`.
-        timezone: where days begin. Other than UTC it makes the lines of a project created before 2023: `time` is
-            then in project time as if it were epoch (mixpanel-api.md#project-time).
+        seed: seed of the random events.
+        duplicates: share (0..1) of lines that repeat an earlier event of the day: half of them exactly, half with a
+            newer `mp_processing_time_ms`.
+        timezone: time zone of the days. Other than UTC, it makes the lines of a project created before 2023, whose
+            `time` is project time as if it were epoch (mixpanel-api.md#project-time).
 
     Raises:
-        ValueError: to_date before from_date, a negative number of events, a share outside 0..1.
+        ValueError: to_date before from_date, negative `events`, `duplicates` outside 0..1.
     """
     days = (to_date - from_date).days + 1
     if days < 1:
         raise ValueError(f"to_date {to_date} is before from_date {from_date}")
     if events < 0 or not 0 <= duplicates <= 1:
-        raise ValueError(f"events {events} must not be negative, duplicates {duplicates} must lie in 0..1")
+        raise ValueError(f"events {events} must be >= 0, duplicates {duplicates} must be in 0..1")
     dates = [from_date + timedelta(days=number) for number in range(days)]
     return _all_days(events, dates, seed, duplicates, ZoneInfo(timezone))
 
@@ -62,7 +62,7 @@ def _all_days(events: int, days: Sequence[date], seed: int, duplicates: float, z
 
 
 def _day(shop: Shop, bits: bytes, span: _Span, copies_below: int) -> Iterator[bytes]:
-    """The lines of one day. Each event is made from 256 random bits of its own, the first 64 of which are its time."""
+    """The lines of one day. Each event is made from its own 256 random bits, the first 64 of which are its time."""
     times = [first * span.milliseconds >> 64 for (first, *_) in _BITS.iter_unpack(bits)]
     for number in sorted(range(len(times)), key=lambda k: times[k] // _BLOCK_MS):
         original = number

@@ -1,6 +1,6 @@
-"""The small web shop whose events `generate` makes: its visitors, its eight events, and how a line of them reads.
+"""The small web shop of `generate`: its visitors, its eight events, and their lines.
 
-Made to be awkward in the ways of real data: text that is not ASCII, properties whose type changes from row to row,
+It is awkward in the ways of real data: strings that are not ASCII, properties whose type changes from row to row,
 nulls, lists and objects, `$device:` ids that become user ids during a day, rows without `$insert_id`, late rows.
 """
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 VISITORS = 20_000
-# Variants of an event's own properties: enough that compressors find no more repetition than in real data.
+# Variants of an event's own properties: enough for the compression ratio of real data.
 _VARIANTS = 2048
 _DAY_MS = 86_400_000
 _LATE_ONE_IN = 200
@@ -22,7 +22,7 @@ _NO_INSERT_ID_ONE_IN = 500
 
 
 class Shop:
-    """The shop of one seed. Visitors and property variants are made when first met."""
+    """The shop of one seed. Visitors and property variants are made on first use."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -30,7 +30,7 @@ class Shop:
         self._variants: dict[tuple[int, int], str] = {}
 
     def line(self, time_ms: int, processing_ms: int, of_day_ms: int, *bits: int) -> bytes:
-        """One exported line. What is in it follows from the seed and from the 256 random `bits` of the event."""
+        """One exported line, which depends on the seed and the 256 random `bits` of the event only."""
         first, second, third, fourth = bits
         visitor = self._visitor((second >> 32) % VISITORS)
         kind = _MIX[third & 63]
@@ -47,7 +47,7 @@ class Shop:
 
     @staticmethod
     def delay_ms(bits: int, *, again: bool) -> int:
-        """How long after the event it was processed: a minute, some days for a late row, hours for one sent again."""
+        """Delay of processing: a minute, days for a late row, hours for a row that is sent again."""
         delay = 1000 + bits % 60_000
         if bits >> 20 & 0xFFFF < 65536 // _LATE_ONE_IN:
             delay += _DAY_MS + bits % (4 * _DAY_MS)
@@ -68,7 +68,7 @@ class Shop:
 
 
 class _Visitor(NamedTuple):
-    """A person at a device, as text: who signs in at `signs_in_ms` of every day (a whole day: never)."""
+    """A person at a device, as JSON. `signs_in_ms`: when they sign in every day; beyond a day, never."""
 
     device: str
     user_id: str

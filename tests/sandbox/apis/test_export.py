@@ -8,7 +8,7 @@ import requests
 
 from mixpanel_etl.sandbox import Project, Sandbox
 
-from ..http_calls import Call, events_of, line
+from ..http_calls import HttpCall, exported_events, exported_line
 
 DAY_MS = 86_400_000
 JAN_1 = 1_704_067_200  # 2024-01-01 00:00 UTC
@@ -24,40 +24,42 @@ JAN_1 = 1_704_067_200  # 2024-01-01 00:00 UTC
         '{"event":"Login","time":9,"properties":{"big":123456789012345678901234567890,"time":1704067200}}',
     ],
 )
-def test_a_line_comes_back_as_it_was_loaded_byte_for_byte(sandbox: Sandbox, export: Call, sent: str) -> None:
+def test_a_loaded_line_is_exported_byte_for_byte(sandbox: Sandbox, export: HttpCall, sent: str) -> None:
     sandbox.load([sent.encode()])
     assert export().content == sent.encode() + b"\n"
     expected = sent.replace("1704067200", "1704067200000")
     assert export(time_in_ms="true").content == expected.encode() + b"\n"
 
 
-def test_time_is_in_seconds_unless_milliseconds_are_asked_for(sandbox: Sandbox, export: Call) -> None:
-    sandbox.load([line(time=JAN_1 * 1000 + 123)])
-    assert events_of(export())[0]["properties"]["time"] == JAN_1
-    assert events_of(export(time_in_ms="true"))[0]["properties"]["time"] == JAN_1 * 1000 + 123
+def test_time_is_in_seconds_unless_milliseconds_are_asked_for(sandbox: Sandbox, export: HttpCall) -> None:
+    sandbox.load([exported_line(time=JAN_1 * 1000 + 123)])
+    assert exported_events(export())[0]["properties"]["time"] == JAN_1
+    assert exported_events(export(time_in_ms="true"))[0]["properties"]["time"] == JAN_1 * 1000 + 123
 
 
-def test_both_days_are_inclusive_and_cut_in_utc(sandbox: Sandbox, export: Call) -> None:
+def test_both_days_are_inclusive_and_cut_in_utc(sandbox: Sandbox, export: HttpCall) -> None:
     sandbox.reset([Project(timezone="Asia/Tokyo")])
     before, first, last, after = JAN_1 - 1, JAN_1, JAN_1 + 3 * 86_400 - 1, JAN_1 + 3 * 86_400
-    sandbox.load([line(time=time) for time in (before, first, last, after)])
-    assert [event["properties"]["time"] for event in events_of(export())] == [first, last]
+    sandbox.load([exported_line(time=time) for time in (before, first, last, after)])
+    assert [event["properties"]["time"] for event in exported_events(export())] == [first, last]
 
 
-def test_days_of_a_project_created_before_2023_are_those_of_its_shifted_times(sandbox: Sandbox, export: Call) -> None:
+def test_days_of_a_project_created_before_2023_are_those_of_its_shifted_times(
+    sandbox: Sandbox, export: HttpCall
+) -> None:
     sandbox.reset([Project(timezone="America/New_York", created_before_2023=True)])
-    sandbox.load([line(time=JAN_1), line(time=JAN_1 - 1)])
-    assert [event["properties"]["time"] for event in events_of(export())] == [JAN_1]
+    sandbox.load([exported_line(time=JAN_1), exported_line(time=JAN_1 - 1)])
+    assert [event["properties"]["time"] for event in exported_events(export())] == [JAN_1]
 
 
-def test_every_ingested_copy_is_exported(sandbox: Sandbox, export: Call) -> None:
-    sandbox.load([line(insert_id="a")] * 3)
-    assert len(events_of(export())) == 3
+def test_every_ingested_copy_is_exported(sandbox: Sandbox, export: HttpCall) -> None:
+    sandbox.load([exported_line(insert_id="a")] * 3)
+    assert len(exported_events(export())) == 3
 
 
-def test_only_the_events_named_in_a_json_array_are_exported(sandbox: Sandbox, export: Call) -> None:
-    sandbox.load([line("Login"), line("Añadir"), line("Logout")])
-    names = [event["event"] for event in events_of(export(event=json.dumps(["Añadir", "Logout"])))]
+def test_only_the_events_named_in_a_json_array_are_exported(sandbox: Sandbox, export: HttpCall) -> None:
+    sandbox.load([exported_line("Login"), exported_line("Añadir"), exported_line("Logout")])
+    names = [event["event"] for event in exported_events(export(event=json.dumps(["Añadir", "Logout"])))]
     assert names == ["Añadir", "Logout"]
 
 
@@ -74,23 +76,27 @@ def test_only_the_events_named_in_a_json_array_are_exported(sandbox: Sandbox, ex
     ],
 )
 def test_where_keeps_the_copies_that_satisfy_it(
-    sandbox: Sandbox, export: Call, where: str, expected: list[str]
+    sandbox: Sandbox, export: HttpCall, where: str, expected: list[str]
 ) -> None:
-    sandbox.load([line(insert_id="a", plan="pro", mp_processing_time_ms=1), line(insert_id="b", plan="pro")])
-    sandbox.load([line(insert_id="b", plan="pro"), line(insert_id="c", groups=["g1", "g2"])])
-    sandbox.load([line(insert_id="d", time=JAN_1 + 86_400, groups="g1")])
-    assert [event["properties"]["$insert_id"] for event in events_of(export(where=where))] == expected
+    sandbox.load(
+        [exported_line(insert_id="a", plan="pro", mp_processing_time_ms=1), exported_line(insert_id="b", plan="pro")]
+    )
+    sandbox.load([exported_line(insert_id="b", plan="pro"), exported_line(insert_id="c", groups=["g1", "g2"])])
+    sandbox.load([exported_line(insert_id="d", time=JAN_1 + 86_400, groups="g1")])
+    assert [event["properties"]["$insert_id"] for event in exported_events(export(where=where))] == expected
 
 
-def test_where_goes_with_events_limit_and_milliseconds(sandbox: Sandbox, export: Call) -> None:
-    sandbox.load(line(name, n=number, insert_id=str(number)) for number in range(5) for name in ("Login", "Pay"))
-    found = events_of(export(event='["Pay"]', where='properties["n"] > 1', limit=2, time_in_ms="true"))
+def test_where_goes_with_events_limit_and_milliseconds(sandbox: Sandbox, export: HttpCall) -> None:
+    sandbox.load(
+        exported_line(name, n=number, insert_id=str(number)) for number in range(5) for name in ("Login", "Pay")
+    )
+    found = exported_events(export(event='["Pay"]', where='properties["n"] > 1', limit=2, time_in_ms="true"))
     assert [(event["event"], event["properties"]["n"]) for event in found] == [("Pay", 2), ("Pay", 3)]
     assert found[0]["properties"]["time"] == JAN_1 * 1000
 
 
-def test_a_filter_that_meets_a_text_where_a_condition_belongs_is_400(sandbox: Sandbox, export: Call) -> None:
-    sandbox.load([line(flag=True), line(flag="yes")])
+def test_a_filter_with_a_string_instead_of_a_condition_is_400(sandbox: Sandbox, export: HttpCall) -> None:
+    sandbox.load([exported_line(flag=True), exported_line(flag="yes")])
     response = export(where='properties["flag"] and true')
     assert (response.status_code, response.text) == (
         400,
@@ -98,16 +104,16 @@ def test_a_filter_that_meets_a_text_where_a_condition_belongs_is_400(sandbox: Sa
     )
 
 
-def test_limit_cuts_the_export_short_in_silence(sandbox: Sandbox, export: Call) -> None:
-    sandbox.load([line(insert_id=str(number)) for number in range(10)])
-    assert len(events_of(export(limit=4))) == 4
+def test_limit_cuts_the_export_without_an_error(sandbox: Sandbox, export: HttpCall) -> None:
+    sandbox.load([exported_line(insert_id=str(number)) for number in range(10)])
+    assert len(exported_events(export(limit=4))) == 4
 
 
-def test_events_of_other_projects_are_not_exported(sandbox: Sandbox, export: Call) -> None:
+def test_events_of_other_projects_are_not_exported(sandbox: Sandbox, export: HttpCall) -> None:
     sandbox.reset([Project(1), Project(2)])
-    sandbox.load([line("One")], project_id=1)
-    sandbox.load([line("Two")], project_id=2)
-    assert [event["event"] for event in events_of(export(project_id=2))] == ["Two"]
+    sandbox.load([exported_line("One")], project_id=1)
+    sandbox.load([exported_line("Two")], project_id=2)
+    assert [event["event"] for event in exported_events(export(project_id=2))] == ["Two"]
 
 
 @pytest.mark.parametrize(
@@ -130,18 +136,18 @@ def test_events_of_other_projects_are_not_exported(sandbox: Sandbox, export: Cal
     ],
 )
 def test_a_wrong_parameter_is_answered_with_400_in_plain_text(
-    sandbox: Sandbox, export: Call, parameters: dict[str, object], text: str
+    sandbox: Sandbox, export: HttpCall, parameters: dict[str, object], text: str
 ) -> None:
     response = export(**parameters)
     assert (response.status_code, response.text) == (400, text)
     assert response.headers["Content-Type"].startswith("text/plain")
 
 
-def test_a_hundred_days_are_not_too_many(export: Call) -> None:
+def test_a_hundred_days_are_not_too_many(export: HttpCall) -> None:
     assert export(to_date="2024-04-09").status_code == 200
 
 
-def test_today_is_that_of_project_time(sandbox: Sandbox, export: Call) -> None:
+def test_today_is_that_of_project_time(sandbox: Sandbox, export: HttpCall) -> None:
     sandbox.reset([Project(1, timezone="America/Los_Angeles"), Project(2, timezone="Asia/Tokyo")])
     sandbox.clock.set(datetime(2024, 1, 2, 20, 0, tzinfo=UTC))  # Tokyo has the 3rd already
     assert export(project_id=2).status_code == 200
@@ -150,27 +156,27 @@ def test_today_is_that_of_project_time(sandbox: Sandbox, export: Call) -> None:
     assert export(project_id=1, to_date="2024-01-02").status_code == 200
 
 
-def test_gzip_is_for_those_who_ask_and_for_bodies_over_1400_bytes(sandbox: Sandbox, export: Call) -> None:
-    sandbox.load([line(note="x" * 1200)])
+def test_gzip_is_for_clients_that_accept_it_and_bodies_over_1400_bytes(sandbox: Sandbox, export: HttpCall) -> None:
+    sandbox.load([exported_line(note="x" * 1200)])
     assert "Content-Encoding" not in export({"Accept-Encoding": "gzip"}).headers
-    sandbox.load([line(note="x" * 200)])
+    sandbox.load([exported_line(note="x" * 200)])
     response = export({"Accept-Encoding": "gzip"})
     assert response.headers["Content-Encoding"] == "gzip"
-    assert len(events_of(response)) == 2
+    assert len(exported_events(response)) == 2
     assert "Content-Encoding" not in export({"Accept-Encoding": "identity"}).headers
 
 
-def test_the_body_is_plain_text_and_empty_when_nothing_happened(export: Call) -> None:
+def test_the_body_is_plain_text_and_empty_when_nothing_happened(export: HttpCall) -> None:
     response = export()
     assert (response.status_code, response.content) == (200, b"")
     assert response.headers["Content-Type"].startswith("text/plain")
 
 
-def test_a_trailing_slash_is_no_redirect(sandbox: Sandbox, export: Call) -> None:
-    sandbox.load([line()])
+def test_a_trailing_slash_is_not_a_redirect(sandbox: Sandbox, export: HttpCall) -> None:
+    sandbox.load([exported_line()])
     url = export().url.replace("/export?", "/export/?")
     response = requests.get(url, auth=sandbox.projects[0].account[:2], allow_redirects=False, timeout=10)
-    assert len(events_of(response)) == 1
+    assert len(exported_events(response)) == 1
 
 
 def test_an_unknown_path_is_404_and_a_wrong_method_405(sandbox: Sandbox) -> None:
@@ -178,14 +184,16 @@ def test_an_unknown_path_is_404_and_a_wrong_method_405(sandbox: Sandbox) -> None
     assert requests.post(f"{sandbox.url}/api/2.0/export", timeout=10).status_code == 405
 
 
-def test_an_export_of_many_events_is_complete_and_equal_with_gzip_and_without(sandbox: Sandbox, export: Call) -> None:
+def test_an_export_of_many_events_is_complete_and_equal_with_gzip_and_without(
+    sandbox: Sandbox, export: HttpCall
+) -> None:
     sandbox.generate(20_000, date(2024, 1, 1), date(2024, 1, 3))
     plain = export({"Accept-Encoding": "identity"}, time_in_ms="true").content
     assert plain.count(b"\n") == 20_000
     assert export({"Accept-Encoding": "gzip"}, time_in_ms="true").content == plain
 
 
-def test_requests_are_on_record_without_secrets(sandbox: Sandbox, export: Call) -> None:
+def test_requests_are_logged_without_secrets(sandbox: Sandbox, export: HttpCall) -> None:
     export(token="hush", limit=7)
     (seen,) = sandbox.requests
     assert (seen.method, seen.path, seen.status) == ("GET", "/api/2.0/export", 200)

@@ -11,7 +11,7 @@ import requests
 from mixpanel_etl.sandbox import Project, Sandbox
 from mixpanel_etl.sandbox.apis.feature_flags.assignment import fnv1a_64, normalized_hash
 
-from ..app_api import NOON, PROJECT, call, error, results, with_role
+from ..app_api import NOON, PROJECT, api_call, error_text, reset_with_role, results_of
 
 WORKSPACE = 10_012_345
 FLAGS = f"{PROJECT}/workspaces/{WORKSPACE}/feature-flags"
@@ -45,7 +45,7 @@ def body(key: str = "new_checkout_flow", **fields: Any) -> dict[str, Any]:
 
 
 def make(sandbox: Sandbox, key: str = "new_checkout_flow", **fields: Any) -> dict[str, Any]:
-    created: dict[str, Any] = results(call(sandbox, "POST", FLAGS, body(key, **fields)))
+    created: dict[str, Any] = results_of(api_call(sandbox, "POST", FLAGS, body(key, **fields)))
     return created
 
 
@@ -59,7 +59,7 @@ def evaluate(sandbox: Sandbox, distinct_id: str = "user123", **context: Any) -> 
 def request_flags(sandbox: Sandbox, context: object, **options: Any) -> requests.Response:
     text = context if isinstance(context, str) else json.dumps(context)
     params = {"token": sandbox.projects[0].token, "context": text}
-    return call(sandbox, "GET", "/flags", **{"params": params, "auth": (sandbox.projects[0].secret, ""), **options})
+    return api_call(sandbox, "GET", "/flags", **{"params": params, "auth": (sandbox.projects[0].secret, ""), **options})
 
 
 def part(sandbox: Sandbox, key: str = "new_checkout_flow", **context: Any) -> bool:
@@ -93,9 +93,7 @@ def test_an_evaluation_is_the_documented_reply(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(("percentage", "has_part"), [(0.27, False), (0.28, True), (0.0, False)])
-def test_a_rollout_takes_those_whose_hash_lies_below_its_percentage(
-    sandbox: Sandbox, percentage: float, has_part: bool
-) -> None:
+def test_a_rollout_applies_to_hashes_below_its_percentage(sandbox: Sandbox, percentage: float, has_part: bool) -> None:
     make(sandbox, rollout=rolled_out(percentage))
     assert part(sandbox) is has_part
 
@@ -136,7 +134,7 @@ def test_with_a_salt_the_variant_is_drawn_with_it(sandbox: Sandbox) -> None:
     assert evaluate(sandbox)["new_checkout_flow"]["variant_key"] == "treatment"
 
 
-def test_a_qa_tester_gets_the_chosen_variant_whatever_its_case(sandbox: Sandbox) -> None:
+def test_a_qa_tester_gets_the_chosen_variant_ignoring_case(sandbox: Sandbox) -> None:
     make(sandbox, rollout=rolled_out(0.0), test={"qa": "Treatment"})
     assert evaluate(sandbox, "qa")["new_checkout_flow"]["is_qa_tester"] is True
     assert evaluate(sandbox, "qa")["new_checkout_flow"]["variant_key"] == "treatment"
@@ -181,7 +179,7 @@ def test_a_sticky_variant_stays_when_the_splits_change(sandbox: Sandbox) -> None
     flag = make(sandbox, variants=sticky)
     assert evaluate(sandbox)["new_checkout_flow"]["variant_key"] == "treatment"
     splits = [{"rollout_percentage": 1.0, "variant_splits": {"control": 1.0, "treatment": 0.0}}]
-    results(call(sandbox, "PUT", f"{FLAGS}/{flag['id']}", body(variants=sticky, rollout=splits)))
+    results_of(api_call(sandbox, "PUT", f"{FLAGS}/{flag['id']}", body(variants=sticky, rollout=splits)))
     assert evaluate(sandbox)["new_checkout_flow"]["variant_key"] == "treatment"
     assert evaluate(sandbox, "new user")["new_checkout_flow"]["variant_key"] == "control"
 
@@ -189,20 +187,20 @@ def test_a_sticky_variant_stays_when_the_splits_change(sandbox: Sandbox) -> None
 def test_only_enabled_flags_are_evaluated_and_defined(sandbox: Sandbox) -> None:
     make(sandbox, "off", status="disabled")
     gone = make(sandbox, "gone")
-    results(call(sandbox, "DELETE", f"{FLAGS}/{gone['id']}"))
+    results_of(api_call(sandbox, "DELETE", f"{FLAGS}/{gone['id']}"))
     make(sandbox, "on")
     assert list(evaluate(sandbox)) == ["on"]
     assert [flag["key"] for flag in definitions(sandbox)] == ["on"]
 
 
 def definitions(sandbox: Sandbox) -> list[dict[str, Any]]:
-    reply = call(sandbox, "GET", "/flags/definitions", params={"project_id": 12345})
+    reply = api_call(sandbox, "GET", "/flags/definitions", params={"project_id": 12345})
     assert reply.status_code == 200
     flags: list[dict[str, Any]] = reply.json()["flags"]
     return flags
 
 
-def test_a_definition_is_what_local_evaluation_needs(sandbox: Sandbox) -> None:
+def test_a_definition_has_the_members_for_local_evaluation(sandbox: Sandbox) -> None:
     salt = "0123456789abcdef0123456789abcdef"
     flag = make(sandbox, hash_salt=salt)
     (definition,) = definitions(sandbox)
@@ -230,7 +228,7 @@ def test_a_free_plan_evaluates_its_fifty_oldest_flags(sandbox: Sandbox) -> None:
     "context", ["", "{", "[]", {}, {"distinct_id": ""}, {"distinct_id": "u", "custom_properties": 1}]
 )
 def test_a_bad_context_is_400(sandbox: Sandbox, context: object) -> None:
-    error(request_flags(sandbox, context), 400)
+    error_text(request_flags(sandbox, context), 400)
 
 
 def test_flags_take_secret_service_account_and_the_sdks_token(sandbox: Sandbox) -> None:
@@ -238,47 +236,47 @@ def test_flags_take_secret_service_account_and_the_sdks_token(sandbox: Sandbox) 
     params = {"context": json.dumps(context), "project_id": 12345}
     assert request_flags(sandbox, context, auth=(project.token, "")).status_code == 200
     assert request_flags(sandbox, context, auth=tuple(project.account[:2]), params=params).status_code == 200
-    error(request_flags(sandbox, context, auth=("wrong", "")), 401)
-    error(request_flags(sandbox, context, params={**params, "token": "another"}), 403)
+    error_text(request_flags(sandbox, context, auth=("wrong", "")), 401)
+    error_text(request_flags(sandbox, context, params={**params, "token": "another"}), 403)
 
 
-def test_a_created_flag_is_read_back_and_disabled_unless_said_otherwise(sandbox: Sandbox) -> None:
+def test_a_created_flag_is_read_back_and_disabled_by_default(sandbox: Sandbox) -> None:
     sent = body()
     del sent["status"]
-    created = results(call(sandbox, "POST", FLAGS, sent))
+    created = results_of(api_call(sandbox, "POST", FLAGS, sent))
     assert (created["status"], created["content_type"], created["created"]) == (
         "disabled",
         "feature-flags",
         "2024-03-01T12:00:00Z",
     )
     assert uuid.UUID(created["id"]).version == 4
-    assert results(call(sandbox, "GET", f"{FLAGS}/{created['id']}")) == created
+    assert results_of(api_call(sandbox, "GET", f"{FLAGS}/{created['id']}")) == created
 
 
 def test_put_replaces_the_whole_flag(sandbox: Sandbox) -> None:
     flag = make(sandbox, description="first", tags=["a"])
-    replaced = results(call(sandbox, "PUT", f"{FLAGS}/{flag['id']}", body(name="second")))
+    replaced = results_of(api_call(sandbox, "PUT", f"{FLAGS}/{flag['id']}", body(name="second")))
     assert (replaced["name"], replaced["description"], replaced["tags"]) == ("second", None, [])
     assert (replaced["id"], replaced["created"]) == (flag["id"], flag["created"])
 
 
 def test_an_archived_flag_is_listed_on_request(sandbox: Sandbox) -> None:
     flag = make(sandbox)
-    results(call(sandbox, "DELETE", f"{FLAGS}/{flag['id']}"))
-    assert results(call(sandbox, "GET", FLAGS)) == []
-    (archived,) = results(call(sandbox, "GET", FLAGS, params={"include_archived": "true"}))
+    results_of(api_call(sandbox, "DELETE", f"{FLAGS}/{flag['id']}"))
+    assert results_of(api_call(sandbox, "GET", FLAGS)) == []
+    (archived,) = results_of(api_call(sandbox, "GET", FLAGS, params={"include_archived": "true"}))
     assert (archived["status"], archived["deleted"]) == ("archived", "2024-03-01T12:00:00Z")
 
 
 def test_the_assignment_key_cannot_change_once_enabled(sandbox: Sandbox) -> None:
     flag = make(sandbox)
-    error(call(sandbox, "PUT", f"{FLAGS}/{flag['id']}", body(context="device_id")), 400)
+    error_text(api_call(sandbox, "PUT", f"{FLAGS}/{flag['id']}", body(context="device_id")), 400)
 
 
 def test_resetting_the_salt_gives_a_new_one(sandbox: Sandbox) -> None:
     flag = make(sandbox)
     assert flag["hash_salt"] is None
-    replaced = results(call(sandbox, "PUT", f"{FLAGS}/{flag['id']}", body(reset_hash_salt=True)))
+    replaced = results_of(api_call(sandbox, "PUT", f"{FLAGS}/{flag['id']}", body(reset_hash_salt=True)))
     assert len(replaced["hash_salt"]) == 32
 
 
@@ -296,23 +294,23 @@ def test_resetting_the_salt_gives_a_new_one(sandbox: Sandbox) -> None:
     ],
 )
 def test_a_bad_flag_is_400(sandbox: Sandbox, change: dict[str, Any]) -> None:
-    reply = call(sandbox, "POST", FLAGS, body(**change))
-    assert error(reply, 400)
+    reply = api_call(sandbox, "POST", FLAGS, body(**change))
+    assert error_text(reply, 400)
     assert reply.json()["type"]
 
 
 def test_two_flags_cannot_have_the_same_key(sandbox: Sandbox) -> None:
     make(sandbox)
-    error(call(sandbox, "POST", FLAGS, body()), 400)
+    error_text(api_call(sandbox, "POST", FLAGS, body()), 400)
 
 
-def test_a_consumer_may_look_but_not_change(sandbox: Sandbox) -> None:
-    with_role(sandbox, "consumer")
-    assert results(call(sandbox, "GET", FLAGS)) == []
-    error(call(sandbox, "POST", FLAGS, body()), 403)
+def test_a_consumer_may_read_but_not_write(sandbox: Sandbox) -> None:
+    reset_with_role(sandbox, "consumer")
+    assert results_of(api_call(sandbox, "GET", FLAGS)) == []
+    error_text(api_call(sandbox, "POST", FLAGS, body()), 403)
 
 
-def test_wrong_credentials_workspaces_and_ids_are_refused(sandbox: Sandbox) -> None:
-    error(call(sandbox, "GET", FLAGS, auth=("sandbox.sa", "wrong")), 401)
-    error(call(sandbox, "GET", f"{PROJECT}/workspaces/1/feature-flags"), 403)
-    error(call(sandbox, "GET", f"{FLAGS}/none"), 404)
+def test_wrong_credentials_workspaces_and_ids_are_rejected(sandbox: Sandbox) -> None:
+    error_text(api_call(sandbox, "GET", FLAGS, auth=("sandbox.sa", "wrong")), 401)
+    error_text(api_call(sandbox, "GET", f"{PROJECT}/workspaces/1/feature-flags"), 403)
+    error_text(api_call(sandbox, "GET", f"{FLAGS}/none"), 404)

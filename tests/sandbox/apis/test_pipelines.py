@@ -1,4 +1,4 @@
-"""Data pipelines: what each type demands, and the history that the clock writes."""
+"""Data pipelines: the parameters of each type, and their tasks by the clock."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -8,7 +8,7 @@ import requests
 
 from mixpanel_etl.sandbox import Project, Sandbox
 
-from ..app_api import NOON, call, error, with_role
+from ..app_api import NOON, api_call, error_text, reset_with_role
 
 BASE = "/api/2.0/nessie/pipeline"
 AZURE = {
@@ -38,11 +38,11 @@ def _frozen(sandbox: Sandbox) -> None:
 
 
 def post(sandbox: Sandbox, operation: str, **form: Any) -> requests.Response:
-    return call(sandbox, "POST", f"{BASE}/{operation}", data={"project_id": 12345, **form})
+    return api_call(sandbox, "POST", f"{BASE}/{operation}", data={"project_id": 12345, **form})
 
 
 def get(sandbox: Sandbox, operation: str, **params: Any) -> Any:
-    reply = call(sandbox, "GET", f"{BASE}/{operation}", params={"project_id": 12345, **params})
+    reply = api_call(sandbox, "GET", f"{BASE}/{operation}", params={"project_id": 12345, **params})
     assert reply.status_code == 200, reply.text
     return reply.json()
 
@@ -75,7 +75,7 @@ def test_each_type_is_created_from_its_required_parameters(sandbox: Sandbox, kin
     ("kind", "missing"), [(kind, name) for kind, form in DESTINATIONS.items() for name in (*form, "from_date")]
 )
 def test_each_required_parameter_is_required(sandbox: Sandbox, kind: str, missing: str) -> None:
-    assert missing in error(post(sandbox, "create", **form_of(kind, **{missing: ""})), 400)
+    assert missing in error_text(post(sandbox, "create", **form_of(kind, **{missing: ""})), 400)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_each_required_parameter_is_required(sandbox: Sandbox, kind: str, missin
     ],
 )
 def test_a_bad_parameter_is_400(sandbox: Sandbox, kind: str, changes: dict[str, str]) -> None:
-    error(post(sandbox, "create", **form_of(kind, **changes)), 400)
+    error_text(post(sandbox, "create", **form_of(kind, **changes)), 400)
 
 
 def test_bigquery_says_where_its_dataset_is(sandbox: Sandbox) -> None:
@@ -116,7 +116,7 @@ def test_a_trial_needs_no_dates_and_makes_two_pipelines_of_thirty_days(sandbox: 
     assert states(sandbox, names[0]) == {"succeeded": 30}
 
 
-def test_days_before_the_creation_are_made_up_for_and_later_ones_follow_at_half_past_midnight(
+def test_days_before_the_creation_are_backfilled_and_later_ones_run_at_half_past_midnight(
     sandbox: Sandbox,
 ) -> None:
     name = create(sandbox)
@@ -174,8 +174,10 @@ def test_a_status_is_filtered_by_documented_states_only(sandbox: Sandbox) -> Non
         "running": 1,
         "failed": 0,
     }
-    reply = call(sandbox, "GET", f"{BASE}/status", params={"project_id": 12345, "name": name, "status": "succeeded"})
-    error(reply, 400)
+    reply = api_call(
+        sandbox, "GET", f"{BASE}/status", params={"project_id": 12345, "name": name, "status": "succeeded"}
+    )
+    error_text(reply, 400)
 
 
 def test_the_timeline_has_a_time_for_each_day_that_was_exported(sandbox: Sandbox) -> None:
@@ -189,7 +191,7 @@ def test_the_timeline_has_a_time_for_each_day_that_was_exported(sandbox: Sandbox
     }
 
 
-def test_a_pause_cancels_what_runs_and_what_was_due_follows(sandbox: Sandbox) -> None:
+def test_a_pause_cancels_running_tasks_and_due_tasks_follow(sandbox: Sandbox) -> None:
     name = create(sandbox)
     sandbox.clock.advance(timedelta(minutes=1))
     assert post(sandbox, "pause", name=name).status_code == 200
@@ -208,7 +210,7 @@ def test_a_pause_cancels_what_runs_and_what_was_due_follows(sandbox: Sandbox) ->
         ("retried", {"retried": 1, "succeeded": 2}),
     ],
 )
-def test_a_test_decides_what_a_day_comes_to(sandbox: Sandbox, state: Any, expected: dict[str, int]) -> None:
+def test_a_test_can_set_the_state_of_a_day(sandbox: Sandbox, state: Any, expected: dict[str, int]) -> None:
     name = create(sandbox)
     sandbox.set_pipeline_state(name, date(2024, 2, 28), state)
     sandbox.clock.advance(timedelta(hours=2))
@@ -218,50 +220,52 @@ def test_a_test_decides_what_a_day_comes_to(sandbox: Sandbox, state: Any, expect
 def test_edits_are_those_of_the_type(sandbox: Sandbox) -> None:
     name = create(sandbox, "aws")
     assert post(sandbox, "edit", name=name, events=["a", "b"], glue_role="arn").status_code == 200
-    assert "s3_bucket" in error(post(sandbox, "edit", name=name, s3_bucket="other"), 400)
+    assert "s3_bucket" in error_text(post(sandbox, "edit", name=name, s3_bucket="other"), 400)
 
 
 def test_a_cancelled_pipeline_is_gone(sandbox: Sandbox) -> None:
     name = create(sandbox)
     assert post(sandbox, "cancel", name=name).status_code == 200
     assert get(sandbox, "jobs") == {"12345": []}
-    error(call(sandbox, "GET", f"{BASE}/status", params={"project_id": 12345, "name": name}), 404)
+    error_text(api_call(sandbox, "GET", f"{BASE}/status", params={"project_id": 12345, "name": name}), 404)
 
 
 @pytest.mark.parametrize("operation", ["edit", "pause", "resume", "cancel"])
-def test_an_unknown_name_is_404_and_none_is_400(sandbox: Sandbox, operation: str) -> None:
-    error(post(sandbox, operation, name="none"), 404)
-    error(post(sandbox, operation), 400)
+def test_an_unknown_name_is_404_and_a_missing_one_400(sandbox: Sandbox, operation: str) -> None:
+    error_text(post(sandbox, operation, name="none"), 404)
+    error_text(post(sandbox, operation), 400)
 
 
 def test_two_recurring_pipelines_and_a_dated_one(sandbox: Sandbox) -> None:
     create(sandbox, "s3-raw")
     create(sandbox, "gcs-raw")
-    assert "2 recurring" in error(post(sandbox, "create", **form_of("azure-raw")), 400)
+    assert "2 recurring" in error_text(post(sandbox, "create", **form_of("azure-raw")), 400)
     dated = create(sandbox, "azure-raw", to_date="2024-02-29")
-    assert "1 date-ranged" in error(post(sandbox, "create", **form_of("aws", to_date="2024-02-29")), 400)
+    assert "1 date-ranged" in error_text(post(sandbox, "create", **form_of("aws", to_date="2024-02-29")), 400)
     post(sandbox, "cancel", name=dated)
-    assert "24 hours" in error(post(sandbox, "create", **form_of("aws", to_date="2024-02-29")), 400)
+    assert "24 hours" in error_text(post(sandbox, "create", **form_of("aws", to_date="2024-02-29")), 400)
     sandbox.clock.advance(timedelta(hours=24))
     create(sandbox, "aws", to_date="2024-02-29")
 
 
 def test_ranges_to_one_destination_do_not_overlap(sandbox: Sandbox) -> None:
     create(sandbox, to_date="2024-02-28")
-    assert "overlaps" in error(post(sandbox, "create", **form_of("s3-raw")), 400)
+    assert "overlaps" in error_text(post(sandbox, "create", **form_of("s3-raw")), 400)
     create(sandbox, from_date="2024-02-29")
 
 
 def test_the_project_secret_opens_it_and_needs_no_project_id(sandbox: Sandbox) -> None:
-    reply = call(sandbox, "GET", f"{BASE}/jobs", auth=(sandbox.projects[0].secret, ""))
+    reply = api_call(sandbox, "GET", f"{BASE}/jobs", auth=(sandbox.projects[0].secret, ""))
     assert (reply.status_code, reply.json()) == (200, {"12345": []})
 
 
 @pytest.mark.parametrize("role", ["analyst", "consumer"])
 def test_it_is_for_admins_and_owners(sandbox: Sandbox, role: str) -> None:
-    with_role(sandbox, role)
-    error(post(sandbox, "create", **form_of("s3-raw")), 403)
+    reset_with_role(sandbox, role)
+    error_text(post(sandbox, "create", **form_of("s3-raw")), 403)
 
 
 def test_wrong_credentials_are_401(sandbox: Sandbox) -> None:
-    error(call(sandbox, "GET", f"{BASE}/jobs", params={"project_id": 12345}, auth=("sandbox.sa", "wrong")), 401)
+    error_text(
+        api_call(sandbox, "GET", f"{BASE}/jobs", params={"project_id": 12345}, auth=("sandbox.sa", "wrong")), 401
+    )

@@ -1,4 +1,4 @@
-"""Warehouse imports: created, scheduled, triggered, and what their history says."""
+"""Warehouse imports: created, scheduled, triggered, and their history."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,7 +8,7 @@ import requests
 
 from mixpanel_etl.sandbox import Fault, Project, RunOutcome, Sandbox
 
-from ..app_api import NOON, PROJECT, call, error, results, with_role
+from ..app_api import NOON, PROJECT, api_call, error_text, reset_with_role, results_of
 
 IMPORTS = f"{PROJECT}/warehouse-sources/imports"
 HOUR = 3_600_000_000_000
@@ -40,15 +40,15 @@ def _frozen(sandbox: Sandbox) -> None:
 
 
 def create(sandbox: Sandbox, path: str = "event-stream", **changes: Any) -> int:
-    return int(results(call(sandbox, "POST", f"{IMPORTS}/{path}", {**CREATES[path], **changes}))["id"])
+    return int(results_of(api_call(sandbox, "POST", f"{IMPORTS}/{path}", {**CREATES[path], **changes}))["id"])
 
 
 def sync(sandbox: Sandbox, import_id: int, **options: Any) -> requests.Response:
-    return call(sandbox, "PUT", f"{IMPORTS}/{import_id}/manual-sync", {}, **options)
+    return api_call(sandbox, "PUT", f"{IMPORTS}/{import_id}/manual-sync", {}, **options)
 
 
 def runs(sandbox: Sandbox, import_id: int) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = results(call(sandbox, "GET", f"{IMPORTS}/{import_id}/history"))["runs"]
+    found: list[dict[str, Any]] = results_of(api_call(sandbox, "GET", f"{IMPORTS}/{import_id}/history"))["runs"]
     return found
 
 
@@ -59,7 +59,7 @@ def statuses(sandbox: Sandbox, import_id: int) -> list[str]:
 @pytest.mark.parametrize("path", CREATES)
 def test_each_kind_is_created_listed_and_read(sandbox: Sandbox, path: str) -> None:
     import_id = create(sandbox, path)
-    detail = results(call(sandbox, "GET", f"{IMPORTS}/{import_id}"))
+    detail = results_of(api_call(sandbox, "GET", f"{IMPORTS}/{import_id}"))
     assert detail["import_type"] == CREATES[path]["import_type"]
     assert (detail["created"], detail["paused"], detail["run_every"], detail["last_dispatch"]) == (
         "2024-03-01T12:00:00Z",
@@ -67,7 +67,7 @@ def test_each_kind_is_created_listed_and_read(sandbox: Sandbox, path: str) -> No
         0,
         None,
     )
-    (listed,) = results(call(sandbox, "GET", IMPORTS))
+    (listed,) = results_of(api_call(sandbox, "GET", IMPORTS))
     assert listed.items() <= detail.items()
     assert detail.keys() - listed.keys() == {
         *("event_name", "event_column_name", "time_column_name", "user_column_name", "insert_time_column_name"),
@@ -91,13 +91,13 @@ def test_each_kind_is_created_listed_and_read(sandbox: Sandbox, path: str) -> No
     ],
 )
 def test_a_bad_import_is_400(sandbox: Sandbox, path: str, changes: dict[str, Any]) -> None:
-    error(call(sandbox, "POST", f"{IMPORTS}/{path}", {**CREATES[path], **changes}), 400)
+    error_text(api_call(sandbox, "POST", f"{IMPORTS}/{path}", {**CREATES[path], **changes}), 400)
 
 
 def test_a_triggered_run_is_running_and_then_succeeded(sandbox: Sandbox) -> None:
     import_id = create(sandbox)
     sandbox.set_next_runs(import_id, RunOutcome(events=1234, seconds=60))
-    assert results(sync(sandbox, import_id))["run_id"]
+    assert results_of(sync(sandbox, import_id))["run_id"]
     assert runs(sandbox, import_id) == [
         {"status": "RUNNING", "start_time": START, "end_time": None, "num_events_imported": None}
     ]
@@ -105,12 +105,12 @@ def test_a_triggered_run_is_running_and_then_succeeded(sandbox: Sandbox) -> None
     assert runs(sandbox, import_id) == [
         {"status": "SUCCEEDED", "start_time": START, "end_time": START + 60, "num_events_imported": 1234}
     ]
-    assert results(call(sandbox, "GET", f"{IMPORTS}/{import_id}"))["last_dispatch"] == START
+    assert results_of(api_call(sandbox, "GET", f"{IMPORTS}/{import_id}"))["last_dispatch"] == START
 
 
 def test_a_sync_needs_no_body(sandbox: Sandbox) -> None:
     path = f"{IMPORTS}/{create(sandbox)}/manual-sync"
-    assert results(call(sandbox, "PUT", path))["run_id"]
+    assert results_of(api_call(sandbox, "PUT", path))["run_id"]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_sync_needs_no_body(sandbox: Sandbox) -> None:
         (RunOutcome(events=5), "SUCCEEDED", 5),
     ],
 )
-def test_a_run_ends_as_the_test_decided_and_the_next_one_well(
+def test_a_run_has_the_outcome_that_a_test_set_and_the_next_one_succeeds(
     sandbox: Sandbox, outcome: RunOutcome, status: str, events: int
 ) -> None:
     import_id = create(sandbox)
@@ -139,7 +139,7 @@ def test_a_run_ends_as_the_test_decided_and_the_next_one_well(
 def test_a_trigger_can_be_accepted_without_any_run(sandbox: Sandbox) -> None:
     import_id = create(sandbox)
     sandbox.set_next_runs(import_id, RunOutcome("NEVER"))
-    results(sync(sandbox, import_id))
+    results_of(sync(sandbox, import_id))
     assert runs(sandbox, import_id) == []
 
 
@@ -168,7 +168,7 @@ def test_an_import_runs_on_its_schedule_from_its_creation_on(sandbox: Sandbox) -
     ]
 
 
-def test_scheduled_runs_end_as_the_test_decided_too(sandbox: Sandbox) -> None:
+def test_scheduled_runs_have_the_outcomes_that_a_test_set(sandbox: Sandbox) -> None:
     import_id = create(sandbox, run_every=HOUR)
     sandbox.set_next_runs(import_id, RunOutcome(), RunOutcome("FAILED"))
     sandbox.clock.advance(timedelta(hours=2, minutes=30))
@@ -188,14 +188,14 @@ def test_a_one_time_import_runs_once(sandbox: Sandbox) -> None:
     assert statuses(sandbox, import_id) == ["SUCCEEDED"]
 
 
-def test_pausing_cancels_what_runs_and_stops_the_schedule(sandbox: Sandbox) -> None:
+def test_pausing_cancels_running_runs_and_stops_the_schedule(sandbox: Sandbox) -> None:
     import_id = create(sandbox, run_every=HOUR)
     path = f"{IMPORTS}/{import_id}"
-    assert results(call(sandbox, "PATCH", path, {"paused": True, "run_every": HOUR}))["paused"] is True
+    assert results_of(api_call(sandbox, "PATCH", path, {"paused": True, "run_every": HOUR}))["paused"] is True
     sandbox.clock.advance(timedelta(days=1))
     assert statuses(sandbox, import_id) == ["CANCELLED"]
-    assert "paused" in error(sync(sandbox, import_id), 400)
-    resumed = results(call(sandbox, "PATCH", path, {"paused": False, "run_every": 24 * HOUR}))
+    assert "paused" in error_text(sync(sandbox, import_id), 400)
+    resumed = results_of(api_call(sandbox, "PATCH", path, {"paused": False, "run_every": 24 * HOUR}))
     assert (resumed["paused"], resumed["run_every"]) == (False, 24 * HOUR)
     sandbox.clock.advance(timedelta(hours=24, minutes=30))
     assert statuses(sandbox, import_id) == ["SUCCEEDED", "CANCELLED"]
@@ -203,25 +203,25 @@ def test_pausing_cancels_what_runs_and_stops_the_schedule(sandbox: Sandbox) -> N
 
 @pytest.mark.parametrize("body", [{"paused": True}, {"run_every": 0}, {"paused": True, "run_every": 5}])
 def test_a_change_needs_both_fields_and_a_documented_interval(sandbox: Sandbox, body: object) -> None:
-    error(call(sandbox, "PATCH", f"{IMPORTS}/{create(sandbox)}", body), 400)
+    error_text(api_call(sandbox, "PATCH", f"{IMPORTS}/{create(sandbox)}", body), 400)
 
 
 def test_databricks_params_are_replaced_as_a_whole(sandbox: Sandbox) -> None:
     path = f"{IMPORTS}/{create(sandbox, databricks_params={'export_cluster_config': {'num_workers': 2}})}"
     new = {"export_cluster_config": {"spark_version": "15.4"}}
     body = {"paused": False, "run_every": 0, "databricks_params": new}
-    assert results(call(sandbox, "PATCH", path, body))["databricks_params"] == new
+    assert results_of(api_call(sandbox, "PATCH", path, body))["databricks_params"] == new
 
 
 @pytest.mark.parametrize("body", [None, {"delete_data": True}])
 def test_a_deleted_import_is_gone(sandbox: Sandbox, body: object) -> None:
     import_id = create(sandbox)
     path = f"{IMPORTS}/{import_id}"
-    assert call(sandbox, "DELETE", path, body).json() == {"status": "ok"}
-    error(call(sandbox, "GET", path), 404)
-    error(sync(sandbox, import_id), 404)
-    error(call(sandbox, "GET", f"{path}/history"), 404)
-    assert results(call(sandbox, "GET", IMPORTS)) == []
+    assert api_call(sandbox, "DELETE", path, body).json() == {"status": "ok"}
+    error_text(api_call(sandbox, "GET", path), 404)
+    error_text(sync(sandbox, import_id), 404)
+    error_text(api_call(sandbox, "GET", f"{path}/history"), 404)
+    assert results_of(api_call(sandbox, "GET", IMPORTS)) == []
 
 
 def test_five_syncs_an_hour_of_all_imports_of_a_project(sandbox: Sandbox) -> None:
@@ -229,10 +229,10 @@ def test_five_syncs_an_hour_of_all_imports_of_a_project(sandbox: Sandbox) -> Non
     sandbox.clock.set(NOON, frozen=True)
     first, second = create(sandbox), create(sandbox)
     for import_id in (first, second, first, second, first):
-        results(sync(sandbox, import_id))
-    assert "5 syncs" in error(sync(sandbox, second), 429)
+        results_of(sync(sandbox, import_id))
+    assert "5 syncs" in error_text(sync(sandbox, second), 429)
     sandbox.clock.advance(timedelta(hours=1))
-    results(sync(sandbox, second))
+    results_of(sync(sandbox, second))
 
 
 def test_a_project_declares_imports_with_a_past_and_a_future(sandbox: Sandbox) -> None:
@@ -250,7 +250,7 @@ def test_a_project_declares_imports_with_a_past_and_a_future(sandbox: Sandbox) -
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("ms", 1000), ("us", 1_000_000), ("ns", 1_000_000_000)])
-def test_times_come_in_the_unit_that_the_project_says(sandbox: Sandbox, unit: Any, factor: int) -> None:
+def test_times_are_in_the_unit_of_the_project(sandbox: Sandbox, unit: Any, factor: int) -> None:
     sandbox.reset([Project(warehouse_times=unit)])
     sandbox.clock.set(NOON, frozen=True)
     import_id = create(sandbox)
@@ -260,18 +260,18 @@ def test_times_come_in_the_unit_that_the_project_says(sandbox: Sandbox, unit: An
 
 @pytest.mark.parametrize("role", ["analyst", "consumer"])
 def test_only_admins_and_owners_create_change_and_trigger(sandbox: Sandbox, role: str) -> None:
-    with_role(sandbox, role, warehouse_imports=[{"id": 77}])
-    assert len(results(call(sandbox, "GET", IMPORTS))) == 1
-    error(call(sandbox, "POST", f"{IMPORTS}/people", PEOPLE), 403)
-    error(sync(sandbox, 77), 403)
-    error(call(sandbox, "DELETE", f"{IMPORTS}/77"), 403)
+    reset_with_role(sandbox, role, warehouse_imports=[{"id": 77}])
+    assert len(results_of(api_call(sandbox, "GET", IMPORTS))) == 1
+    error_text(api_call(sandbox, "POST", f"{IMPORTS}/people", PEOPLE), 403)
+    error_text(sync(sandbox, 77), 403)
+    error_text(api_call(sandbox, "DELETE", f"{IMPORTS}/77"), 403)
 
 
 def test_wrong_credentials_are_401_and_unknown_imports_404(sandbox: Sandbox) -> None:
-    error(call(sandbox, "GET", IMPORTS, auth=("sandbox.sa", "wrong")), 401)
-    error(sync(sandbox, 999), 404)
+    error_text(api_call(sandbox, "GET", IMPORTS, auth=("sandbox.sa", "wrong")), 401)
+    error_text(sync(sandbox, 999), 404)
 
 
-def test_deciding_for_an_import_that_does_not_exist_is_a_mistake(sandbox: Sandbox) -> None:
+def test_setting_outcomes_of_an_unknown_import_is_an_error(sandbox: Sandbox) -> None:
     with pytest.raises(ValueError, match="999"):
         sandbox.set_next_runs(999, RunOutcome("FAILED"))

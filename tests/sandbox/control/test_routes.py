@@ -1,4 +1,4 @@
-"""The control plane: what the Python API does, over HTTP."""
+"""The control API over HTTP: clock, events, faults, budgets, requests."""
 
 import gzip
 import json
@@ -10,20 +10,20 @@ import requests
 
 from mixpanel_etl.sandbox import Project, Sandbox
 
-from ..http_calls import Call, control, events_of, line
+from ..http_calls import HttpCall, control_call, exported_events, exported_line
 
 
 @pytest.fixture
-def call(sandbox: Sandbox) -> Call:
+def call(sandbox: Sandbox) -> HttpCall:
     def send(method: str, path: str = "", body: Any = None, **parameters: object) -> requests.Response:
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        return control(sandbox, method, path, data=data, params=parameters)
+        return control_call(sandbox, method, path, data=data, params=parameters)
 
     return send
 
 
-def test_the_overview_counts_events_and_requests(sandbox: Sandbox, call: Call, export: Call) -> None:
-    sandbox.load([line()] * 3)
+def test_the_overview_counts_events_and_requests(sandbox: Sandbox, call: HttpCall, export: HttpCall) -> None:
+    sandbox.load([exported_line()] * 3)
     export()
     (project,) = call("GET").json()["projects"]
     assert (project["project_id"], project["events"]) == (12345, 3)
@@ -32,34 +32,34 @@ def test_the_overview_counts_events_and_requests(sandbox: Sandbox, call: Call, e
 
 
 def test_events_are_loaded_plain_or_compressed_and_seen_deduplicated(
-    sandbox: Sandbox, call: Call, export: Call
+    sandbox: Sandbox, call: HttpCall, export: HttpCall
 ) -> None:
-    body = line(insert_id="a") + b"\n" + line(insert_id="b") + b"\n"
+    body = exported_line(insert_id="a") + b"\n" + exported_line(insert_id="b") + b"\n"
     assert call("POST", "/load", body).json() == {"events": 2}
-    compressed = control(sandbox, "POST", "/load", data=gzip.compress(body), headers={"Content-Encoding": "gzip"})
+    compressed = control_call(sandbox, "POST", "/load", data=gzip.compress(body), headers={"Content-Encoding": "gzip"})
     assert compressed.json() == {"events": 2}
-    assert len(events_of(export())) == 4
+    assert len(exported_events(export())) == 4
     kept = call("GET", "/deduplicated", from_date="2024-01-01", to_date="2024-01-01").content.splitlines()
     assert {json.loads(row)["insert_id"] for row in kept} == {"a", "b"}
 
 
-def test_events_are_generated_and_identities_merged(sandbox: Sandbox, call: Call) -> None:
+def test_events_are_generated_and_identities_merged(sandbox: Sandbox, call: HttpCall) -> None:
     wanted = {"events": 50, "from_date": "2024-01-01", "to_date": "2024-01-02", "seed": 5}
     assert call("POST", "/generate", wanted).json() == {"events": 50}
     assert sandbox.count() == 50
-    call("POST", "/load", line(distinct_id="$device:x"))
+    call("POST", "/load", exported_line(distinct_id="$device:x"))
     assert call("POST", "/merge", {"from_id": "$device:x", "to_id": "u"}).json() == {"rewritten": 1}
 
 
-def test_other_projects_are_reached_by_their_id(sandbox: Sandbox, call: Call) -> None:
+def test_other_projects_are_reached_by_their_id(sandbox: Sandbox, call: HttpCall) -> None:
     sandbox.reset([Project(1), Project(2, timezone="Asia/Tokyo")])
-    call("POST", "/load", line(), project_id=2)
+    call("POST", "/load", exported_line(), project_id=2)
     assert (sandbox.count(1), sandbox.count(2)) == (0, 1)
     assert call("GET", "/environment", project_id=2).json() == sandbox.environment(2)
     assert call("GET", "/environment", project_id=3).status_code == 400
 
 
-def test_the_clock_is_set_moved_and_reset(sandbox: Sandbox, call: Call) -> None:
+def test_the_clock_is_set_moved_and_reset(sandbox: Sandbox, call: HttpCall) -> None:
     call("PUT", "/clock", {"now": "2024-01-02T03:04:05+01:00", "frozen": True})
     assert sandbox.clock.now() == datetime.fromisoformat("2024-01-02T02:04:05+00:00")
     call("PUT", "/clock", {"advance_seconds": 60})
@@ -68,7 +68,7 @@ def test_the_clock_is_set_moved_and_reset(sandbox: Sandbox, call: Call) -> None:
     assert sandbox.clock.now().year > 2024
 
 
-def test_faults_are_added_listed_and_cleared(call: Call, export: Call) -> None:
+def test_faults_are_added_listed_and_cleared(call: HttpCall, export: HttpCall) -> None:
     assert call("POST", "/faults", {"route": "/export", "kind": "extra_lines", "lines": ["x"]}).status_code == 201
     assert export().content == b"x\n"
     (rule,) = call("GET", "/faults").json()
@@ -77,7 +77,7 @@ def test_faults_are_added_listed_and_cleared(call: Call, export: Call) -> None:
     assert export().content == b""
 
 
-def test_requests_are_listed_and_forgotten_and_control_is_not_among_them(call: Call, export: Call) -> None:
+def test_requests_are_listed_and_cleared_without_those_of_the_control_api(call: HttpCall, export: HttpCall) -> None:
     export()
     (seen,) = call("GET", "/requests").json()
     assert (seen["path"], seen["status"]) == ("/api/2.0/export", 200)
@@ -85,7 +85,7 @@ def test_requests_are_listed_and_forgotten_and_control_is_not_among_them(call: C
     assert call("GET", "/requests").json() == []
 
 
-def test_budgets_are_forgotten_on_request(sandbox: Sandbox, call: Call, export: Call) -> None:
+def test_budgets_are_forgotten_on_request(sandbox: Sandbox, call: HttpCall, export: HttpCall) -> None:
     sandbox.reset([Project()])
     while export().status_code == 200:
         pass
@@ -105,7 +105,7 @@ def test_budgets_are_forgotten_on_request(sandbox: Sandbox, call: Call, export: 
         ("GET", "/deduplicated", None, "from_date"),
     ],
 )
-def test_a_call_that_makes_no_sense_is_told_why(call: Call, method: str, path: str, body: Any, named: str) -> None:
+def test_an_invalid_call_is_400_with_the_reason(call: HttpCall, method: str, path: str, body: Any, named: str) -> None:
     response = call(method, path, body)
     assert response.status_code == 400
     assert any(part in response.json()["error"] for part in named.split("|"))

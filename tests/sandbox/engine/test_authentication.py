@@ -1,4 +1,4 @@
-"""Credentials: which kinds each API takes, and what it says to the others.
+"""Credentials: the kinds that each API accepts, and its errors for others.
 
 Source: mixpanel-api.md#credentials, #errors.
 """
@@ -58,9 +58,9 @@ def test_errors_have_the_shape_of_their_api(sandbox: Sandbox) -> None:
     assert get(sandbox, EXPORT, None).text == "Unable to authenticate request"
     assert get(sandbox, EVENTS, None).json() == {"request": EVENTS, "error": "Unable to authenticate request"}
     assert get(sandbox, ME, None).json() == {"status": "error", "error": "Invalid service account credentials"}
-    refused = post_import(sandbox, "", None)
-    assert refused.status_code == 401
-    assert refused.json() == {"code": 401, "error": "Invalid credentials", "status": "Unauthorized"}
+    rejected = post_import(sandbox, "", None)
+    assert rejected.status_code == 401
+    assert rejected.json() == {"code": 401, "error": "Invalid credentials", "status": "Unauthorized"}
 
 
 @pytest.mark.parametrize("path", [EXPORT, EVENTS])

@@ -1,4 +1,4 @@
-"""A line is cut at the value of its own `time`, and nowhere else, whatever it holds."""
+"""A line is split at the value of its own `time` only."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixpanel_etl.sandbox.engine.event_line import parse, properties_text
+from mixpanel_etl.sandbox.engine.event_line import parse_event_line, properties_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -24,7 +24,7 @@ NAMES = st.text() | st.sampled_from(["distinct_id", "$insert_id", "mp_processing
     compact=st.booleans(),
     ascii_only=st.booleans(),
 )
-def test_any_json_keeps_its_text_around_the_time(
+def test_any_json_is_unchanged_around_the_time(
     event: str, before: dict[str, Any], after: dict[str, Any], compact: bool, ascii_only: bool
 ) -> None:
     properties = {**before, **after}
@@ -32,7 +32,7 @@ def test_any_json_keeps_its_text_around_the_time(
     properties = {**{name: properties[name] for name in before if name in properties}, "time": 1704067200, **properties}
     separators = (",", ":") if compact else (" , ", " : ")
     text = json.dumps({"event": event, "properties": properties}, separators=separators, ensure_ascii=ascii_only)
-    record = parse(text.encode())
+    record = parse_event_line(text.encode())
     assert record.event == event
     assert record.time_ms == 1_704_067_200_000
     assert record.head + b"1704067200" + record.tail == text.encode()
@@ -51,11 +51,11 @@ def test_any_json_keeps_its_text_around_the_time(
     ],
 )
 def test_seconds_and_milliseconds_are_told_apart_by_magnitude(time: str, time_ms: int) -> None:
-    assert parse(f'{{"event":"E","properties":{{"time":{time}}}}}'.encode()).time_ms == time_ms
+    assert parse_event_line(f'{{"event":"E","properties":{{"time":{time}}}}}'.encode()).time_ms == time_ms
 
 
 def test_of_two_times_the_last_one_counts() -> None:
-    record = parse(b'{"event":"E","properties":{"time":5,"time":6,"x":{"time":7}}}')
+    record = parse_event_line(b'{"event":"E","properties":{"time":5,"time":6,"x":{"time":7}}}')
     assert (record.time_ms, record.head) == (6000, b'{"event":"E","properties":{"time":5,"time":')
 
 
@@ -63,11 +63,14 @@ def test_of_two_times_the_last_one_counts() -> None:
     ("member", "kept"),
     [('"u1"', "u1"), ("null", None), ("5", "5"), ("true", "true"), ('["a"]', '["a"]'), ('"\\u0000"', "\0")],
 )
-def test_ids_of_any_type_are_kept_as_text(member: str, kept: str | None) -> None:
-    assert parse(f'{{"event":"E","properties":{{"time":1,"distinct_id":{member}}}}}'.encode()).distinct_id == kept
+def test_ids_of_any_type_are_stored_as_strings(member: str, kept: str | None) -> None:
+    assert (
+        parse_event_line(f'{{"event":"E","properties":{{"time":1,"distinct_id":{member}}}}}'.encode()).distinct_id
+        == kept
+    )
 
 
 @pytest.mark.parametrize("member", ["true", "1.5", '"x"', "1e40", "99999999999999999999"])
-def test_a_processing_time_that_is_none_is_not_taken_for_one(member: str) -> None:
+def test_an_invalid_processing_time_is_ignored(member: str) -> None:
     line = f'{{"event":"E","properties":{{"time":1,"mp_processing_time_ms":{member}}}}}'
-    assert parse(line.encode()).processing_ms is None
+    assert parse_event_line(line.encode()).processing_ms is None

@@ -1,4 +1,4 @@
-"""What identity calls and the ID merge APIs do to stored events, as exports show them."""
+"""Identity events under the ID merge APIs: their effect on stored events, as exports show them."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ import requests
 
 from mixpanel_etl.sandbox import Project, Sandbox
 
-from ..app_api import NOON, call
+from ..app_api import NOON, api_call
 
 TIME = int(NOON.timestamp()) - 60
 UUID = str(uuid.UUID("7c9e6679-7425-40de-944b-e07fc1f90ae7"))
@@ -27,7 +27,7 @@ def event(name: str, **properties: Any) -> dict[str, Any]:
 
 
 def post(sandbox: Sandbox, *events: object) -> requests.Response:
-    return call(sandbox, "POST", "/import", list(events), params={"project_id": 12345, "strict": 1})
+    return api_call(sandbox, "POST", "/import", list(events), params={"project_id": 12345, "strict": 1})
 
 
 def track(sandbox: Sandbox, name: str, **properties: Any) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def track(sandbox: Sandbox, name: str, **properties: Any) -> dict[str, Any]:
 def exported(sandbox: Sandbox) -> dict[str, dict[str, Any]]:
     """The exported properties by event name."""
     params = {"project_id": 12345, "from_date": "2024-03-01", "to_date": "2024-03-01"}
-    lines = call(sandbox, "GET", "/api/2.0/export", params=params).text.splitlines()
+    lines = api_call(sandbox, "GET", "/api/2.0/export", params=params).text.splitlines()
     return {item["event"]: item["properties"] for item in map(json.loads, lines)}
 
 
@@ -78,12 +78,12 @@ class TestSimplified:
         post(sandbox, event("C", _dollar_device_id="d", _dollar_user_id="v"))
         post(sandbox, event("D", _dollar_device_id="d"))
         assert owners(sandbox) == {"A": "u", "B": "u", "C": "v", "D": "u"}
-        refused = [name for name, row in exported(sandbox).items() if "$identity_failure_reason" in row]
-        assert refused == ["C"]
+        rejected = [name for name, row in exported(sandbox).items() if "$identity_failure_reason" in row]
+        assert rejected == ["C"]
 
     def test_profile_properties_of_a_device_are_not_carried_over(self, sandbox: Sandbox) -> None:
         update = {"$token": sandbox.projects[0].token, "$distinct_id": "$device:d", "$set": {"plan": "pro"}}
-        assert call(sandbox, "POST", "/engage", [update]).text == "1"
+        assert api_call(sandbox, "POST", "/engage", [update]).text == "1"
         post(sandbox, event("Link", _dollar_device_id="d", _dollar_user_id="u"))
         assert "u" not in sandbox.profiles()
 
@@ -109,7 +109,7 @@ class TestSimplified:
             ("$create_alias", {"distinct_id": "a", "alias": "b"}),
         ],
     )
-    def test_an_identity_event_has_a_whole_import_refused_without_saying_which(
+    def test_an_identity_event_rejects_the_whole_import_without_an_index(
         self, sandbox: Sandbox, name: str, properties: dict[str, Any]
     ) -> None:
         reply = post(sandbox, event("A", distinct_id="a"), {"event": name, "properties": properties})
@@ -131,7 +131,7 @@ class TestOriginal:
         rows = owners(sandbox)
         assert len({rows[name] for name in ("Before", "Login", "After", "$identify")}) == 1
 
-    def test_what_belonged_to_the_other_id_says_so(self, sandbox: Sandbox) -> None:
+    def test_rows_of_the_other_id_keep_it_as_distinct_id_before_identity(self, sandbox: Sandbox) -> None:
         post(sandbox, event("A", distinct_id="a"), event("B", distinct_id="b"))
         post(sandbox, event("$merge", _dollar_distinct_ids=["a", "b"]))
         rows = exported(sandbox)
@@ -140,7 +140,7 @@ class TestOriginal:
         assert other["$distinct_id_before_identity"] == ("b" if canonical == "a" else "a")
 
     @pytest.mark.parametrize("anonymous", ["not-a-uuid", "7c9e6679-7425-10de-944b-e07fc1f90ae7"])
-    def test_identify_with_an_id_that_is_no_uuid4_is_refused_with_a_marker(
+    def test_identify_with_an_id_that_is_not_a_uuid4_is_rejected_with_a_marker(
         self, sandbox: Sandbox, anonymous: str
     ) -> None:
         post(sandbox, event("Before", distinct_id=anonymous))
@@ -190,9 +190,9 @@ class TestOriginal:
     def test_profiles_become_one_and_any_id_updates_it(self, sandbox: Sandbox) -> None:
         token = sandbox.projects[0].token
         updates = [{"$token": token, "$distinct_id": name, "$set": {name: 1}} for name in ("a", "b")]
-        call(sandbox, "POST", "/engage", updates)
+        api_call(sandbox, "POST", "/engage", updates)
         post(sandbox, event("$merge", _dollar_distinct_ids=["a", "b"]))
-        call(sandbox, "POST", "/engage", [{"$token": token, "$distinct_id": "b", "$set": {"later": 1}}])
+        api_call(sandbox, "POST", "/engage", [{"$token": token, "$distinct_id": "b", "$set": {"later": 1}}])
         (profile,) = sandbox.profiles().values()
         assert {"a", "b", "later"} <= profile.properties.keys()
 

@@ -1,4 +1,4 @@
-"""The events of the small web shop: as many as asked for, always the same, and awkward as real ones."""
+"""The events of the small web shop: their number, their reproducibility, and their variety."""
 
 import json
 from collections import Counter
@@ -22,7 +22,7 @@ def day_of(line: bytes) -> date:
 
 
 @pytest.mark.parametrize("events", [0, 1, 7, 1003])
-def test_there_are_exactly_as_many_lines_as_asked_for_copies_included(events: int) -> None:
+def test_the_number_of_lines_is_exact_and_includes_copies(events: int) -> None:
     assert len(list(generate_lines(events, JAN_1, JAN_10, duplicates=0.2))) == events
 
 
@@ -102,12 +102,12 @@ def test_a_legacy_day_has_the_wall_clock_times_that_existed(day: date, hours: in
     zone = ZoneInfo("America/New_York")
     lines = list(generate_lines(20_000, day, day, duplicates=0, timezone="America/New_York"))
     shown = [datetime.fromtimestamp(event["properties"]["time"] / 1000, UTC) for event in decoded(lines)]
-    assert {moment.date() for moment in shown} == {day}
-    per_hour = Counter(moment.hour for moment in shown)
+    assert {timestamp.date() for timestamp in shown} == {day}
+    per_hour = Counter(timestamp.hour for timestamp in shown)
     assert per_hour[2] == 0 if hours == 23 else per_hour[2] > 0
     assert (per_hour[1] > 1.5 * per_hour[3]) is (hours == 25)
-    for moment, event in zip(shown, decoded(lines), strict=True):
-        instant = moment.replace(tzinfo=zone).timestamp() * 1000
+    for timestamp, event in zip(shown, decoded(lines), strict=True):
+        instant = timestamp.replace(tzinfo=zone).timestamp() * 1000
         assert event["properties"]["mp_processing_time_ms"] > instant
 
 
@@ -115,9 +115,9 @@ def test_a_legacy_day_has_the_wall_clock_times_that_existed(day: date, hours: in
     ("arguments", "named"),
     [
         ((10, JAN_10, JAN_1), "to_date 2024-01-01 is before from_date 2024-01-10"),
-        ((-1, JAN_1, JAN_10), "events -1 must not be negative"),
+        ((-1, JAN_1, JAN_10), "events -1 must be >= 0"),
     ],
 )
-def test_what_cannot_be_generated_is_refused_at_once(arguments: tuple[int, date, date], named: str) -> None:
+def test_invalid_arguments_are_rejected_at_once(arguments: tuple[int, date, date], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         generate_lines(*arguments)

@@ -1,8 +1,8 @@
-"""Which variant of a feature flag somebody gets: the documented hash, rollouts in order.
+"""Assigns users to the variants of a feature flag: the documented hash, rollouts in order.
 
 Source: mixpanel-api.md#flag-evaluation.
 
-The algorithm is that of Mixpanel's SDKs, bit for bit: whoever evaluates definitions locally gets the same variants.
+The algorithm is that of Mixpanel's SDKs, so that a local evaluation of definitions gives the same variants.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Context = Mapping[str, Any]
 
 
 class Assignment(NamedTuple):
-    """The variant, as the ruleset has it, and whether a QA tester's choice decided."""
+    """The variant of the ruleset, and whether it was chosen for a QA tester."""
 
     variant: Mapping[str, Any]
     is_qa_tester: bool
 
 
 def assign(flag: Flag, context: Context, cohorts: Mapping[str, Sequence[str]]) -> Assignment | None:
-    """The variant that `context` gets, or None for no part in the flag; `cohorts` has the ids of each cohort hash."""
+    """The variant of `context`, or None outside all rollouts; `cohorts` are the ids by cohort hash."""
     variants = {variant["key"]: variant for variant in flag["ruleset"]["variants"]}
     tester = _tester_variant(flag, context, variants)
     if tester is not None:
@@ -42,7 +42,7 @@ def assign(flag: Flag, context: Context, cohorts: Mapping[str, Sequence[str]]) -
 
 
 def normalized_hash(key: str, salt: str) -> float:
-    """Of `key` and `salt` a number of hundredths, 0.00 to 0.99."""
+    """A hash of `key` and `salt` from 0.00 to 0.99."""
     return (fnv1a_64((key + salt).encode()) % 100) / 100
 
 
@@ -60,13 +60,13 @@ def _tester_variant(flag: Flag, context: Context, variants: Mapping[str, Any]) -
 
 
 def _context_value(flag: Flag, context: Context) -> str | None:
-    """Of what the flag is assigned by; a device that is not known is the user."""
+    """The value that the flag is assigned by; a missing device is replaced by the user."""
     name = flag["context"]
     value = context.get(name, context["distinct_id"] if name == "device_id" else None)
     return None if value is None else str(value)
 
 
-def _is_eligible(  # noqa: PLR0917 - every one of them decides
+def _is_eligible(  # noqa: PLR0917 - all are conditions
     flag: Flag,
     rollout: Mapping[str, Any],
     number: int,
@@ -80,13 +80,13 @@ def _is_eligible(  # noqa: PLR0917 - every one of them decides
     cohort = rollout.get("cohort_hash")
     if cohort and context["distinct_id"] not in cohorts.get(cohort, ()):
         return False
-    if rollout.get("runtime_event_rule"):  # needs the past of a session, which no request carries
+    if rollout.get("runtime_event_rule"):  # needs the events of a session, which requests don't have
         return False
     return _meets_rules(rollout, context)
 
 
 def _meets_rules(rollout: Mapping[str, Any], context: Context) -> bool:
-    """Texts count without their case, in rules as in properties."""
+    """Strings are compared without case, in rules and in properties."""
     rule, definition = rollout.get("runtime_evaluation_rule"), rollout.get("runtime_evaluation_definition")
     if not rule and not definition:
         return True
@@ -97,7 +97,7 @@ def _meets_rules(rollout: Mapping[str, Any], context: Context) -> bool:
     if rule:
         try:
             return bool(jsonLogic(_folded_rule(rule), properties))
-        except (ValueError, TypeError, KeyError):  # a rule that cannot be evaluated is met by nobody
+        except (ValueError, TypeError, KeyError):  # no user meets a rule that cannot be evaluated
             return False
     return all(properties.get(name.casefold()) == _folded(value) for name, value in (definition or {}).items())
 

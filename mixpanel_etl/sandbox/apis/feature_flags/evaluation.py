@@ -1,7 +1,4 @@
-"""Feature flags as applications see them: evaluated, and their definitions. Source: mixpanel-api.md#flag-evaluation.
-
-Flags are made through `flag_management`.
-"""
+"""Feature flags for applications: evaluation and definitions. Source: mixpanel-api.md#flag-evaluation."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ def evaluation_routes() -> list[Route]:
 
 
 def evaluate(call: ApiCall) -> object:
-    """The variant of each enabled flag in which the context's user has a part."""
+    """The context's variant of each enabled flag."""
     context = _context(call)
     flags = call.state.api_state(Flags)
     selected = {}
@@ -58,7 +55,7 @@ def definitions(call: ApiCall) -> object:
 
 
 def _definition(flag: Mapping[str, Any]) -> dict[str, Any]:
-    """What an evaluation needs; descriptions are for those who manage flags."""
+    """The members that an evaluation needs."""
     variants = [_of(variant, _VARIANT) for variant in flag["ruleset"]["variants"]]
     ruleset = {**flag["ruleset"], "variants": variants}
     return {**_of(flag, _DEFINED), "ruleset": ruleset, **_present(flag, _OPTIONAL)}
@@ -83,7 +80,7 @@ def _context(call: ApiCall) -> dict[str, Any]:
 def _sticking(
     flags: Flags, flag: Mapping[str, Any], context: Mapping[str, Any], assignment: Assignment | None
 ) -> Assignment | None:
-    """The sticky variant that was given before, else the new one, remembered when it is sticky."""
+    """The earlier sticky variant, else the new one, which is stored if it is sticky."""
     if assignment and assignment.is_qa_tester:
         return assignment
     key = (flag["id"], str(context.get(flag["context"], context["distinct_id"])))

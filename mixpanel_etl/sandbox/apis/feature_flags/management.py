@@ -1,4 +1,4 @@
-"""Feature flags as people manage them: listed, created, replaced, archived. Source: mixpanel-api.md#flag-management."""
+"""Management of feature flags: list, create, replace, archive. Source: mixpanel-api.md#flag-management."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def list_flags(call: ApiCall) -> object:
 
 
 def create_flag(call: ApiCall) -> object:
-    """200, as documented. A flag is disabled unless it says otherwise."""
+    """200, as documented. A flag is disabled by default."""
     _check_workspace(call)
     flags, wanted = call.state.api_state(Flags), _read(call, None)
     flag_id = flags.new_id()
@@ -121,7 +121,7 @@ def get_flag(call: ApiCall) -> object:
 
 
 def replace_flag(call: ApiCall) -> object:
-    """A full replacement. What a flag is assigned by cannot change once it has been enabled."""
+    """A full replacement. `context` cannot change once the flag has been enabled."""
     before = _found(call)
     wanted = _read(call, before)
     if before["enabled_at"] and wanted.context != before["context"]:
@@ -131,7 +131,7 @@ def replace_flag(call: ApiCall) -> object:
 
 
 def archive_flag(call: ApiCall) -> object:
-    """The flag stays, and can be listed as archived."""
+    """The flag stays, and can be listed with `include_archived`."""
     flag = _found(call)
     flag.update(status="archived", deleted=iso_utc(call.now), modified=iso_utc(call.now))
     return ok({"id": flag["id"]})
@@ -151,7 +151,7 @@ def _read(call: ApiCall, before: Flag | None) -> _Flag:
 
 
 def _written(call: ApiCall, wanted: _Flag, before: Flag | None) -> Flag:
-    """The members that a create or a replacement decides."""
+    """The members that create and replace set."""
     for variant in wanted.ruleset.variants:
         variant.is_sticky = variant.is_sticky and not variant.is_control  # a control never sticks
     values: Flag = msgspec.to_builtins(wanted)

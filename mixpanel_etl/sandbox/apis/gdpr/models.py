@@ -1,7 +1,7 @@
-"""What GDPR jobs do when their time comes. Source: mixpanel-api.md#gdpr-jobs.
+"""GDPR jobs. Source: mixpanel-api.md#gdpr-jobs.
 
 A job ends 24 stages after its request, where a stage is `Project.gdpr_stage_seconds`: it is PENDING for the first and
-STAGING for the second. A test may have decided that it ends in FAILURE.
+STAGING for the second. Tests can set its final status.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WHERE project_id = ? AND list_contains(?, distinct_id) AND time_ms >= ? ORDER BY
 
 @dataclass
 class Job:
-    """One retrieval or deletion. `archive` names the download when there is one."""
+    """One retrieval or deletion. `archive` is the name of the download, if any."""
 
     tracking_id: str
     project: Project
@@ -112,19 +112,19 @@ class GdprJobs:
         return self._archives.get(name)
 
     def outstanding_days(self, project_id: int, now: datetime) -> int:
-        """The days of data that unfinished retrievals of a project have to scan."""
+        """Days of data that the unfinished retrievals of a project scan."""
         return sum(
             job.scanned_days for job in self._jobs.values() if job.project.project_id == project_id and now < job.ends
         )
 
-    def decide_next(self, outcome: Outcome) -> None:
-        """Have the next job that is created end so. Raises ValueError for what no job ends in."""
+    def set_next_outcome(self, outcome: Outcome) -> None:
+        """Set the final status of the next job. Raises ValueError for an unknown one."""
         if outcome not in get_args(Outcome):
-            raise ValueError(f"outcome {outcome!r} is not one of {', '.join(get_args(Outcome))}")
+            raise ValueError(f"outcome {outcome!r} must be one of {', '.join(get_args(Outcome))}")
         self._next_outcomes.append(outcome)
 
     def set_next_archive(self, content: bytes) -> None:
-        """Have the next retrieval that succeeds bring these bytes instead of the people's data."""
+        """Set the archive of the next retrieval that succeeds, instead of the users' data."""
         self._next_archives.append(content)
 
     def _finish(self, job: Job) -> None:
@@ -142,7 +142,7 @@ class GdprJobs:
         self._archives[job.archive] = self._archive_of(job, ids) if decided is None else decided
 
     def _archive_of(self, job: Job, ids: list[str]) -> bytes:
-        """`events.jsonl` and `profiles.jsonl`; instead, of Categories the names, of Sources the libraries."""
+        """`events.jsonl` and `profiles.jsonl`; for Categories the names of properties, for Sources the libraries."""
         since = milliseconds(job.requested - timedelta(days=CCPA_DAYS)) if job.compliance_type.upper() == "CCPA" else 0
         rows = self._state.store.query(_LINES, [job.project.project_id, ids, since])
         events = [json.loads(line) for (line,) in rows]
@@ -165,5 +165,5 @@ def _zip(files: dict[str, list[object]]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, records in files.items():
             content = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
-            archive.writestr(zipfile.ZipInfo(name), content)  # without the time of the day: the same bytes every time
+            archive.writestr(zipfile.ZipInfo(name), content)  # without a time: the same bytes in every run
     return buffer.getvalue()

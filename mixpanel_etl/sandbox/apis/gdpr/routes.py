@@ -1,7 +1,7 @@
-"""The GDPR and CCPA API: retrievals and deletions of what is known of a person. Source: mixpanel-api.md#gdpr-jobs.
+"""The GDPR and CCPA API: retrievals and deletions of a person's data. Source: mixpanel-api.md#gdpr-jobs.
 
-A job is PENDING, STAGING, STARTED and then SUCCESS by the sandbox's clock; until STARTED a deletion can be cancelled. A
-deletion really removes events and profiles when it succeeds; a retrieval then has an archive to be downloaded.
+A job is PENDING, STAGING, STARTED and then SUCCESS by the sandbox's clock; until STARTED a deletion can be cancelled.
+When it succeeds, a deletion deletes events and profiles, and a retrieval has an archive for download.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Body(msgspec.Struct):
 
 
 def create_retrieval(call: ApiCall) -> object:
-    """429 when what all unfinished retrievals have to scan exceeds five years; a first one always passes."""
+    """429 if all unfinished retrievals together would scan more than five years; a single one is always accepted."""
     body = _read(call, "retrieval")
     jobs, scanned = call.state.api_state(GdprJobs), _days_to_scan(call, body)
     outstanding = jobs.outstanding_days(call.project.project_id, call.now)
@@ -83,7 +83,7 @@ def get_deletion(call: ApiCall) -> object:
             "requesting_user": job.requesting_user if job else "",
             "compliance_type": job.compliance_type if job else "",
             "project_id": call.project.project_id,
-            "date_requested": _moment(job.requested) if job else "",
+            "date_requested": _utc(job.requested) if job else "",
             "distinct_ids": job.distinct_ids if job else [],
         }
     )
@@ -93,7 +93,7 @@ def cancel_deletion(call: ApiCall) -> object:
     """204, or 405 once the job has started. The job is REVOKED then."""
     job = _job(call, "deletion")
     if job is None:
-        raise ApiError(404, f"There is no deletion {call.path['tracking_id']!r}")
+        raise ApiError(404, f"Deletion {call.path['tracking_id']!r} does not exist")
     if job.status(call.now) not in ("PENDING", "STAGING"):
         raise ApiError(405, f"Method Not Allowed: the deletion is {job.status(call.now)}")
     job.revoked = call.now
@@ -101,7 +101,7 @@ def cancel_deletion(call: ApiCall) -> object:
 
 
 async def download(request: Request) -> Response:
-    """The archive of a retrieval: the name in the link is the only credential, and another one is refused."""
+    """The archive of a retrieval. The name in the link is the only credential; others are rejected."""
     archive = State.of(request).api_state(GdprJobs).archive(request.path_params["name"])
     if "authorization" in request.headers:
         return json_response({"error": "Only one auth mechanism is allowed: the link needs no other"}, 400)
@@ -120,7 +120,7 @@ def _read(call: ApiCall, task: Task) -> _Body:
 
 
 def _days_to_scan(call: ApiCall, body: _Body) -> int:
-    """From the project's first event until now; of CCPA, one year."""
+    """Days from the project's first event until now; for CCPA, at most one year."""
     ((first_ms,),) = call.state.store.query(_FIRST_EVENT, [call.project.project_id])
     days = 1 if first_ms is None else int(call.now.timestamp() * 1000 - first_ms) // _MS_PER_DAY + 1
     return min(days, CCPA_DAYS) if body.compliance_type.upper() == "CCPA" else days
@@ -147,7 +147,7 @@ def _created(call: ApiCall, job: Job) -> object:
             {
                 "status": job.status(call.now),
                 "disclosure_type": job.disclosure_type.upper(),
-                "date_requested": _moment(job.requested),
+                "date_requested": _utc(job.requested),
                 "tracking_id": job.tracking_id,
                 "project_id": job.project.project_id,
                 "compliance_type": job.compliance_type.lower(),
@@ -164,13 +164,13 @@ def _job(call: ApiCall, task: Task) -> Job | None:
 
 
 def _archive_url(request: Request, job: Job) -> str:
-    """On another host than the API, as Mixpanel's storage is: whoever downloads must not send credentials along."""
+    """A URL on another host than the API, like Mixpanel's storage: clients must not send credentials there."""
     host = "localhost" if request.url.hostname != "localhost" else "127.0.0.1"
     return str(request.url.replace(hostname=host, path=f"/gdpr-archives/{job.archive}", query=""))
 
 
 def _user(request: Request, state: State, _now: datetime) -> Caller:
-    """The user of an OAuth token, for the project of the `token` in the query. Spends the call's budget."""
+    """The user of an OAuth token, for the project of the `token` in the query. Counts against the rate limit."""
     members = projects_of_token(state.projects, bearer_token(request))
     if not members:
         raise ApiError(401, "Invalid OAuth token")
@@ -184,5 +184,5 @@ def _user(request: Request, state: State, _now: datetime) -> Caller:
     raise ApiError(403, "Permission denied: the user has no access to the project of this token")
 
 
-def _moment(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
+def _utc(timestamp: datetime) -> str:
+    return f"{timestamp.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"

@@ -1,9 +1,9 @@
-"""What becomes of an accepted event on its way into the store.
+"""Stores accepted events, with the changes that Mixpanel makes to them.
 
 Source: mixpanel-api.md#project-time, #export-records, #import, #track, #hot-shards.
 
-Strings are cut, credentials and addresses dropped, Mixpanel's own properties added, ids completed, times of legacy
-projects shifted into project time, and hot shards rewritten.
+Strings are truncated, credentials and addresses removed, Mixpanel's own properties added, ids completed, times of
+legacy projects converted to project time, and hot shards rewritten.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ Event = dict[str, Any]
 
 
 def store_events(state: State, project: Project, events: Sequence[Event], now: datetime, *, imported: bool) -> None:
-    """Keep events that have passed validation; those with `$ignore`, and what Lexicon drops, vanish."""
+    """Store valid events; discard those with `$ignore`, and events and properties that Lexicon drops."""
     with state.lock:
         kept = [_as_utf8(event) for event in events if _is_kept(state, project, event)]
         identities, lexicon = state.identities, state.api_state(Lexicon)
-        # First all that the events say about ids: a link holds for the events before it as for those after.
-        refusals = [identities.learn(project, event["event"], event["properties"]) for event in kept]
+        # First the identities of all events: a link also applies to the events before it.
+        rejections = [identities.learn(project, event["event"], event["properties"]) for event in kept]
         identities.rewrite(project.project_id)
-        arrived = []
-        for event, refusal in zip(kept, refusals, strict=True):
+        enriched = []
+        for event, rejection in zip(kept, rejections, strict=True):
             dropped = lexicon.dropped_properties(project.project_id, event["event"])
-            stored = _arrived(project, event, dropped, now, imported)
-            stored["properties"].update(identities.identify(project, event["event"], event["properties"]), **refusal)
-            arrived.append(stored)
-        _rewrite_hot_shards(state.store, project, arrived)
-        state.store.add(project.project_id, [msgspec.json.encode(event) for event in arrived])
+            stored = _enriched(project, event, dropped, now, imported)
+            stored["properties"].update(identities.identify(project, event["event"], event["properties"]), **rejection)
+            enriched.append(stored)
+        _rewrite_hot_shards(state.store, project, enriched)
+        state.store.add(project.project_id, [msgspec.json.encode(event) for event in enriched])
 
 
 def _is_kept(state: State, project: Project, event: Event) -> bool:
@@ -62,7 +62,7 @@ def _is_kept(state: State, project: Project, event: Event) -> bool:
 
 
 def _as_utf8(event: Event) -> Event:
-    """The event; what is not UTF-8 in it, which only lenient requests can bring this far, as query marks."""
+    """The event with question marks for invalid UTF-8, which only requests without validation can have."""
     try:
         msgspec.json.encode(event)
     except UnicodeEncodeError:
@@ -71,12 +71,12 @@ def _as_utf8(event: Event) -> Event:
     return event
 
 
-def _arrived(project: Project, event: Event, dropped: set[str], now: datetime, imported: bool) -> Event:
+def _enriched(project: Project, event: Event, dropped: set[str], now: datetime, imported: bool) -> Event:
     sent = event["properties"]
     left_out = {*_NEVER_STORED, *dropped}
     properties: Event = {"time": _stored_time(sent.get("time"), project, now), "distinct_id": ""}
     properties.update(truncated({name: value for name, value in sent.items() if name not in left_out}))
-    # One of its own for each copy: an event sent without an id never counts as a duplicate of another.
+    # Unique for each copy: an event that was sent without an id is never a duplicate.
     properties.setdefault("$insert_id", uuid.uuid4().hex)
     if imported:
         properties["$import"] = True
@@ -87,7 +87,7 @@ def _arrived(project: Project, event: Event, dropped: set[str], now: datetime, i
 
 
 def _stored_time(sent: float | None, project: Project, now: datetime) -> int:
-    """Milliseconds as exported. A time in the future, or none, becomes now."""
+    """Milliseconds as exported. A missing or future time becomes now."""
     time_ms = milliseconds(now) if sent is None else min(to_milliseconds(sent), milliseconds(now))
     if not project.created_before_2023:
         return time_ms
@@ -96,7 +96,7 @@ def _stored_time(sent: float | None, project: Project, now: datetime) -> int:
 
 
 def truncated(value: Any) -> Any:
-    """Texts and names longer than 255 characters lose the rest, without a word."""
+    """The value with all strings and names cut to 255 characters."""
     if isinstance(value, str):
         return value[:MAX_STRING_CHARACTERS]
     if isinstance(value, dict):
@@ -105,7 +105,7 @@ def truncated(value: Any) -> Any:
 
 
 def _rewrite_hot_shards(store: EventStore, project: Project, events: list[Event]) -> None:
-    """Take what exceeds the events of one user on one day away from that user."""
+    """Rewrite the events above the threshold of one user on one day."""
     threshold = project.hot_shard_threshold
     if store.count(project.project_id) + len(events) <= threshold:
         return

@@ -1,4 +1,4 @@
-"""`POST /import` and `/track`: events come in. Source: mixpanel-api.md#import, #track."""
+"""`POST /import` and `/track`. Source: mixpanel-api.md#import, #track."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def import_events(request: Request) -> Response:
     project = caller.project
     payload = await read_payload(request, project.max_import_bytes)
     state.budgets.ingest(project, payload.size, len(payload.events))
-    # The official SDK posts a form, and asks for neither validation nor the reply that comes with it.
+    # The official SDK posts a form, without validation and its reply.
     if payload.parameters.get("strict", "0" if payload.is_form else "1") == "1":
         return await _import_strictly(state, project, payload, now, request.state.fault)
     good = [event for event in payload.events if is_storable(event, now)]
@@ -53,12 +53,12 @@ async def track(request: Request) -> Response:
     state = State.of(request)
     now = state.clock.now()
     try:
-        # Whose events they are is known only when they have been read.
+        # The project of an event is in its token, so the events are read first.
         payload = await read_payload(request, state.projects.first.max_import_bytes)
-    except ApiError as refusal:
-        if refusal.status != 400:
+    except ApiError as rejection:
+        if rejection.status != 400:
             raise
-        return status_reply(request.query_params, refusal.text)
+        return status_reply(request.query_params, rejection.text)
     by_token: dict[str, list[dict[str, Any]]] = defaultdict(list)
     errors = []
     for event in payload.events:
@@ -73,7 +73,7 @@ async def track(request: Request) -> Response:
             state.budgets.ingest(project, payload.size, len(events))
             recent = [event for event in events if _is_recent(event, now)]
             await run_in_threadpool(store_events, state, project, recent, now, imported=False)
-    # One valid event is enough for a 1, and a token that belongs to no project counts as valid.
+    # One valid event is enough for a 1, and an unknown token is valid.
     return status_reply(payload.parameters, None if by_token else next(iter(errors), "data, missing or empty"))
 
 
@@ -82,14 +82,13 @@ async def _import_strictly(
 ) -> Response:
     foreign = [event["event"] for event in payload.events if _is_foreign(project, event)]
     if foreign:
-        # One such event, and nothing of the request is imported; the records that failed are texts
-        # (mixpanel-api.md#identity-merge).
-        texts = [f"{name} is not supported in projects with Simplified ID Merge" for name in foreign]
-        raise ApiError(400, INVALID, extra={"num_records_imported": 0, "failed_records": texts})
+        # One such event rejects the request; its failed_records are strings (mixpanel-api.md#identity-merge).
+        messages = [f"{name} is not supported in projects with Simplified ID Merge" for name in foreign]
+        raise ApiError(400, INVALID, extra={"num_records_imported": 0, "failed_records": messages})
     if fault and fault.kind == "partially_accepted":
-        taken = [event for event in payload.events if problem_of(event, now) is None][: fault.rows]
-        await run_in_threadpool(store_events, state, project, taken, now, imported=True)
-        return json_response({"code": 200, "num_records_imported": len(taken), "status": "OK"})
+        accepted = [event for event in payload.events if problem_of(event, now) is None][: fault.rows]
+        await run_in_threadpool(store_events, state, project, accepted, now, imported=True)
+        return json_response({"code": 200, "num_records_imported": len(accepted), "status": "OK"})
     good, failed = [], []
     for index, event in enumerate(payload.events):
         problem = None if _is_ignored(project, event) else problem_of(event, now)
@@ -138,7 +137,7 @@ def _track_problem(event: Any) -> str | None:
 
 
 def _with_address(event: dict[str, Any], request: Request, payload: Payload) -> dict[str, Any]:
-    """With `ip=1`, an event without any id gets one made from the address it came from."""
+    """With `ip=1`, an event without ids gets one made from the client's address."""
     properties = event["properties"]
     anonymous = not {"distinct_id", "$user_id", "$device_id"} & properties.keys()
     if anonymous and read_flag(payload.parameters, "ip") and request.client:

@@ -1,6 +1,6 @@
-"""Lookup tables: listed, and replaced by a CSV as a whole. Source: mixpanel-api.md#lookup-tables.
+"""Lookup tables: listed, and replaced by a CSV. Source: mixpanel-api.md#lookup-tables.
 
-Only the UI creates them: a project declares those it has.
+Only the UI creates them, so projects declare them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class LookupTables:
 
 
 class Failure(msgspec.Struct):
-    """A row that cannot be taken; the header is row 0."""
+    """An invalid row; the header is row 0."""
 
     index: int
     message: str
@@ -64,7 +64,7 @@ def list_tables(call: ApiCall) -> object:
 
 
 def replace(call: ApiCall) -> object:
-    """All rows or none. 400 with the first ten bad rows, 404, 413 and 429 as documented."""
+    """All rows or none. 400 with the first ten invalid rows, 404, 413 and 429 as documented."""
     tables, key = call.state.api_state(LookupTables), (call.project.project_id, call.path["table_id"])
     call.state.budgets.spend(REPLACEMENTS, call.project)
     if key not in tables.rows:
@@ -79,8 +79,8 @@ def replace(call: ApiCall) -> object:
     return {"code": 200, "status": "OK"}
 
 
-def _table(body: bytes, most: int) -> list[Row]:
-    """The typed rows of a CSV. Raises ApiError for one that cannot be taken; a row is held when it is good."""
+def _table(body: bytes, max_rows: int) -> list[Row]:
+    """The typed rows of a CSV. Raises ApiError for an invalid one."""
     table: list[Row] = []
     failures: list[Failure] = []
     seen: dict[str, int] = {}
@@ -88,7 +88,7 @@ def _table(body: bytes, most: int) -> list[Row]:
         records = _records(body)
         header = next(records, [])
         if not header or not all(header) or len(set(header)) < len(header):
-            raise _refusal([Failure(0, "invalid header: names must be unique and not blank")])
+            raise _invalid([Failure(0, "invalid header: names must be unique and not blank")])
         for index, row in enumerate(records, start=1):
             failure = _failure(index, row, header, seen) if row else None  # a blank line holds no record
             if failure:
@@ -97,17 +97,17 @@ def _table(body: bytes, most: int) -> list[Row]:
                 break
             if row and not failures:
                 table.append(_typed_row(header, row))
-            if len(table) > most:
+            if len(table) > max_rows:
                 raise ApiError(400, f"lookup tables of a project have at most {MAX_ROWS} rows")
     except (csv.Error, UnicodeDecodeError) as error:
-        raise _refusal([Failure(0, f"invalid CSV: {error}")]) from None
+        raise _invalid([Failure(0, f"invalid CSV: {error}")]) from None
     if failures:
-        raise _refusal(failures)
+        raise _invalid(failures)
     return table
 
 
 def _records(body: bytes) -> Iterator[list[str]]:
-    """The records, one at a time, and none that is longer than any table needs: 100 MB of commas are one list."""
+    """The records of limited length, one at a time: 100 MB of commas would be one list."""
     size = 0
 
     def lines() -> Iterator[str]:
@@ -136,7 +136,7 @@ def _failure(index: int, row: list[str], header: list[str], seen: dict[str, int]
 
 
 def _typed_row(header: list[str], row: list[str]) -> Row:
-    """The key as text, the rest by what it looks like; empty is undefined."""
+    """The key as a string, other values typed by their form; empty values are left out."""
     values = {name: _typed(text) for name, text in zip(header[1:], row[1:], strict=True) if text != ""}
     return {header[0]: row[0], **values}
 
@@ -147,12 +147,12 @@ def _typed(text: str) -> Any:
     try:
         value = msgspec.json.decode(text)
     except msgspec.DecodeError:
-        return _moment(text) or text
+        return _timestamp(text) or text
     is_list = isinstance(value, list) and all(isinstance(item, str | int | float) for item in value)
     return value if is_number(value) or is_list else text
 
 
-def _moment(text: str) -> datetime | None:
+def _timestamp(text: str) -> datetime | None:
     """A date and time of RFC 3339."""
     try:
         return msgspec.json.decode(msgspec.json.encode(text), type=datetime)
@@ -160,16 +160,16 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def _refusal(failures: list[Failure]) -> ApiError:
+def _invalid(failures: list[Failure]) -> ApiError:
     records = [msgspec.structs.asdict(failure) for failure in failures[:MAX_FAILED_RECORDS]]
     return ApiError(400, _INVALID, extra={"failed_records": records})
 
 
-def _shape(request: Request, refusal: ApiError) -> Response:
-    """The family's shape, but that the body of a 404 says 200: so it is documented."""
-    if refusal.status == 404:
-        refusal = ApiError(404, refusal.text, refusal.headers, {"code": 200, **refusal.extra})
-    return import_shape(request, refusal)
+def _shape(request: Request, error: ApiError) -> Response:
+    """The family's shape, but the body of a 404 has `"code": 200`, as documented."""
+    if error.status == 404:
+        error = ApiError(404, error.text, error.headers, {"code": 200, **error.extra})
+    return import_shape(request, error)
 
 
 def _reader(request: Request, state: State, now: datetime) -> Caller:

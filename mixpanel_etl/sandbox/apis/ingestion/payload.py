@@ -23,7 +23,7 @@ MAX_EVENTS = 2000
 
 
 class Payload(NamedTuple):
-    """What was sent: the events, whatever they are; query and form parameters; the size uncompressed, in bytes."""
+    """The body of a request: unvalidated events; query and form parameters; uncompressed size in bytes."""
 
     events: list[Any]
     parameters: dict[str, str]
@@ -83,7 +83,7 @@ def _decode_data(data: str) -> list[Any]:
         # In a query string or a form that was not escaped, + arrives as a space.
         decoded = base64.b64decode(data.replace(" ", "+") + "=" * (-len(data) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise ApiError(400, "data is neither JSON nor base64 of it") from None
+        raise ApiError(400, "data must be JSON, or base64 of it") from None
     return _as_list(_decode_json(decoded))
 
 
@@ -91,18 +91,18 @@ def _decode_json(text: bytes) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # Text that is not UTF-8 is the fault of one record, not of the request: decode what msgspec will not.
+        # Invalid UTF-8 rejects one record, not the request, so it is decoded without msgspec.
         return _decode_json_leniently(text)
 
 
 def _decode_json_leniently(text: bytes) -> Any:
     try:
-        return json.loads(text.decode("utf-8", "surrogateescape"), parse_constant=_no_constant)
+        return json.loads(text.decode("utf-8", "surrogateescape"), parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         raise ApiError(400, "request body is not valid JSON") from None
 
 
-def _no_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 

@@ -1,6 +1,6 @@
-"""One update of a profile: is it valid, and what does it make of the profile? Source: mixpanel-api.md#profile-updates.
+"""Validates and applies one update of a profile. Source: mixpanel-api.md#profile-updates.
 
-The rules are documented, the texts that name a broken one are invented.
+The rules are documented, the messages are invented.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Properties = dict[str, Any]
 
 
 def user_problem(update: Any) -> Problem | None:
-    """The first rule that a user update breaks, or None."""
+    """The first problem of a user update, or None."""
     return next(_problems(update, ("$distinct_id",), USER_OPERATORS), None)
 
 
 def group_problem(update: Any, group_keys: Collection[str]) -> Problem | None:
-    """The first rule that a group update breaks, or None; `group_keys` are those the project has."""
+    """The first problem of a group update, or None; `group_keys` are those of the project."""
     problem = next(_problems(update, ("$group_key", "$group_id"), GROUP_OPERATORS), None)
     if problem is None and "$distinct_id" in update:
         return Problem("$distinct_id", "'$distinct_id' is invalid: a group is named by $group_key and $group_id alone")
@@ -42,7 +42,7 @@ def group_problem(update: Any, group_keys: Collection[str]) -> Problem | None:
 
 
 def updated(profile: Profile | None, update: Update, now: datetime) -> Profile | None:
-    """What a valid update makes of a profile; None deletes it, or lets none come into being."""
+    """The profile after a valid update; None if it is deleted, or not created."""
     if "$delete" in update:
         return None
     before = dict(profile.properties) if profile else {}
@@ -135,7 +135,7 @@ def _set_once(properties: Properties, values: Properties) -> None:
 
 
 def _add(properties: Properties, values: Properties) -> None:
-    """What is no number stays as it is."""
+    """Non-numeric values are left unchanged."""
     for name, value in values.items():
         before = properties.get(name, 0)
         if is_number(before):
@@ -143,7 +143,7 @@ def _add(properties: Properties, values: Properties) -> None:
 
 
 def _append(properties: Properties, values: Properties) -> None:
-    """What is no list stays as it is, here and below."""
+    """Values that are not lists are left unchanged, also in `$union` and `$remove`."""
     for name, value in truncated(values).items():
         before = properties.get(name, [])
         if isinstance(before, list):
@@ -185,5 +185,5 @@ def _each_once(items: list[Any]) -> list[Any]:
 
 
 def _holds(items: list[Any], wanted: Any) -> bool:
-    """Whether a list has a value: true is not 1, though Python thinks so."""
+    """Whether a list has a value; unlike in Python, true is not 1."""
     return any(item == wanted and isinstance(item, bool) == isinstance(wanted, bool) for item in items)

@@ -1,6 +1,6 @@
-"""`POST /engage` and `/groups`: profiles come in. Source: mixpanel-api.md#profile-updates.
+"""`POST /engage` and `/groups`. Source: mixpanel-api.md#profile-updates.
 
-The answer is 200 whatever was sent: whether it was any good stands in the body, per record when `strict=1` asks for it.
+The status is always 200; errors are in the body, with `strict=1` for each record.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ async def _ingest(request: Request, check: Callable[[Project, Any], Problem | No
         with state.lock:
             problems = _apply_all(state, updates, check, apply)
         error = _error(payload, problems)
-    except ApiError as refusal:
-        if refusal.status != 400:
+    except ApiError as rejection:
+        if rejection.status != 400:
             raise
-        error = refusal.text
+        error = rejection.text
     parameters = payload.parameters if payload else dict(request.query_params)
     if parameters.get("strict") == "1" and problems:
         return _strict_reply(len(payload.events) if payload else 0, problems)
@@ -64,7 +64,7 @@ async def _read(request: Request) -> Payload:
 def _apply_all(
     state: State, updates: list[Any], check: Callable[[Project, Any], Problem | None], apply: Apply
 ) -> list[tuple[int, Problem]]:
-    """Apply the valid ones in order, and say what is wrong with the others. An unknown token changes nothing."""
+    """Apply valid updates in order. Returns the problems of the others. An unknown token changes nothing."""
     by_token = {project.token: project for project in state.projects}
     problems = []
     for index, update in enumerate(updates):
@@ -92,7 +92,7 @@ def _apply_to_group(state: State, project: Project, update: dict[str, Any]) -> N
 
 
 def _error(payload: Payload, problems: list[tuple[int, Problem]]) -> str | None:
-    """One good update is enough for status 1."""
+    """One valid update is enough for status 1."""
     if not payload.events:
         return "data, missing or empty"
     return problems[0][1].message if len(problems) == len(payload.events) else None

@@ -1,6 +1,6 @@
-"""What `/import` demands of an event under `strict=1`. Source: mixpanel-api.md#import-limits.
+"""Validation of events by `/import` with `strict=1`. Source: mixpanel-api.md#import-limits.
 
-The texts for `properties.time`, `$insert_id` and invalid UTF-8 are Mixpanel's; the others are invented in their manner.
+The messages for `properties.time`, `$insert_id` and invalid UTF-8 are Mixpanel's; the others are invented.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_NESTED_BYTES = 8192
 MAX_INSERT_ID_BYTES = 36
 FUTURE = timedelta(hours=1)
 _TOO_DEEP = f"objects must not be nested deeper than {MAX_DEPTH} levels"
-# Lists do not count towards the depth that is documented; this many of anything is more than Python can walk through.
+# Lists do not count in the documented depth; this many levels of anything are too deep for recursion.
 _MAX_LAYERS = 100
 _EARLIEST_MS = 31_536_000_000  # 1971-01-01
 _INSERT_ID = re.compile(r"[A-Za-z0-9-]+")
@@ -37,24 +37,24 @@ _MEANINGLESS_IDS = frozenset(
 
 
 class Problem(NamedTuple):
-    """Why a record was not imported, in the terms of `failed_records`."""
+    """The reason for a rejected record, as in `failed_records`."""
 
     field: str
     message: str
 
 
 def problem_of(event: Any, now: datetime) -> Problem | None:
-    """The first rule that an event breaks, or None when it may be imported."""
+    """The first problem of an event, or None if it is valid."""
     return next((problem for rule in _rules_of(event) for problem in rule(event, now)), None)
 
 
 def is_storable(event: Any, now: datetime) -> bool:
-    """Whether an event can be kept at all when nobody asked for validation: it has a name and a possible time."""
+    """Whether an event can be stored without validation: it has a name and a possible time."""
     return next((False for rule in _rules_of(event)[:2] for _ in rule(event, now)), True)
 
 
 def is_too_deep(event: Any) -> bool:
-    """Whether lists and objects lie so deep in one another that nothing should recurse into them."""
+    """Whether lists and objects are nested too deeply for recursion."""
     layer = [event]
     for _ in range(_MAX_LAYERS):
         layer = [
@@ -119,7 +119,7 @@ def _user(event: Any, _now: datetime) -> Iterator[Problem]:
         yield Problem("properties.distinct_id", "'properties.distinct_id' is invalid: must identify a user")
 
 
-def _texts(event: Any, _now: datetime) -> Iterator[Problem]:
+def _encoding(event: Any, _now: datetime) -> Iterator[Problem]:
     for name, value in event["properties"].items():
         if not _is_utf8(name) or not _is_utf8(value):
             shown = name.encode("utf-8", "replace").decode()
@@ -136,11 +136,11 @@ def _sizes(event: Any, _now: datetime) -> Iterator[Problem]:
     if len(properties) > MAX_MEMBERS:
         yield Problem("properties", f"'properties' is invalid: must have at most {MAX_MEMBERS} properties")
     for name, value in properties.items():
-        for reason in _nested_faults(value):
+        for reason in _nested_problems(value):
             yield Problem(f"properties.{name}", f"'properties.{name}' is invalid: {reason}")
 
 
-def _nested_faults(value: Any) -> Iterator[str]:
+def _nested_problems(value: Any) -> Iterator[str]:
     if not isinstance(value, dict | list):
         return
     if _depth(value) > MAX_DEPTH:
@@ -161,7 +161,7 @@ def _containers(value: Any) -> Iterator[dict[str, Any] | list[Any]]:
 
 
 def _depth(value: Any) -> int:
-    """How many objects lie inside one another; lists do not count."""
+    """Number of nested objects; lists do not count."""
     if isinstance(value, dict):
         return 1 + max(map(_depth, value.values()), default=0)
     return max(map(_depth, value), default=0) if isinstance(value, list) else 0
@@ -181,10 +181,10 @@ def _is_utf8(value: Any) -> bool:
 
 Rule = Callable[[Any, datetime], Iterator[Problem]]
 
-# In the order in which they are applied; each may rely on those before it.
-_RULES: tuple[Rule, ...] = (_shape, _time, _insert_id, _user, _texts, _sizes)
-# What is said about ids needs neither a time nor an id of its own.
-_IDENTITY_RULES: tuple[Rule, ...] = (_shape, _identity, _texts, _sizes)
+# In order; each relies on those before it.
+_RULES: tuple[Rule, ...] = (_shape, _time, _insert_id, _user, _encoding, _sizes)
+# Identity events need neither a time nor an insert id.
+_IDENTITY_RULES: tuple[Rule, ...] = (_shape, _identity, _encoding, _sizes)
 
 
 def _rules_of(event: Any) -> tuple[Rule, ...]:

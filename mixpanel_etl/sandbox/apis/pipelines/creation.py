@@ -1,6 +1,6 @@
-"""The eight types of data pipelines and what each demands of its creation. Source: mixpanel-api.md#pipelines.
+"""The eight types of data pipelines and their parameters. Source: mixpanel-api.md#pipelines.
 
-The parameters and their values are documented, the texts of the refusals are invented.
+The parameters and their values are documented, the messages are invented.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SNOWFLAKE = ("account_name", "warehouse", "storage_integration", "user", "passw
 
 
 class PipelineType(NamedTuple):
-    """What a type demands, and what distinguishes two destinations."""
+    """The required parameters of a type, and those that identify a destination."""
 
     required: Sequence[str]
     destination: Sequence[str]
@@ -85,8 +85,8 @@ _CHOICES: dict[str, Sequence[str]] = {
 }
 
 
-class Wanted(NamedTuple):
-    """A pipeline to be created, every default filled in; `to_date` None goes on for ever."""
+class PipelineSettings(NamedTuple):
+    """The settings of a pipeline; without `to_date` it is recurring."""
 
     kind: str
     data_sources: list[str]
@@ -99,8 +99,8 @@ class Wanted(NamedTuple):
     destination: tuple[str, ...]
 
 
-def read_creation(form: Form, today: date) -> Wanted:
-    """Raises ApiError 400 naming the parameter at fault."""
+def read_creation(form: Form, today: date) -> PipelineSettings:
+    """The settings of a new pipeline. Raises ApiError 400 naming the invalid parameter."""
     kind = form.get("type", "")
     check_choice("type", kind, TYPES)
     described, is_trial = TYPES[kind], form.get("trial") == "true"
@@ -115,7 +115,7 @@ def read_creation(form: Form, today: date) -> Wanted:
     if to_date is not None and "frequency" in form:
         raise ApiError(400, "frequency is only valid without to_date")
     sources = ["events", "people"] if is_trial and described.is_schematized else [form.get("data_source", "events")]
-    return Wanted(
+    return PipelineSettings(
         kind,
         sources,
         from_date,
@@ -129,7 +129,7 @@ def read_creation(form: Form, today: date) -> Wanted:
 
 
 def read_edit(form: Form, kind: str) -> dict[str, Any]:
-    """The parameters that this type lets be edited. Raises ApiError 400 for others."""
+    """The edited parameters. Raises ApiError 400 for those that the type does not allow."""
     changes = {name: value for name, value in form.items() if name not in ("name", "project_id")}
     allowed = (*EDITABLE, *TYPES[kind].edits)
     unknown = sorted(changes.keys() - set(allowed))

@@ -1,10 +1,10 @@
-"""The tasks of a data pipeline: what it did, does and will do, worked out from the clock.
+"""Data pipelines and their tasks, which are computed from the clock.
 
 Source: mixpanel-api.md#pipelines.
 
-A daily pipeline exports a day half an hour after its end, an hourly one likewise, in project time. What lies before the
-pipeline's creation is made up for from then on, one task every five minutes. A pause stops what runs; what was due
-during it follows when it is over.
+A daily pipeline exports a day half an hour after its end, an hourly one an hour likewise, in project time. Days before
+the pipeline's creation are backfilled from then on, one task every five minutes. A pause cancels running tasks; due
+tasks follow after it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Literal, NamedTuple, get_args
 
-from mixpanel_etl.sandbox.apis.pipelines.creation import Wanted
+from mixpanel_etl.sandbox.apis.pipelines.creation import PipelineSettings
 from mixpanel_etl.sandbox.engine.projects import Project
 from mixpanel_etl.sandbox.engine.state import State
 
 TaskState = Literal["pending", "running", "succeeded", "retried", "failed", "canceled", "timed_out"]
-DecidedState = Literal["retried", "failed", "timed_out"]
+FinalState = Literal["retried", "failed", "timed_out"]
 _DELAY = timedelta(minutes=30)
 _DURATION = timedelta(minutes=10)
 _BACKFILL_STEP = timedelta(minutes=5)
@@ -29,7 +29,7 @@ _RETRY_AFTER = timedelta(minutes=30)
 
 
 class Task(NamedTuple):
-    """One attempt to export a window; `finished` is None until it has."""
+    """One attempt to export a day or hour; `finished` is None until then."""
 
     start: datetime
     end: datetime
@@ -40,23 +40,23 @@ class Task(NamedTuple):
 
 @dataclass
 class Pipeline:
-    """A pipeline as it stands; `pauses` are (from, until), the last one perhaps still open."""
+    """A pipeline; `pauses` are (from, until), where None is an open end; `states` are set by tests."""
 
     name: str
     project: Project
     data_source: str
-    wanted: Wanted
+    settings: PipelineSettings
     created: datetime
-    settings: dict[str, str]
+    parameters: dict[str, str]
     pauses: list[tuple[datetime, datetime | None]] = field(default_factory=list)
-    decided: dict[date, DecidedState] = field(default_factory=dict)
+    states: dict[date, FinalState] = field(default_factory=dict)
 
     @property
     def is_paused(self) -> bool:
         return bool(self.pauses) and self.pauses[-1][1] is None
 
     def tasks(self, now: datetime) -> Iterator[Task]:
-        """All attempts for windows that are over, in the order of the windows."""
+        """All attempts for days or hours that are over, in their order."""
         for number, (start, end) in enumerate(self._windows(now)):
             due = max(end + _DELAY, self.created + number * _BACKFILL_STEP)
             yield from self._attempts(start, end, due, now)
@@ -64,13 +64,13 @@ class Pipeline:
     def _windows(self, now: datetime) -> Iterator[tuple[datetime, datetime]]:
         """The days or hours of the export that are over."""
         zone = self.project.zone
-        start = datetime.combine(self.wanted.from_date, time(), zone)
-        last = self.wanted.from_date + _TRIAL - timedelta(days=1) if self.wanted.is_trial else self.wanted.to_date
+        start = datetime.combine(self.settings.from_date, time(), zone)
+        last = self.settings.from_date + _TRIAL - timedelta(days=1) if self.settings.is_trial else self.settings.to_date
         stop = min(now, datetime.combine(last + timedelta(days=1), time(), zone)) if last else now
         while True:
-            if self.wanted.frequency == "daily":
+            if self.settings.frequency == "daily":
                 end = datetime.combine(start.date() + timedelta(days=1), time(), zone)
-            else:  # an hour of real time, whatever clocks do in between
+            else:  # an hour of real time, even if clocks change in between
                 end = (start.astimezone(now.tzinfo) + timedelta(hours=1)).astimezone(zone)
             if end > stop:
                 return
@@ -90,7 +90,7 @@ class Pipeline:
         if run_at is None:
             yield Task(start, end, due, None, "pending")
             return
-        first = self._attempt(start, end, run_at, now, self.decided.get(start.date(), "succeeded"))
+        first = self._attempt(start, end, run_at, now, self.states.get(start.date(), "succeeded"))
         yield first
         if first.state == "retried" and first.finished:
             yield self._attempt(start, end, first.finished + _RETRY_AFTER, now, "succeeded")
@@ -110,11 +110,11 @@ class Pipelines:
         self.pipelines: dict[int, dict[str, Pipeline]] = defaultdict(dict)
         self.dated: dict[int, list[datetime]] = defaultdict(list)
 
-    def decide(self, project_id: int, name: str, day: date, state: DecidedState) -> None:
-        """Have the tasks of a day come to this. Raises ValueError for a pipeline or state that does not exist."""
+    def set_state(self, project_id: int, name: str, day: date, state: FinalState) -> None:
+        """Set the state of the tasks of a day. Raises ValueError for an unknown pipeline or state."""
         known = self.pipelines[project_id]
         if name not in known:
-            raise ValueError(f"name {name!r} is no pipeline of the project, which has {sorted(known)}")
-        if state not in get_args(DecidedState):
-            raise ValueError(f"state {state!r} is not one of {', '.join(get_args(DecidedState))}")
-        known[name].decided[day] = state
+            raise ValueError(f"name {name!r} is not a pipeline of the project; known: {sorted(known)}")
+        if state not in get_args(FinalState):
+            raise ValueError(f"state {state!r} must be one of {', '.join(get_args(FinalState))}")
+        known[name].states[day] = state

@@ -1,4 +1,4 @@
-"""Data pipelines (the deprecated API): created, edited, paused, and their history.
+"""Routes of the deprecated Data Pipelines API.
 
 Source: mixpanel-api.md#pipelines.
 """
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from mixpanel_etl.sandbox.apis.api_call import ADMINS, ApiCall, app_route
-from mixpanel_etl.sandbox.apis.pipelines.creation import Wanted, read_creation, read_edit
+from mixpanel_etl.sandbox.apis.pipelines.creation import PipelineSettings, read_creation, read_edit
 from mixpanel_etl.sandbox.apis.pipelines.models import Pipeline, Pipelines, Task
 from mixpanel_etl.sandbox.engine.authentication import Caller, Kind, authenticate
 from mixpanel_etl.sandbox.engine.query_parameters import check_choice, required
@@ -49,26 +49,26 @@ def pipeline_routes() -> list[Route]:
 
 
 def list_jobs(call: ApiCall) -> object:
-    """By project id; a bool as text and a time with the zone's name, as documented."""
+    """By project id; a bool as a string and a time with the zone's name, as documented."""
     jobs = [_job(pipeline, call.now) for pipeline in _pipelines(call).values()]
     return {str(call.project.project_id): jobs}
 
 
 def create(call: ApiCall) -> object:
-    """One pipeline; two, of events and of people, for a trial of a schematized type."""
+    """Creates one pipeline; two, for events and people, in a trial of a schematized type."""
     form = _form(call.body)
-    wanted = read_creation(form, call.project.today(call.now))
+    settings = read_creation(form, call.project.today(call.now))
     part, pipelines = call.state.api_state(Pipelines), _pipelines(call)
-    _check_limits(part, call, wanted)
+    _check_limits(part, call, settings)
     names = []
-    for source in wanted.data_sources:
-        name = _free_name(pipelines, wanted, source)
-        pipelines[name] = Pipeline(name, call.project, source, wanted, call.now, form)
+    for source in settings.data_sources:
+        name = _free_name(pipelines, settings, source)
+        pipelines[name] = Pipeline(name, call.project, source, settings, call.now, form)
         names.append(name)
-    if wanted.to_date is not None:
+    if settings.to_date is not None:
         part.dated[call.project.project_id].append(call.now)
     reply: dict[str, object] = {"pipeline_names": names}
-    if wanted.kind == "bigquery":
+    if settings.kind == "bigquery":
         dataset = f"{form['gcp_project']}:{form['bq_dataset_name']}"
         reply["bigquery_dataset_name"] = f"https://bigquery.cloud.google.com/dataset/{dataset}"
     return reply
@@ -77,12 +77,12 @@ def create(call: ApiCall) -> object:
 def edit(call: ApiCall) -> object:
     form = _form(call.body)
     pipeline = _found(call, form)
-    pipeline.settings.update(read_edit(form, pipeline.wanted.kind))
+    pipeline.parameters.update(read_edit(form, pipeline.settings.kind))
     return {}
 
 
 def pause(call: ApiCall) -> object:
-    """Stops what runs, too. A pipeline that is paused stays so."""
+    """Cancels running tasks, too. Does nothing if it is paused."""
     pipeline = _found(call, _form(call.body))
     if not pipeline.is_paused:
         pipeline.pauses.append((call.now, None))
@@ -97,20 +97,20 @@ def resume(call: ApiCall) -> object:
 
 
 def cancel(call: ApiCall) -> object:
-    """The pipeline is gone, with its history."""
+    """Deletes the pipeline and its history."""
     del _pipelines(call)[_found(call, _form(call.body)).name]
     return {}
 
 
 def status(call: ApiCall) -> object:
-    """Tasks by state; with `summary=true` only how many, with `status` only those states."""
+    """Tasks by state; with `summary=true` their numbers, with `status` only those states."""
     pipeline = _found(call, call.parameters)
-    wanted = call.request.query_params.getlist("status")
-    for name in wanted:
+    states = call.request.query_params.getlist("status")
+    for name in states:
         check_choice("status", name, FILTERS)
-    tasks: dict[str, list[Task]] = {name: [] for name in wanted or _ALWAYS_SHOWN}
+    tasks: dict[str, list[Task]] = {name: [] for name in states or _ALWAYS_SHOWN}
     for task in pipeline.tasks(call.now):
-        if not wanted or task.state in wanted:
+        if not states or task.state in states:
             tasks.setdefault(task.state, []).append(task)
     if call.parameters.get("summary") == "true":
         return {name: len(members) for name, members in tasks.items()}
@@ -118,7 +118,7 @@ def status(call: ApiCall) -> object:
 
 
 def timeline(call: ApiCall) -> object:
-    """For each day of the export that is over, when it was exported."""
+    """The times of export of each finished day."""
     pipeline = _found(call, call.parameters)
     days: dict[str, list[str]] = defaultdict(list)
     for task in pipeline.tasks(call.now):
@@ -131,26 +131,26 @@ def timeline(call: ApiCall) -> object:
     return {"day_syncs": syncs}
 
 
-def _check_limits(part: Pipelines, call: ApiCall, wanted: Wanted) -> None:
+def _check_limits(part: Pipelines, call: ApiCall, settings: PipelineSettings) -> None:
     project_id, pipelines = call.project.project_id, _pipelines(call).values()
-    is_dated = wanted.to_date is not None
-    # The two pipelines of a trial were wanted as one.
-    same_kind = {id(item.wanted) for item in pipelines if (item.wanted.to_date is not None) == is_dated}
+    is_dated = settings.to_date is not None
+    # The two pipelines of a trial share their settings.
+    same_kind = {id(item.settings) for item in pipelines if (item.settings.to_date is not None) == is_dated}
     maximum = MAX_DATED if is_dated else MAX_RECURRING
     if len(same_kind) >= maximum:
         raise ApiError(400, f"A project has at most {maximum} {'date-ranged' if is_dated else 'recurring'} pipelines")
     if is_dated and any(created > call.now - timedelta(hours=24) for created in part.dated[project_id]):
         raise ApiError(400, "A project can create one date-ranged pipeline in 24 hours")
     for item in pipelines:
-        if item.wanted.destination == wanted.destination and item.data_source in wanted.data_sources:
-            first, last = item.wanted.from_date, item.wanted.to_date or date.max
-            if first <= (wanted.to_date or date.max) and wanted.from_date <= last:
+        if item.settings.destination == settings.destination and item.data_source in settings.data_sources:
+            first, last = item.settings.from_date, item.settings.to_date or date.max
+            if first <= (settings.to_date or date.max) and settings.from_date <= last:
                 raise ApiError(400, f"The range overlaps that of pipeline {item.name}, which has the same destination")
 
 
-def _free_name(pipelines: dict[str, Pipeline], wanted: Wanted, source: str) -> str:
-    parts = ["trial"] if wanted.is_trial else []
-    parts += [source, wanted.frequency, wanted.kind, *([wanted.schema_type] if wanted.schema_type else [])]
+def _free_name(pipelines: dict[str, Pipeline], settings: PipelineSettings, source: str) -> str:
+    parts = ["trial"] if settings.is_trial else []
+    parts += [source, settings.frequency, settings.kind, *([settings.schema_type] if settings.schema_type else [])]
     name, number = "-".join(parts), 1
     while name in pipelines:
         number += 1
@@ -179,8 +179,8 @@ def _job(pipeline: Pipeline, now: datetime) -> dict[str, Any]:
         "name": pipeline.name,
         "Dispatcher": "backfill" if is_behind else "live",
         "last_dispatched": f"{last.astimezone(pipeline.project.zone):%Y-%m-%d %H:%M:%S} {pipeline.project.timezone}",
-        "frequency": pipeline.wanted.frequency,
-        "sync_enabled": str(pipeline.wanted.sync).lower(),
+        "frequency": pipeline.settings.frequency,
+        "sync_enabled": str(pipeline.settings.sync).lower(),
     }
 
 
@@ -198,7 +198,7 @@ def _shown(pipeline: Pipeline, task: Task) -> dict[str, Any]:
 
 
 def _form(body: bytes) -> dict[str, str]:
-    """The fields; of `events`, which may be repeated, all of them, one a line."""
+    """The fields; `events` may be repeated, and is joined with newlines."""
     fields: dict[str, str] = {}
     for name, value in parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True):
         fields[name] = f"{fields[name]}\n{value}" if name == "events" and name in fields else value
@@ -206,7 +206,7 @@ def _form(body: bytes) -> dict[str, str]:
 
 
 def _caller(request: Request, state: State, now: datetime) -> Caller:
-    """`project_id` may stand in the form as well as in the query."""
+    """`project_id` may be in the form or in the query."""
     text = _form(request.state.body).get("project_id") or request.query_params.get("project_id")
     project_id = int(text) if text and text.isdecimal() else None
     return authenticate(request, state.projects, _ACCEPTS, now, unknown="Unauthorized", project_id=project_id)

@@ -1,4 +1,4 @@
-"""`POST /cohorts/list`, and who is in a cohort. Source: mixpanel-api.md#query-cohorts."""
+"""`POST /cohorts/list`, and the members of a cohort. Source: mixpanel-api.md#query-cohorts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def cohort_list(query: QueryRequest) -> object:
 
 
 def members(query: QueryRequest, cohort: Cohort) -> list[str]:
-    """The distinct_ids of a cohort, as of now, with or without profile."""
+    """The distinct_ids of a cohort now, with or without profile."""
     conditions = (cohort.distinct_ids, _by_profile(query, cohort), _by_event(query, cohort))
     first, *others = [ids for ids in conditions if ids is not None]
     return [distinct_id for distinct_id in dict.fromkeys(first) if all(distinct_id in ids for ids in others)]

@@ -1,7 +1,7 @@
 """`POST /engage`: profiles, filtered, in pages. Source: mixpanel-api.md#query-profiles.
 
-The first page opens a session that holds what was found; the others show more of the same, whatever changes in the
-profiles meanwhile. A profile that is deleted meanwhile is missing on its page, which is short then; `total` stays.
+The first page opens a session with the results; later pages show these, even if profiles change. A profile that is
+deleted in between is missing on its page, and `total` stays.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ PAGE_SIZE = 1000
 MAX_SESSIONS = 100
 _WINDOW = re.compile(r"(\d{1,5})([hdw])")
 _WINDOW_HOURS = {"h": 1, "d": 24, "w": 168}
-# What makes a query: a session is for one of them.
+# The parameters of a session, which must not change.
 _QUERY = (
     *("where", "distinct_id", "distinct_ids", "output_properties", "filter_by_cohort", "include_all_users"),
     *("data_group_id", "behaviors", "as_of_timestamp", "page_size"),
 )
 _LATEST = 4_102_444_800  # 2100-01-01
-_NOBODY: Mapping[str, Any] = {}
+_NO_PROPERTIES: Mapping[str, Any] = {}
 
 
 def engage(query: QueryRequest) -> object:
@@ -57,7 +57,7 @@ def engage(query: QueryRequest) -> object:
         "session_id": session_id,
         "status": "ok",
         "total": len(results),
-        "results": _still_there(query, results[page * size : (page + 1) * size]),
+        "results": _without_deleted(query, results[page * size : (page + 1) * size]),
     }
 
 
@@ -66,13 +66,13 @@ class _Found(NamedTuple):
     has_profile: bool
 
 
-def _still_there(query: QueryRequest, page: list[_Found]) -> list[dict[str, Any]]:
+def _without_deleted(query: QueryRequest, page: list[_Found]) -> list[dict[str, Any]]:
     profiles = _profiles(query)
     return [found.shown for found in page if not found.has_profile or found.shown["$distinct_id"] in profiles]
 
 
 def data_group_id(project_id: int, group_key: str) -> str:
-    """By what `data_group_id` asks for the groups of a key: a large signed integer, as text. Invented, but stable."""
+    """The `data_group_id` of a group key: a large signed integer, as a string. Invented, but reproducible."""
     digest = hashlib.blake2b(f"{project_id} {group_key}".encode(), digest_size=8).digest()
     return str(int.from_bytes(digest, "big", signed=True))
 
@@ -84,14 +84,14 @@ class _Session(NamedTuple):
 
 
 class EngageSessions:
-    """What the last hundred queries found."""
+    """The results of the last hundred queries."""
 
     def __init__(self, state: State) -> None:
         self._lock = state.lock
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
 
     def open(self, query: QueryRequest, results: list[_Found]) -> str:
-        """Keep results; the id under which they are found again."""
+        """Store results. Returns the id of the session."""
         session_id = f"{int(query.now.timestamp())}-{secrets.token_hex(3).upper()}"
         with self._lock:
             self._sessions[session_id] = _Session(query.project.project_id, _query_of(query), results)
@@ -100,11 +100,11 @@ class EngageSessions:
         return session_id
 
     def results(self, query: QueryRequest, session_id: str) -> list[_Found]:
-        """Raises ApiError 400 for an unknown session, and for one of another query."""
+        """Raises ApiError 400 for an unknown session, and for a session of another query."""
         with self._lock:
             session = self._sessions.get(session_id)
         if session is None or session.project_id != query.project.project_id:
-            raise ApiError(400, f"session_id {session_id!r} is unknown or has expired: begin again with page 0")
+            raise ApiError(400, f"session_id {session_id!r} is unknown or has expired: start again with page 0")
         for name, before, now in zip(_QUERY, session.query, _query_of(query), strict=True):
             if before != now:
                 raise ApiError(400, f"{name} must stay as it was on page 0 of the session")
@@ -116,11 +116,11 @@ def _query_of(query: QueryRequest) -> tuple[str | None, ...]:
 
 
 def _results(query: QueryRequest) -> Iterator[_Found]:
-    """The profiles that are asked for, with the properties that are."""
+    """The requested profiles with the requested properties."""
     holds = _Filter(query)
     shown = read_names(query.parameters, "output_properties")
     for distinct_id, profile in _candidates(query):
-        properties = profile.properties if profile else _NOBODY
+        properties = profile.properties if profile else _NO_PROPERTIES
         if holds(distinct_id, properties):
             kept = properties if shown is None else {name: properties[name] for name in shown if name in properties}
             yield _Found({"$distinct_id": distinct_id, "$properties": kept}, profile is not None)
@@ -150,7 +150,7 @@ def _profiles(query: QueryRequest) -> dict[str, Profile]:
     known = {data_group_id(project_id, key): key for key in keys}
     if wanted not in known:
         names = ", ".join(f"{number} for {key}" for number, key in known.items())
-        raise ApiError(400, f"data_group_id {wanted} is none of this project, which has {names or 'no groups'}")
+        raise ApiError(400, f"unknown data_group_id {wanted}; the project has {names or 'no groups'}")
     return state.profiles.groups(project_id, known[wanted])
 
 
@@ -170,7 +170,7 @@ def _cohort_members(query: QueryRequest) -> list[str]:
 
 
 class _Filter:
-    """`where`, over a profile and what its user did."""
+    """`where`, over a profile and the behaviors of its user."""
 
     def __init__(self, query: QueryRequest) -> None:
         where = query.expression("where")
@@ -196,7 +196,7 @@ class _Behavior(msgspec.Struct):
 
 
 def _behaviors(query: QueryRequest) -> dict[str, dict[str, int]]:
-    """For each behavior, how often each user showed it in its window up to `as_of_timestamp` or now."""
+    """For each behavior, its number by user in its window up to `as_of_timestamp` or now."""
     text = query.parameters.get("behaviors")
     if not text:
         return {}

@@ -1,4 +1,4 @@
-"""`GET /events` and what lies under it: how often events happen, which there are, what properties they have.
+"""`GET /events/...`: counts and names of events, their properties and values.
 
 Source: mixpanel-api.md#query-events.
 """
@@ -24,12 +24,12 @@ TOP_DEFAULT_LIMIT = 100
 PROPERTIES_DEFAULT_LIMIT = 10
 VALUES_DEFAULT_LIMIT = 255
 _EARLIEST = date(2000, 1, 1)
-# Of every event, and properties of it in a reply's text only.
+# In the `properties` of every event, but not counted as properties.
 _NOT_PROPERTIES = frozenset({"time", "distinct_id", "$time", "$distinct_id"})
 
 
 def event_counts(query: QueryRequest) -> object:
-    """`GET /events`: how often each event happened in each minute, hour, day, week or month."""
+    """`GET /events`: counts of each event by minute, hour, day, week or month."""
     no_where(query.parameters)
     required(query.parameters, "event")
     events = read_names(query.parameters, "event") or []
@@ -70,7 +70,7 @@ def top_events(query: QueryRequest) -> object:
 
 
 def property_counts(query: QueryRequest) -> object:
-    """`GET /events/properties`: how often an event had each value of a property, over time."""
+    """`GET /events/properties`: counts of an event by value of a property, over time."""
     kind, unit = query.type_and_unit()
     query.json_only()
     limit = query.count("limit", VALUES_DEFAULT_LIMIT)
@@ -86,7 +86,7 @@ def property_counts(query: QueryRequest) -> object:
 
 
 def top_properties(query: QueryRequest) -> object:
-    """`GET /events/properties/top`: the most common properties of an event, ten unless `limit` says more."""
+    """`GET /events/properties/top`: the most common properties of an event, by default ten."""
     limit = query.count("limit", PROPERTIES_DEFAULT_LIMIT)
     counts: Counter[str] = Counter()
     for event in _recent_events(query):
@@ -96,7 +96,7 @@ def top_properties(query: QueryRequest) -> object:
 
 
 def property_values(query: QueryRequest) -> object:
-    """`GET /events/properties/values`: the most common values of a property of an event, as texts."""
+    """`GET /events/properties/values`: the most common values of a property of an event, as strings."""
     limit = query.count("limit", VALUES_DEFAULT_LIMIT)
     name = required(query.parameters, "name")
     counts: Counter[str] = Counter()

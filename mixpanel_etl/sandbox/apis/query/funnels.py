@@ -1,10 +1,10 @@
-"""`GET /funnels` and `/funnels/list`: how many users take a saved funnel's steps.
+"""`GET /funnels` and `/funnels/list`: the numbers of users in the steps of saved funnels.
 
 Source: mixpanel-api.md#query-funnels.
 
-A user enters a funnel once in each interval of dates (and, broken down, once for each value): with the first event of
-its first step there. From then on the clock runs; each further step is the first event of its kind after the step
-before, and completions are looked for beyond to_date.
+A user enters a funnel once in each interval of dates (and, broken down, once for each value), with the first event of
+its first step. The length of the funnel counts from there; each further step is the first matching event after the
+previous step, also after to_date.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def funnels(query: QueryRequest) -> object:
 def steps_by_segment(
     query: QueryRequest, funnel: Funnel, first: date, last: date, on: Expression | None
 ) -> dict[str, list[dict[str, object]]]:
-    """A funnel of all who entered in some days: its steps by segment, `$overall` first."""
+    """The steps of a funnel by segment, `$overall` first, of the users who entered in some days."""
     buckets = query.buckets(first, last, "all")
     results = _Results(len(funnel.steps))
     for attempt in _attempts(query, funnel, buckets, on):
@@ -67,7 +67,7 @@ def steps_by_segment(
 
 
 class _Attempt(NamedTuple):
-    """One user's way through a funnel: the times of the steps that were reached."""
+    """One user in a funnel: the times of the reached steps."""
 
     date: str
     segment: str
@@ -109,14 +109,14 @@ def _entries(
         date = buckets.label(time_ms)
         wanted = [name for name in ((OVERALL, segment) if broken_down else (OVERALL,)) if (date, name) not in entered]
         if wanted:
-            times = _way(history[number:], steps, length_ms)
+            times = _step_times(history[number:], steps, length_ms)
             for name in wanted:
                 entered.add((date, name))
                 yield _Attempt(date, name, times)
 
 
-def _way(history: Sequence[tuple[int, int, str]], steps: int, length_ms: int) -> list[int]:
-    """The times of the steps that are taken in order, from the first event on and within the length."""
+def _step_times(history: Sequence[tuple[int, int, str]], steps: int, length_ms: int) -> list[int]:
+    """The times of the steps in order, from the first event on and within the length."""
     start = history[0][0]
     times: list[int] = []
     for time_ms, taken, _ in history:
@@ -130,7 +130,7 @@ def _way(history: Sequence[tuple[int, int, str]], steps: int, length_ms: int) ->
 
 
 class _Results:
-    """Attempts by date and segment: how many reached each step, and how long they took."""
+    """Attempts by date and segment: the counts of each step, and the times between them."""
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
@@ -140,7 +140,7 @@ class _Results:
         self._attempts[attempt.date, attempt.segment].append(attempt.times)
 
     def largest(self, limit: int) -> list[str]:
-        """The segments that most users entered."""
+        """The segments with the most users."""
         sizes: dict[str, int] = defaultdict(int)
         for (_, segment), attempts in self._attempts.items():
             sizes[segment] += len(attempts)
@@ -182,7 +182,7 @@ def _funnel(query: QueryRequest) -> Funnel:
     saved = query.state.api_state(SavedReports).funnels(query.project)
     funnel = saved.get(funnel_id or 0)
     if funnel is None:
-        raise ApiError(400, f"funnel_id {funnel_id} is not a saved funnel of this project, which has {sorted(saved)}")
+        raise ApiError(400, f"funnel_id {funnel_id} is not a saved funnel of this project; known: {sorted(saved)}")
     return funnel
 
 
@@ -198,10 +198,10 @@ def _buckets(query: QueryRequest) -> Buckets:
 
 def _length_ms(query: QueryRequest, funnel: Funnel) -> int:
     length = query.count("length", funnel.length)
-    # A length without its unit is in the funnel's own.
+    # A length without unit is in the unit of the funnel.
     seconds = length * SECONDS[query.choice("length_unit", tuple(SECONDS), funnel.length_unit)]
     if seconds > MAX_LENGTH_SECONDS:
-        raise ApiError(400, f"length must not be over 90 days, not {seconds // 86_400}")
+        raise ApiError(400, f"length must be at most 90 days, not {seconds // 86_400}")
     return seconds * 1000
 
 

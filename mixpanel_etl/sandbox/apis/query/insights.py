@@ -24,7 +24,7 @@ from mixpanel_etl.sandbox.engine.saved_reports import Funnel, Insight
 
 
 def insights(query: QueryRequest) -> object:
-    """The report's series by event and date; with a breakdown by event, value (and `$overall`) and date."""
+    """The series of the report by event and date; with a breakdown, by event, value (and `$overall`) and date."""
     insight = _insight(query)
     first, last = _dates(query, insight)
     zone = query.project.zone
@@ -44,7 +44,7 @@ def _events(query: QueryRequest, insight: Insight, first: date, last: date) -> o
 
 
 def _funnel(query: QueryRequest, insight: Insight, first: date, last: date) -> object:
-    """The table of steps; with a breakdown one for each value, and none for all together (as recorded)."""
+    """The table of steps; with a breakdown one for each value, without `$overall` (as observed)."""
     funnel = Funnel(insight.bookmark_id, insight.name, [*insight.events], length=insight.length)
     found = steps_by_segment(query, funnel, first, last, parse(insight.on) if insight.on else None)
     tables = {segment: _table(steps) for segment, steps in found.items()}
@@ -131,9 +131,7 @@ def _insight(query: QueryRequest) -> Insight:
     saved = query.state.api_state(SavedReports).insights(query.project)
     insight = saved.get(bookmark_id or 0)
     if insight is None:
-        raise ApiError(
-            400, f"bookmark_id {bookmark_id} is not a saved report of this project, which has {sorted(saved)}"
-        )
+        raise ApiError(400, f"bookmark_id {bookmark_id} is not a saved report of this project; known: {sorted(saved)}")
     return insight
 
 

@@ -1,7 +1,7 @@
 """`POST /jql`: queries in JavaScript, run by quickjs in a process of their own. Source: mixpanel-api.md#query-jql.
 
-A script's main() only describes what it wants. The process is asked for that description, the records are read, and
-the process is given them to transform. It never calls back, has no network, and is killed when its time is over.
+A script's main() only describes its records. The process returns that description, gets the records, and transforms
+them. It never calls back, has no network, and is killed after its maximum time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _Record = dict[str, Any]
 
 
 def jql(query: QueryRequest) -> object:
-    """What the script's main() comes to. Raises ApiError 400 for what goes wrong in it."""
+    """The result of the script's main(). Raises ApiError 400 for errors in it."""
     script = required(query.parameters, "script")
     parameters = _parameters(query)
     with _Engine(query.project) as engine:
@@ -45,11 +45,11 @@ def jql(query: QueryRequest) -> object:
 
 
 class _Engine:
-    """A process with a JavaScript world of its own for one script. Use it as a context manager."""
+    """A process with a JavaScript engine for one script. Use it as a context manager."""
 
     def __init__(self, project: Project) -> None:
         if find_spec("quickjs") is None:
-            raise ApiError(501, "this sandbox has no JavaScript: pip install 'mixpanel_etl[jql]'")
+            raise ApiError(501, "the sandbox has no JavaScript engine: pip install 'mixpanel_etl[jql]'")
         self._project = project
         self._left = project.jql_seconds
         command = [sys.executable, "-I", str(_WORKER)]
@@ -63,7 +63,7 @@ class _Engine:
         self._process.communicate()
 
     def source(self, script: str, parameters: bytes) -> _Source:
-        """The description of the records that main() asks for."""
+        """The description of the records of main()."""
         wanted = {
             "before": [_prelude()],
             "parameters": parameters.decode(),
@@ -71,7 +71,7 @@ class _Engine:
             "seconds": self._project.jql_seconds,
             "megabytes": self._project.jql_megabytes,
         }
-        text = self._asked(msgspec.json.encode(wanted))
+        text = self._call(msgspec.json.encode(wanted))
         try:
             return msgspec.json.decode(text, type=_Source)
         except msgspec.MsgspecError as error:
@@ -79,15 +79,15 @@ class _Engine:
 
     def result(self, records: Iterable[_Record]) -> bytes:
         """The records after the transformations, as JSON."""
-        text = self._asked(b"[%b]" % b",".join(map(msgspec.json.encode, records)))
+        text = self._call(b"[%b]" % b",".join(map(msgspec.json.encode, records)))
         try:
             msgspec.json.decode(text, type=msgspec.Raw)
         except msgspec.DecodeError:
             raise ApiError(400, "Uncaught exception the result is not JSON") from None
         return text.encode()
 
-    def _asked(self, line: bytes) -> str:
-        """What the process answers within the time that the script has left."""
+    def _call(self, line: bytes) -> str:
+        """The answer of the process within the remaining time."""
         assert self._process.stdin and self._process.stdout  # noqa: S101, PT018 - both are pipes
         started, answer = time.monotonic(), b""
         with _killed_after(self._left, self._process), suppress(BrokenPipeError):
@@ -135,7 +135,7 @@ class _Selector(msgspec.Struct):
 
 
 class _Source(msgspec.Struct):
-    """What Events(), People() or join() were called with."""
+    """The arguments of Events(), People() or join()."""
 
     kind: str
     from_date: str | None = None
@@ -157,7 +157,7 @@ def _records(query: QueryRequest, source: _Source) -> Iterator[_Record]:
 
 
 def _events(query: QueryRequest, source: _Source) -> Iterator[tuple[_Record, Sources]]:
-    """The event records, in order of time, and what expressions refer to."""
+    """The event records, ordered by time, and the objects that expressions refer to."""
     buckets = query.buckets(*_dates(query, source), "all")
     project, selectors = query.project, source.event_selectors
     chosen = _matcher(selectors, project)
@@ -186,7 +186,7 @@ def _joined(query: QueryRequest, source: _Source) -> Iterator[_Record]:
     """Events with their users: all of both in a full join, all events in a left one, all users in a right one."""
     if source.type not in ("full", "left", "right", "inner"):
         raise ApiError(400, f"join() type must be one of full, left, right, inner, not {source.type!r}")
-    assert source.events and source.people  # noqa: S101, PT018 - join() has seen to it
+    assert source.events and source.people  # noqa: S101, PT018 - join() checks it
     people = _people(query, source.people)
     chosen = _matcher(source.selectors, query.project)
     seen = set()
@@ -205,7 +205,7 @@ def _joined(query: QueryRequest, source: _Source) -> Iterator[_Record]:
 
 
 def _matcher(selectors: list[_Selector] | None, project: Project) -> Callable[[str | None, Sources], _Selector | None]:
-    """The first selector that a record satisfies; any record satisfies none at all."""
+    """A function to the first selector that a record satisfies; without selectors, all records match."""
     if selectors is None:
         anything = _Selector()
         return lambda _name, _sources: anything
@@ -227,7 +227,7 @@ def _matcher(selectors: list[_Selector] | None, project: Project) -> Callable[[s
 
 
 def _dates(query: QueryRequest, source: _Source) -> tuple[date, date]:
-    """Of Events(); a Date of JavaScript arrives with its time."""
+    """The dates of Events(); a Date of JavaScript has a time."""
     given = {"from_date": source.from_date, "to_date": source.to_date}
     first, last = read_dates({name: text[:10] for name, text in given.items() if text})
     query.check_history(first)
@@ -251,8 +251,8 @@ def _user_record(distinct_id: str, profile: Profile, project: Project) -> _Recor
     return {"distinct_id": distinct_id, "time": time, "last_seen": time, "properties": dict(profile.properties)}
 
 
-def _offset_ms(moment: datetime, project: Project) -> int:
-    offset = moment.astimezone(project.zone).utcoffset()
+def _offset_ms(timestamp: datetime, project: Project) -> int:
+    offset = timestamp.astimezone(project.zone).utcoffset()
     assert offset is not None  # noqa: S101 - a ZoneInfo always has one
     return int(offset.total_seconds()) * 1000
 

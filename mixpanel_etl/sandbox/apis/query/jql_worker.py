@@ -1,8 +1,8 @@
-"""The process in which one JQL script runs: `jql.py` starts it by its path, talks to it in lines, and kills it.
+"""The process in which one JQL script runs: `jql.py` starts it by its path, exchanges lines with it, and kills it.
 
-A limit inside the engine is asked for between steps of the script only. Regular expressions that backtrack, sorts,
-`indexOf` on what says it has 2**53 members, and the conversion of exceptions to text are one step. A process can be
-stopped in all of them. It imports nothing of the package, so that it starts in 50 ms.
+Limits inside the engine are checked only between steps of the script. Regular expressions that backtrack, sorts,
+`indexOf` on an object of length 2**53, and the conversion of exceptions to strings are one step, in which a process can
+be killed. It does not import the package, so that it starts in 50 ms.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from importlib import import_module
 from typing import Any
 
 MAX_RESULT_BYTES = 100_000_000
-_SPARE_SECONDS = 5  # by then the parent has killed this process, if it still lives
+_SPARE_SECONDS = 5  # by then the parent has killed this process, if the parent is alive
 _SPARE_BYTES = 512_000_000
 
 
 def main() -> None:
-    """Read a script, write what it asks for; read the records, write what it makes of them."""
+    """Read a script, write the description of its records; read the records, write the result."""
     script = json.loads(sys.stdin.buffer.readline())
     _limit(script["seconds"], script["megabytes"])
     quickjs = import_module("quickjs")
@@ -53,7 +53,7 @@ def _answer(**members: str) -> None:
 
 
 def _limit(seconds: float, megabytes: int) -> None:
-    """What holds when the parent is gone, and for what the engine does not count."""
+    """Limits for a process without parent, and for memory that the engine does not count."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 

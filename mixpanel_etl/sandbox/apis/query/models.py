@@ -15,7 +15,7 @@ _R = TypeVar("_R", bound=Report)
 
 
 class SavedReports:
-    """What was saved while the sandbox runs, beside what its projects declare. The last of one id counts."""
+    """Reports saved while the sandbox runs, and those that projects declare. The last one of an id is used."""
 
     def __init__(self, state: State) -> None:  # noqa: ARG002 - every part is made like this
         self._added: dict[int, list[Report]] = defaultdict(list)

@@ -1,7 +1,7 @@
-"""What is asked of the Query API: by whom, about which project, when. Source: mixpanel-api.md#query.
+"""A request to the Query API: its project and parameters. Source: mixpanel-api.md#query.
 
-Every query is authenticated, paid for, within its budget and answered as JSON. Its parameters come in the query string
-and, of a POST, in a form as well.
+Every query is authenticated, checked for plan and budget, and answered as JSON. Its parameters are in the query string
+and, for a POST, also in a form.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ACCEPTS: tuple[Kind, ...] = ("service_account", "project_secret")
 
 @dataclass(frozen=True)
 class QueryRequest:
-    """One query. Its methods read parameters, and raise ApiError 400 naming the one at fault."""
+    """One query. Its methods read parameters, and raise ApiError 400 naming the invalid one."""
 
     state: State
     project: Project
@@ -61,13 +61,13 @@ class QueryRequest:
         return default if value is None else value
 
     def dates(self) -> tuple[date, date]:
-        """from_date and to_date. Raises ApiError 403 when they reach further back than the plan's history."""
+        """from_date and to_date. Raises ApiError 403 if they exceed the history of the plan."""
         first, last = read_dates(self.parameters)
         self.check_history(first)
         return first, last
 
     def dates_or_interval(self, unit: str) -> tuple[date, date]:
-        """from_date and to_date, or the last `interval` units, the present one included."""
+        """from_date and to_date, or the last `interval` units including the current one."""
         interval = read_integer(self.parameters, "interval", minimum=1)
         if interval is None:
             return self.dates()
@@ -83,7 +83,7 @@ class QueryRequest:
             raise ApiError(403, f"Date range exceeds {history} days into the past")
 
     def type_and_unit(self, unit: str | None = None, kind: str | None = None) -> tuple[str, str]:
-        """`type` and `unit`, each required unless given a default."""
+        """`type` and `unit`, each required without a default."""
         chosen = read_choice(self.parameters if kind is None else {"type": kind, **self.parameters}, "type", TYPES)
         wanted = read_choice(self.parameters if unit is None else {"unit": unit, **self.parameters}, "unit", UNITS)
         if chosen == "unique" and wanted in ("minute", "hour"):
@@ -92,24 +92,24 @@ class QueryRequest:
 
     def json_only(self) -> None:
         if self.parameters.get("format", "json") != "json":
-            raise ApiError(400, "format: this sandbox answers json only")
+            raise ApiError(400, "format must be json: the sandbox has no other")
 
-    def stored_ms(self, moment: datetime) -> int:
-        """A moment on the scale of stored times: in projects from before 2023, project time as if it were UTC."""
+    def stored_ms(self, timestamp: datetime) -> int:
+        """A timestamp on the scale of stored times: in projects from before 2023, project time as if it were UTC."""
         if self.project.created_before_2023:
-            moment = moment.astimezone(self.project.zone).replace(tzinfo=UTC)
-        return milliseconds(moment)
+            timestamp = timestamp.astimezone(self.project.zone).replace(tzinfo=UTC)
+        return milliseconds(timestamp)
 
     def buckets(self, first: date, last: date, unit: str) -> Buckets:
         """The units of days of project time, on the scale of stored times."""
         return buckets_of(first, last, unit, self.project.stored_zone)
 
 
-Answer = Callable[[QueryRequest], object]
+Operation = Callable[[QueryRequest], object]
 
 
-def querying(operation: Answer, *families: Family) -> Handler:
-    """The endpoint of a query; what it returns is the body. `families` are the budgets it counts in, beside `query`."""
+def querying(operation: Operation, *families: Family) -> Handler:
+    """The handler of an operation, whose result is the body. `families`: its budgets beside `query`."""
 
     async def answer(request: Request) -> Response:
         state = State.of(request)

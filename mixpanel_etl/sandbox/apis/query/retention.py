@@ -1,7 +1,7 @@
-"""`GET /retention` and `/retention/addiction`: who comes back, and how often. Source: mixpanel-api.md#query-retention.
+"""`GET /retention` and `/retention/addiction`: users who return. Source: mixpanel-api.md#query-retention.
 
-Retention counts from each user's own first event: interval k is what lies k to k + 1 intervals after it (a day is 24
-hours, a month 30 days), the 0th included, and reaches beyond to_date. That event itself is no return.
+Retention counts from each user's own first event: interval k is k to k + 1 intervals after it (a day is 24 hours, a
+month 30 days), including the 0th, also after to_date. That event itself is not a return.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ DEFAULT_LIMIT = 255
 MAX_DAYS = 90
 MAX_INTERVALS = 1000
 
-_Moment = tuple[int, bool, bool, str]  # time, whether it can be the first event, whether a return, segment
+_Action = tuple[int, bool, bool, str]  # time, whether it can be the first event, whether a return, segment
 
 
 def retention(query: QueryRequest) -> object:
-    """`GET /retention`: for each date how many users began, and how many of them returned in each interval."""
+    """`GET /retention`: for each date the users who began, and how many of them returned in each interval."""
     found = cohorts_by_date(query)
     return found if "on" in query.parameters else {date: cohort[OVERALL] for date, cohort in found.items()}
 
@@ -77,21 +77,21 @@ def addiction(query: QueryRequest) -> object:
     return {"data": {date: {name: rows.get((date, name), [0] * lengths[date]) for name in names} for date in dates}}
 
 
-def _histories(query: QueryRequest, buckets: Buckets, kind: str, reach_ms: int) -> Iterator[list[_Moment]]:
-    """What each user did, in order: what can begin a cohort, and what is a return."""
+def _histories(query: QueryRequest, buckets: Buckets, kind: str, reach_ms: int) -> Iterator[list[_Action]]:
+    """The actions of each user, ordered by time."""
     parameters, log = query.parameters, EventLog(query.state, query.project)
     event, born_event = parameters.get("event"), parameters.get("born_event")
     where, born_where, on = (query.expression(name) for name in ("where", "born_where", "on"))
     returns, begins, value_of = log.filter(where), log.filter(born_where), log.value(on) if on else None
     names = None if not event else [event, born_event] if kind == "birth" and born_event else [event]
-    histories: dict[str, list[_Moment]] = defaultdict(list)
+    histories: dict[str, list[_Action]] = defaultdict(list)
     detail = bool(where or born_where or on)
-    for happening in log.events(buckets.starts[0], buckets.end + reach_ms, names, detail=detail, ordered=True):
-        is_return = (not event or happening.name == event) and returns(happening)
-        is_birth = is_return if kind == "compounded" else happening.name == born_event and begins(happening)
-        if happening.user is not None and (is_return or is_birth):
-            segment = segment_name(value_of(happening)) if value_of else ""
-            histories[happening.user].append((happening.time_ms, is_birth, is_return, segment))
+    for action in log.events(buckets.starts[0], buckets.end + reach_ms, names, detail=detail, ordered=True):
+        is_return = (not event or action.name == event) and returns(action)
+        is_birth = is_return if kind == "compounded" else action.name == born_event and begins(action)
+        if action.user is not None and (is_return or is_birth):
+            segment = segment_name(value_of(action)) if value_of else ""
+            histories[action.user].append((action.time_ms, is_birth, is_return, segment))
     yield from histories.values()
 
 
@@ -104,7 +104,7 @@ class _Cohorts:
         self._first: dict[str, int] = defaultdict(int)
         self._counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * intervals)
 
-    def add(self, history: Sequence[_Moment], *, again: bool) -> None:
+    def add(self, history: Sequence[_Action], *, again: bool) -> None:
         """Count one user: in the cohort of the first event or, `again`, in that of each date at which there is one."""
         seen: set[str] = set()
         for number, (time_ms, is_birth, _, _) in enumerate(history):
@@ -126,7 +126,7 @@ class _Cohorts:
             totals[name] += sum(counts)
         return most_common([(total, name) for name, total in totals.items() if name != OVERALL], limit)
 
-    def _returns(self, start_ms: int, later: Iterator[_Moment]) -> Mapping[str, set[int]]:
+    def _returns(self, start_ms: int, later: Iterator[_Action]) -> Mapping[str, set[int]]:
         """The intervals in which a user returns, in all and for each segment."""
         retained: dict[str, set[int]] = defaultdict(set)
         for time_ms, _, is_return, segment in later:
@@ -145,14 +145,14 @@ class _Cohorts:
 
 
 def _actions(query: QueryRequest, buckets: Buckets) -> Iterator[tuple[str, int, str]]:
-    """(user, time, segment) of the events asked about."""
+    """(user, time, segment) of the matching events."""
     log = EventLog(query.state, query.project)
     where, on = query.expression("where"), query.expression("on")
     holds, value_of = log.filter(where), log.value(on) if on else None
     event = query.parameters.get("event")
-    for happening in log.events(buckets.starts[0], buckets.end, [event] if event else None, detail=bool(where or on)):
-        if happening.user is not None and holds(happening):
-            yield happening.user, happening.time_ms, segment_name(value_of(happening)) if value_of else ""
+    for action in log.events(buckets.starts[0], buckets.end, [event] if event else None, detail=bool(where or on)):
+        if action.user is not None and holds(action):
+            yield action.user, action.time_ms, segment_name(value_of(action)) if value_of else ""
 
 
 def _buckets(query: QueryRequest, unit: str, size: int) -> Buckets:

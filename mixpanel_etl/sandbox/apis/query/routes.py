@@ -18,7 +18,7 @@ from mixpanel_etl.sandbox.apis.query import (
     segmentation,
     stream,
 )
-from mixpanel_etl.sandbox.apis.query.query_request import Answer, QueryRequest, querying
+from mixpanel_etl.sandbox.apis.query.query_request import Operation, QueryRequest, querying
 from mixpanel_etl.sandbox.apis.query.specification_shapes import SHAPES
 from mixpanel_etl.sandbox.engine.budgets import Family
 from mixpanel_etl.sandbox.engine.responses import query_shape
@@ -26,52 +26,52 @@ from mixpanel_etl.sandbox.engine.responses import query_shape
 PREFIXES = ("/api/query", "/api/2.0")
 
 
-class _Operation(NamedTuple):
+class _Endpoint(NamedTuple):
     method: str
     path: str
-    answer: Answer
+    operation: Operation
     families: tuple[Family, ...] = ()
 
 
-_OPERATIONS = (
-    _Operation("GET", "/segmentation", segmentation.segmentation),
-    _Operation("GET", "/segmentation/numeric", segmentation.numeric),
-    _Operation("GET", "/segmentation/sum", segmentation.total),
-    _Operation("GET", "/segmentation/average", segmentation.average),
-    _Operation("GET", "/funnels", funnels.funnels),
-    _Operation("GET", "/funnels/list", funnels.funnel_list),
-    _Operation("GET", "/retention", retention.retention),
-    _Operation("GET", "/retention/addiction", retention.addiction),
-    _Operation("GET", "/events", events.event_counts),
-    _Operation("GET", "/events/top", events.top_events),
-    _Operation("GET", "/events/names", events.event_names),
-    _Operation("GET", "/events/properties", events.property_counts),
-    _Operation("GET", "/events/properties/top", events.top_properties),
-    _Operation("GET", "/events/properties/values", events.property_values),
-    _Operation("POST", "/engage", engage.engage),
-    _Operation("POST", "/cohorts/list", cohorts.cohort_list),
-    _Operation("GET", "/insights", insights.insights),
-    _Operation("GET", "/stream/query", stream.stream),
-    _Operation("POST", "/jql", jql.jql, ("jql",)),
+_ENDPOINTS = (
+    _Endpoint("GET", "/segmentation", segmentation.segmentation),
+    _Endpoint("GET", "/segmentation/numeric", segmentation.numeric),
+    _Endpoint("GET", "/segmentation/sum", segmentation.total),
+    _Endpoint("GET", "/segmentation/average", segmentation.average),
+    _Endpoint("GET", "/funnels", funnels.funnels),
+    _Endpoint("GET", "/funnels/list", funnels.funnel_list),
+    _Endpoint("GET", "/retention", retention.retention),
+    _Endpoint("GET", "/retention/addiction", retention.addiction),
+    _Endpoint("GET", "/events", events.event_counts),
+    _Endpoint("GET", "/events/top", events.top_events),
+    _Endpoint("GET", "/events/names", events.event_names),
+    _Endpoint("GET", "/events/properties", events.property_counts),
+    _Endpoint("GET", "/events/properties/top", events.top_properties),
+    _Endpoint("GET", "/events/properties/values", events.property_values),
+    _Endpoint("POST", "/engage", engage.engage),
+    _Endpoint("POST", "/cohorts/list", cohorts.cohort_list),
+    _Endpoint("GET", "/insights", insights.insights),
+    _Endpoint("GET", "/stream/query", stream.stream),
+    _Endpoint("POST", "/jql", jql.jql, ("jql",)),
 )
 
 
 def query_routes() -> list[Route]:
-    """Every operation, under both prefixes."""
-    return [_route(prefix, operation) for operation in _OPERATIONS for prefix in PREFIXES]
+    """All operations, under both prefixes."""
+    return [_route(prefix, endpoint) for endpoint in _ENDPOINTS for prefix in PREFIXES]
 
 
-def _shaped(operation: _Operation) -> Answer:
-    """The query, answered in the shape that its project is set to."""
-    shape = SHAPES.get(operation.path)
+def _shaped(endpoint: _Endpoint) -> Operation:
+    """The operation, in the shape of replies that the project is set to."""
+    shape = SHAPES.get(endpoint.path)
 
     def answer(query: QueryRequest) -> object:
-        reply = operation.answer(query)
+        reply = endpoint.operation(query)
         return shape(reply) if shape and query.project.query_replies == "specification" else reply
 
     return answer
 
 
-def _route(prefix: str, operation: _Operation) -> Route:
-    handler = querying(_shaped(operation), *operation.families)
-    return request_route(operation.method, operation.path, handler, query_shape, prefix=prefix)
+def _route(prefix: str, endpoint: _Endpoint) -> Route:
+    handler = querying(_shaped(endpoint), *endpoint.families)
+    return request_route(endpoint.method, endpoint.path, handler, query_shape, prefix=prefix)

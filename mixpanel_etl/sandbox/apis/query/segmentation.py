@@ -37,7 +37,7 @@ def segmentation(query: QueryRequest) -> object:
 
 
 def numeric(query: QueryRequest) -> object:
-    """Counts of one event over time, for ranges of the numbers that `on` is worth. What is no number is left out."""
+    """Counts of one event over time, for ranges of the numeric values of `on`. Other values are left out."""
     kind, unit = query.type_and_unit("day", "general")
     ranges = query.count("buckets", DEFAULT_BUCKETS, MAX_BUCKETS)
     buckets = _buckets(query, kind, unit)
@@ -58,19 +58,19 @@ def numeric(query: QueryRequest) -> object:
 
 
 def total(query: QueryRequest) -> object:
-    """The sum of `on` over the events of each unit of time; what is no number is worth 0."""
+    """The sum of `on` over the events of each unit of time; non-numeric values count as 0."""
     sums = {label: math.fsum(numbers) for label, numbers in _by_label(query).items()}
     return {"status": "ok", "computed_at": query.now.isoformat(), "results": sums}
 
 
 def average(query: QueryRequest) -> object:
-    """The mean of `on` over the events of each unit of time that has any; what is no number is worth 0."""
+    """The mean of `on` over the events of each unit of time that has any; non-numeric values count as 0."""
     means = {label: math.fsum(numbers) / len(numbers) for label, numbers in _by_label(query).items() if numbers}
     return {"status": "ok", "results": means}
 
 
 def _buckets(query: QueryRequest, kind: str, unit: str) -> Buckets:
-    """Units of time or, in their stead, blocks of `interval` days."""
+    """Units of time, or blocks of `interval` days instead."""
     first, last = query.dates()
     interval = read_integer(query.parameters, "interval", minimum=1)
     if interval is None:
@@ -81,7 +81,7 @@ def _buckets(query: QueryRequest, kind: str, unit: str) -> Buckets:
 
 
 def _values(query: QueryRequest, buckets: Buckets, on: Expression | None) -> Iterator[tuple[Event, Value]]:
-    """The events asked about, and what `on` is worth for each."""
+    """The matching events, with the value of `on`."""
     log = EventLog(query.state, query.project)
     where = query.expression("where")
     holds, value_of = log.filter(where), log.value(on) if on else None
@@ -112,15 +112,15 @@ def _is_finite(value: Value) -> bool:
 
 
 def _width(lowest: float, highest: float, ranges: int) -> float:
-    """The least of 1, 2, 5, 10, ... (or a tenth of them, ...) that covers the numbers in so many ranges."""
+    """The smallest of 1, 2, 5, 10, ... (or a tenth of them, ...) that covers the numbers in `ranges` ranges."""
     step = (highest - lowest) / ranges
     power = math.floor(math.log10(step)) if step else 0
     for step in (factor * 10.0**exponent for exponent in range(power, power + 3) for factor in (1, 2, 5)):
         if _steps(highest, step) - _steps(lowest, step) < ranges:
             return step
-    return highest - lowest  # unreached: the last of the steps is a hundred times wider than needed
+    return highest - lowest  # unreachable: the last of the steps is a hundred times wider than needed
 
 
 def _steps(value: float, width: float) -> int:
-    """How many whole widths lie below a value; 0.3 has three of 0.1, whatever binary fractions say."""
+    """Number of full widths below a value; 0.3 has three of 0.1, despite binary fractions."""
     return math.floor(round(value / width, 9))

@@ -56,7 +56,7 @@ def _insights(reply: Any) -> Any:
 
 
 def _with_days(node: Any) -> Any:
-    """Dates without the time of day and the offset."""
+    """The series with dates without time and offset."""
     if not isinstance(node, dict):
         return node
     return {key.partition("T")[0] if "T00:" in key else key: _with_days(inner) for key, inner in node.items()}

@@ -1,4 +1,4 @@
-"""`GET /stream/query`: what some users did, in order. Source: mixpanel-api.md#query-stream."""
+"""`GET /stream/query`: the events of some users, ordered by time. Source: mixpanel-api.md#query-stream."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def stream(query: QueryRequest) -> object:
 
 
 def _shown(event: Event) -> dict[str, object]:
-    # A datetime is not of the event, but there for expressions.
+    # A datetime is not from the event, but was added for expressions.
     properties = {name: value for name, value in event.properties.items() if not isinstance(value, datetime)}
     return {"event": event.name, "properties": properties}

@@ -9,9 +9,9 @@ from mixpanel_etl.sandbox.engine.buckets import Buckets
 
 
 class Series:
-    """Counts events, or users, in the intervals of time of which `buckets` is made.
+    """Counts events or users by segment in the intervals of `buckets`.
 
-    `kind`: general counts events, unique users, average events per user. The user of an event may be nobody.
+    `kind`: general counts events, unique users, average events per user. Events may have no user.
     """
 
     def __init__(self, buckets: Buckets, kind: str) -> None:
@@ -26,7 +26,7 @@ class Series:
             self._users[segment][label].add(user)
 
     def values(self, limit: int | None = None) -> dict[str, dict[str, float]]:
-        """The segments, or the `limit` largest of them, and what was counted of each; only dates with events."""
+        """The counts of all segments, or of the `limit` largest, by date; only dates with events."""
         values = {
             segment: {label: self._measure(segment, label) for label in sorted(totals)}
             for segment, totals in self._totals.items()
@@ -45,5 +45,5 @@ def measure(kind: str, total: int, users: int) -> float:
 
 
 def over_time(buckets: Buckets, values: dict[str, dict[str, float]]) -> dict[str, object]:
-    """The reply that segmentation and the event breakdowns share."""
+    """The reply of segmentation and of the event breakdowns."""
     return {"data": {"series": list(dict.fromkeys(buckets.labels)), "values": values}, "legend_size": len(values)}

@@ -1,7 +1,7 @@
 """Warehouse imports and the runs they make by the sandbox's clock. Source: mixpanel-api.md#connectors.
 
-An import runs every `run_every` from its creation on, and when it is triggered. What the next runs come to a test can
-decide; left alone they succeed. Runs are worked out when somebody looks: no thread, no waiting.
+An import runs every `run_every` from its creation on, and when it is triggered. Runs succeed unless a test sets their
+outcomes. They are computed when an operation reads them, without threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mixpanel_etl.sandbox.engine.projects import Project
 from mixpanel_etl.sandbox.engine.state import State
 
 RunStatus = Literal["SUCCEEDED", "FAILED", "CANCELLED", "NEVER"]
-HISTORY = 30
+MAX_HISTORY = 30
 _FIRST_ID = 101
 _FIRST_DECLARED_SOURCE = 1
 _RUN_SECONDS = 300.0
@@ -27,12 +27,12 @@ _NS_PER_SECOND = 1_000_000_000
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What becomes of one run of a warehouse import.
+    """The outcome of one run of a warehouse import.
 
     Attributes:
-        status: "NEVER": the trigger is accepted, and no run ever appears.
-        events: `num_events_imported`; None: as many as an import usually has, 0 of a run that fails.
-        seconds: how long it is RUNNING.
+        status: final status; with "NEVER" the trigger is accepted, but no run appears.
+        events: `num_events_imported`; by default 1,000 to 10,000, or 0 of a run that fails.
+        seconds: seconds that it is RUNNING.
     """
 
     status: RunStatus = "SUCCEEDED"
@@ -41,7 +41,7 @@ class RunOutcome:
 
     def __post_init__(self) -> None:
         if self.status not in get_args(RunStatus):
-            raise ValueError(f"status {self.status!r} is not one of {', '.join(get_args(RunStatus))}")
+            raise ValueError(f"status {self.status!r} must be one of {', '.join(get_args(RunStatus))}")
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Run:
 
 @dataclass
 class WarehouseImport:
-    """One import: how it was configured, by whom, and what it did."""
+    """One import: its configuration, creator, outcomes to come and runs."""
 
     import_id: int
     project: Project
@@ -73,11 +73,11 @@ class WarehouseImport:
     next_run: datetime | None = None
     last_dispatch: datetime | None = None
     outcomes: deque[RunOutcome] = field(default_factory=deque)
-    runs: deque[Run] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    runs: deque[Run] = field(default_factory=lambda: deque(maxlen=MAX_HISTORY))
     started: int = 0
 
     def catch_up(self, now: datetime) -> None:
-        """Make the scheduled runs that are due. One that would begin while another runs is left out."""
+        """Start the scheduled runs that are due. One that would start while another runs is skipped."""
         while self.next_run is not None and self.next_run <= now and not self.is_deleted and not self.paused:
             if not any(run.is_running(self.next_run) for run in self.runs):
                 self.start(self.next_run)
@@ -94,14 +94,14 @@ class WarehouseImport:
         self.runs.append(Run(now, now + timedelta(seconds=outcome.seconds), outcome.status, events))
 
     def pause(self, now: datetime) -> None:
-        """Stops what is running, too."""
+        """Pause the schedule, and cancel running runs."""
         self.paused, self.next_run = True, None
         for run in self.runs:
             if run.is_running(now):
                 run.cancel(now)
 
     def resume(self, now: datetime, run_every: timedelta) -> None:
-        """The next run is one interval from now, unless nothing changes."""
+        """Resume the schedule, or change it; the next run is one interval from now."""
         if self.paused or run_every != self.run_every:
             self.paused, self.run_every = False, run_every
             self.next_run = now + run_every if run_every and self.config["sync_mode"] != "one_time" else None
@@ -112,7 +112,7 @@ class WarehouseImport:
 
 
 class WarehouseImports:
-    """The imports of all projects, those that projects declare among them."""
+    """The imports of all projects, including declared ones."""
 
     def __init__(self, state: State) -> None:
         self._ids = count(_FIRST_ID)
@@ -123,7 +123,7 @@ class WarehouseImports:
                 self._declare(project, dict(declared), state.clock.now())
 
     def of_project(self, project_id: int, now: datetime) -> list[WarehouseImport]:
-        """Those that are not deleted, with all runs until now."""
+        """The imports that are not deleted, with all runs until now."""
         found = [item for item in self._imports.values() if item.project.project_id == project_id]
         for item in found:
             item.catch_up(now)
@@ -147,18 +147,18 @@ class WarehouseImports:
         self._imports[project.project_id, number] = added
         return added
 
-    def decide(self, project_id: int, import_id: int, outcomes: Iterable[RunOutcome]) -> None:
-        """Have the next runs of an import end so. Raises ValueError for an import that does not exist."""
+    def set_next_runs(self, project_id: int, import_id: int, outcomes: Iterable[RunOutcome]) -> None:
+        """Set the outcomes of the next runs of an import. Raises ValueError for an unknown import."""
         if (project_id, import_id) not in self._imports:
             known = [number for owner, number in self._imports if owner == project_id]
-            raise ValueError(f"import_id {import_id} is no warehouse import of the project, which has {known}")
+            raise ValueError(f"import_id {import_id} is not a warehouse import of the project; known: {known}")
         self._imports[project_id, import_id].outcomes.extend(outcomes)
 
     def new_run_id(self) -> str:
         return hashlib.sha256(f"warehouse run {next(self._run_numbers)}".encode()).hexdigest()[:32]
 
     def _declare(self, project: Project, declared: dict[str, Any], now: datetime) -> None:
-        """`id`, and what else differs from the defaults; `created` (aware), `paused`, `outcomes` among it."""
+        """Add a declared import: its `id` and configuration, and `created`, `paused`, `outcomes`."""
         config = {
             "import_type": "event_stream",
             "sync_mode": "time_based",

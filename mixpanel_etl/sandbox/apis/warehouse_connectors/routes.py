@@ -1,8 +1,8 @@
-"""Warehouse connectors: imports created, changed, triggered, and their history. Source: mixpanel-api.md#connectors."""
+"""Routes of the Warehouse Connectors API. Source: mixpanel-api.md#connectors."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -10,8 +10,9 @@ from msgspec import Meta
 from starlette.routing import Route
 
 from mixpanel_etl.sandbox.apis.api_call import ADMINS, ApiCall, app_route, creator, ok
-from mixpanel_etl.sandbox.apis.warehouse_connectors.models import HISTORY, Run, WarehouseImport, WarehouseImports
+from mixpanel_etl.sandbox.apis.warehouse_connectors.models import MAX_HISTORY, Run, WarehouseImport, WarehouseImports
 from mixpanel_etl.sandbox.engine.budgets import RateLimit
+from mixpanel_etl.sandbox.engine.clock import iso_utc
 from mixpanel_etl.sandbox.engine.responses import ApiError
 
 MANUAL_SYNCS = RateLimit(
@@ -41,7 +42,7 @@ def warehouse_connector_routes() -> list[Route]:
     ]
 
 
-_Text = Annotated[str, Meta(min_length=1)]
+_String = Annotated[str, Meta(min_length=1)]
 _SyncMode = Literal["time_based", "mirror_mode", "full_sync", "one_time"]
 _RunEvery = Literal[0, 3_600_000_000_000, 86_400_000_000_000, 604_800_000_000_000]
 
@@ -59,7 +60,7 @@ class _Import(msgspec.Struct, kw_only=True):
 
 class _EventStream(_Import, kw_only=True):
     import_type: Literal["event_stream"]
-    time_column_name: _Text
+    time_column_name: _String
     event_name: str | None = None
     event_column_name: str | None = None
     user_column_name: str | None = None
@@ -69,17 +70,17 @@ class _EventStream(_Import, kw_only=True):
 
 class _People(_Import, kw_only=True):
     import_type: Literal["people"]
-    user_column_name: _Text
+    user_column_name: _String
 
 
 class _Groups(_Import, kw_only=True):
     import_type: Literal["groups"]
-    group_key: _Text
-    group_id_column: _Text
+    group_key: _String
+    group_id_column: _String
 
 
 class _JoinProperty(msgspec.Struct, rename="camel"):
-    value: _Text
+    value: _String
     resource_type: Literal["event", "user"]
     custom_property_id: int | None = None
 
@@ -87,7 +88,7 @@ class _JoinProperty(msgspec.Struct, rename="camel"):
 class _LookupTable(_Import, kw_only=True):
     import_type: Literal["lookup_table"]
     mixpanel_property: _JoinProperty
-    property_key_column_name: _Text
+    property_key_column_name: _String
     sync_mode: Literal["full_sync", "one_time"]
 
 
@@ -131,7 +132,7 @@ def get_import(call: ApiCall) -> object:
 
 
 def update_import(call: ApiCall) -> object:
-    """`paused` and `run_every` are both required; `databricks_params` replaces what was there."""
+    """`paused` and `run_every` are both required; `databricks_params` is replaced."""
     changes, item = call.json(_Changes), _found(call)
     item.config["run_every"] = changes.run_every
     if changes.databricks_params is not msgspec.UNSET:
@@ -144,7 +145,7 @@ def update_import(call: ApiCall) -> object:
 
 
 def delete_import(call: ApiCall) -> object:
-    """`delete_data` is accepted. What runs, ends."""
+    """`delete_data` is accepted and ignored. Running runs are cancelled."""
     call.json(_Deletion)
     item = _found(call)
     item.pause(call.now)
@@ -153,7 +154,7 @@ def delete_import(call: ApiCall) -> object:
 
 
 def manual_sync(call: ApiCall) -> object:
-    """Starts a run at once, beside one that may be running. The `run_id`, if one is answered, is found nowhere else."""
+    """Starts a run at once, even if another is running. No other operation shows the `run_id`."""
     item = _found(call)
     if item.paused:
         raise ApiError(400, "The import is paused")
@@ -167,7 +168,7 @@ def manual_sync(call: ApiCall) -> object:
 def history(call: ApiCall) -> object:
     """The 30 most recent runs, the newest first."""
     item = _found(call)
-    newest = sorted(item.runs, key=lambda run: run.start, reverse=True)[:HISTORY]
+    newest = sorted(item.runs, key=lambda run: run.start, reverse=True)[:MAX_HISTORY]
     return ok({"runs": [_shown_run(item, run, call.now) for run in newest]})
 
 
@@ -195,7 +196,7 @@ def _shown(item: WarehouseImport) -> dict[str, object]:
         "id": item.import_id,
         "import_type": item.config["import_type"],
         "sync_mode": item.config["sync_mode"],
-        "created": f"{item.created.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "created": iso_utc(item.created),
         **item.creator,
         "warehouse_source_id": item.config["warehouse_source_id"],
         "table_params": item.config["table_params"],
@@ -216,5 +217,5 @@ def _shown_run(item: WarehouseImport, run: Run, now: datetime) -> dict[str, obje
     }
 
 
-def _time(item: WarehouseImport, moment: datetime) -> int:
-    return int(moment.timestamp() * _TIME_UNITS[item.project.warehouse_times])
+def _time(item: WarehouseImport, timestamp: datetime) -> int:
+    return int(timestamp.timestamp() * _TIME_UNITS[item.project.warehouse_times])

@@ -1,4 +1,4 @@
-"""`POST /import`: what is accepted, what is said of the rest, what is stored.
+"""`POST /import`: validation, replies, and stored events.
 
 Source: mixpanel-api.md#import, #hot-shards.
 """
@@ -13,7 +13,7 @@ import requests
 
 from mixpanel_etl.sandbox import Project, Sandbox
 
-from ...http_calls import Call, events_of
+from ...http_calls import HttpCall, exported_events
 
 NOW = datetime(2024, 1, 2, 12, tzinfo=UTC)
 JAN_1 = 1_704_067_200
@@ -32,11 +32,11 @@ def _now(sandbox: Sandbox) -> None:
     sandbox.clock.set(NOW, frozen=True)
 
 
-def stored(export: Call) -> list[dict[str, Any]]:
-    return [one["properties"] for one in events_of(export(to_date="2024-01-02", time_in_ms="true"))]
+def stored(export: HttpCall) -> list[dict[str, Any]]:
+    return [one["properties"] for one in exported_events(export(to_date="2024-01-02", time_in_ms="true"))]
 
 
-def test_an_event_arrives_with_the_properties_mixpanel_adds(export: Call, post_import: Call) -> None:
+def test_an_event_arrives_with_the_properties_mixpanel_adds(export: HttpCall, post_import: HttpCall) -> None:
     response = post_import(event(amount=5, token="t", ip="203.0.113.7"))
     assert (response.status_code, response.json()) == (200, OK)
     now_ms = int(NOW.timestamp() * 1000)
@@ -122,7 +122,7 @@ def test_an_event_arrives_with_the_properties_mixpanel_adds(export: Call, post_i
     ],
 )
 def test_a_record_that_fails_is_reported_and_the_others_are_imported(
-    export: Call, post_import: Call, bad: Any, field: str, message: str
+    export: HttpCall, post_import: HttpCall, bad: Any, field: str, message: str
 ) -> None:
     response = post_import(event(insert_id="good-1"), bad, event(insert_id="good-2"))
     assert response.status_code == 400
@@ -138,7 +138,7 @@ def test_a_record_that_fails_is_reported_and_the_others_are_imported(
     assert [properties["$insert_id"] for properties in stored(export)] == ["good-1", "good-2"]
 
 
-def test_the_failed_record_is_named_by_its_insert_id(post_import: Call) -> None:
+def test_the_failed_record_is_named_by_its_insert_id(post_import: HttpCall) -> None:
     (failed,) = post_import(event(insert_id="a:b")).json()["failed_records"]
     assert failed["insert_id"] == "a:b"
 
@@ -156,7 +156,7 @@ def test_the_failed_record_is_named_by_its_insert_id(post_import: Call) -> None:
         event(**{f"p{number}": 1 for number in range(251)}),
     ],
 )
-def test_what_is_within_the_limits_is_imported(post_import: Call, good: Any) -> None:
+def test_events_within_the_limits_are_imported(post_import: HttpCall, good: Any) -> None:
     assert post_import(good).json() == OK
 
 
@@ -165,34 +165,36 @@ def test_what_is_within_the_limits_is_imported(post_import: Call, good: Any) -> 
     [({"$user_id": "u9"}, "u9"), ({"$device_id": "d1"}, "$device:d1"), ({"$user_id": "u9", "$device_id": "d1"}, "u9")],
 )
 def test_the_id_of_a_user_or_device_stands_for_a_missing_distinct_id(
-    export: Call, post_import: Call, ids: dict[str, str], distinct_id: str
+    export: HttpCall, post_import: HttpCall, ids: dict[str, str], distinct_id: str
 ) -> None:
     assert post_import(event(distinct_id=None, **ids)).status_code == 200
     assert stored(export)[0]["distinct_id"] == distinct_id
 
 
-def test_a_time_less_than_an_hour_ahead_becomes_now(export: Call, post_import: Call) -> None:
+def test_a_time_less_than_an_hour_ahead_becomes_now(export: HttpCall, post_import: HttpCall) -> None:
     assert post_import(event(time=int((NOW + timedelta(minutes=59)).timestamp()))).json() == OK
     assert stored(export)[0]["time"] == int(NOW.timestamp() * 1000)
 
 
-def test_times_in_milliseconds_keep_them(export: Call, post_import: Call) -> None:
+def test_times_in_milliseconds_keep_them(export: HttpCall, post_import: HttpCall) -> None:
     post_import(event(time=JAN_1 * 1000 + 7))
     assert stored(export)[0]["time"] == JAN_1 * 1000 + 7
 
 
 def test_a_project_created_before_2023_stores_project_time_as_if_it_were_epoch(
-    sandbox: Sandbox, export: Call, post_import: Call
+    sandbox: Sandbox, export: HttpCall, post_import: HttpCall
 ) -> None:
     sandbox.reset([Project(timezone="America/New_York", created_before_2023=True)])
     summer, winter = datetime(2022, 7, 1, 12, tzinfo=UTC), datetime(2022, 12, 1, 12, tzinfo=UTC)
-    post_import(*(event(time=int(moment.timestamp()), insert_id=f"m{moment.month}") for moment in (summer, winter)))
-    for moment, hours in ((summer, 4), (winter, 5)):
-        (one,) = events_of(export(from_date=moment.date(), to_date=moment.date()))
-        assert one["properties"]["time"] == (moment - timedelta(hours=hours)).timestamp()
+    post_import(
+        *(event(time=int(timestamp.timestamp()), insert_id=f"m{timestamp.month}") for timestamp in (summer, winter))
+    )
+    for timestamp, hours in ((summer, 4), (winter, 5)):
+        (one,) = exported_events(export(from_date=timestamp.date(), to_date=timestamp.date()))
+        assert one["properties"]["time"] == (timestamp - timedelta(hours=hours)).timestamp()
 
 
-def test_long_texts_and_names_lose_what_exceeds_255_characters(export: Call, post_import: Call) -> None:
+def test_names_and_strings_are_cut_to_255_characters(export: HttpCall, post_import: HttpCall) -> None:
     assert post_import(event(note="ñ" * 300, list=["x" * 300], **{"k" * 300: 1})).json() == OK
     properties = stored(export)[0]
     assert properties["note"] == "ñ" * 255
@@ -201,8 +203,8 @@ def test_long_texts_and_names_lose_what_exceeds_255_characters(export: Call, pos
 
 
 @pytest.mark.parametrize(("ignore", "kept"), [(True, 0), ("yes", 0), (False, 1), ("", 1)])
-def test_ignored_events_vanish_and_count_as_imported(
-    export: Call, post_import: Call, ignore: object, kept: int
+def test_ignored_events_are_counted_as_imported_and_not_stored(
+    export: HttpCall, post_import: HttpCall, ignore: object, kept: int
 ) -> None:
     assert post_import(event(**{"$ignore": ignore})).json() == OK
     assert len(stored(export)) == kept
@@ -219,14 +221,14 @@ def send(sandbox: Sandbox, body: bytes, headers: dict[str, str], **parameters: A
     )
 
 
-def test_ndjson_and_gzip_are_understood(sandbox: Sandbox, export: Call) -> None:
+def test_ndjson_and_gzip_are_understood(sandbox: Sandbox, export: HttpCall) -> None:
     body = "\n".join(json.dumps(event(insert_id=f"n{number}")) for number in range(3)).encode() + b"\n"
     headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
     assert send(sandbox, gzip.compress(body), headers).json() == {**OK, "num_records_imported": 3}
     assert len(stored(export)) == 3
 
 
-def test_bytes_that_are_not_utf8_are_the_fault_of_their_record(sandbox: Sandbox, export: Call) -> None:
+def test_invalid_utf8_rejects_its_record_only(sandbox: Sandbox, export: HttpCall) -> None:
     body = json.dumps([event(insert_id="good"), event(note="@")]).encode().replace(b"@", b"\xff")
     response = send(sandbox, body, {"Content-Type": "application/json"})
     assert response.json()["failed_records"][0]["field"] == "properties.note"
@@ -243,9 +245,7 @@ def test_bytes_that_are_not_utf8_are_the_fault_of_their_record(sandbox: Sandbox,
         (b"[" + b"{}," * 2000 + b"{}]", {}, "request has 2001 events, the maximum is 2000"),
     ],
 )
-def test_a_body_that_cannot_be_read_fails_whole(
-    sandbox: Sandbox, body: bytes, headers: dict[str, str], text: str
-) -> None:
+def test_an_unreadable_body_is_rejected(sandbox: Sandbox, body: bytes, headers: dict[str, str], text: str) -> None:
     response = send(sandbox, body, headers)
     assert response.json() == {"code": 400, "error": text, "status": "Bad Request"}
     assert sandbox.count() == 0
@@ -261,27 +261,29 @@ def test_a_body_over_the_limit_is_413_by_its_uncompressed_size(sandbox: Sandbox,
     assert response.json() == {"code": 413, "error": text, "status": "Request Entity Too Large"}
 
 
-def test_without_strict_what_can_be_kept_is_kept_and_nothing_reported(export: Call, post_import: Call) -> None:
+def test_without_strict_storable_events_are_stored_and_errors_are_not_reported(
+    export: HttpCall, post_import: HttpCall
+) -> None:
     bad = [event(insert_id="a:b"), event(distinct_id=None, insert_id=None), event(time="x"), {"event": "Pay"}]
     response = post_import(*bad, strict=0)
     assert (response.status_code, response.json()) == (200, {**OK, "num_records_imported": 2})
     assert [properties["distinct_id"] for properties in stored(export)] == ["u1", ""]
 
 
-def test_without_strict_text_that_is_not_utf8_is_replaced(export: Call, post_import: Call) -> None:
+def test_without_strict_invalid_utf8_is_replaced(export: HttpCall, post_import: HttpCall) -> None:
     assert post_import(event("P\ud800y", note="a\ud800", insert_id="\udcff"), strict=0).json() == OK
     assert stored(export)[0]["note"] == "a?"
 
 
 @pytest.mark.parametrize("strict", [0, 1])
-def test_what_is_nested_beyond_measure_fails_alone(sandbox: Sandbox, export: Call, strict: int) -> None:
+def test_an_event_that_is_nested_too_deeply_fails_alone(sandbox: Sandbox, export: HttpCall, strict: int) -> None:
     response = send(sandbox, nested(900), {"Content-Type": "application/json"}, strict=strict)
     assert response.status_code == (400 if strict else 200)
     assert response.json()["num_records_imported"] == 1
     assert [properties["$insert_id"] for properties in stored(export)] == ["good"]
 
 
-def test_what_no_parser_follows_fails_the_request(sandbox: Sandbox) -> None:
+def test_nesting_that_no_parser_can_read_fails_the_request(sandbox: Sandbox) -> None:
     response = send(sandbox, nested(50_000), {"Content-Type": "application/json"})
     assert (response.status_code, response.json()["error"]) == (400, "request body is not valid JSON")
 
@@ -290,12 +292,12 @@ def nested(levels: int) -> bytes:
     return json.dumps([event(insert_id="good"), event(deep="@")]).replace('"@"', "[" * levels + "]" * levels).encode()
 
 
-def test_an_event_without_insert_id_gets_one_of_its_own(export: Call, post_import: Call) -> None:
+def test_an_event_without_insert_id_gets_a_unique_one(export: HttpCall, post_import: HttpCall) -> None:
     post_import(event(insert_id=None), event(insert_id=None), strict=0)
     assert len({properties["$insert_id"] for properties in stored(export)}) == 2
 
 
-def test_the_form_of_the_official_sdk_gets_the_reply_it_waits_for(sandbox: Sandbox, export: Call) -> None:
+def test_the_form_of_the_official_sdk_gets_the_reply_it_expects(sandbox: Sandbox, export: HttpCall) -> None:
     response = requests.post(
         f"{sandbox.url}/import",
         auth=(sandbox.projects[0].secret, ""),
@@ -306,13 +308,15 @@ def test_the_form_of_the_official_sdk_gets_the_reply_it_waits_for(sandbox: Sandb
     assert len(stored(export)) == 1
 
 
-def test_what_exceeds_a_hot_shard_is_taken_from_its_user(sandbox: Sandbox, export: Call, post_import: Call) -> None:
+def test_events_above_the_hot_shard_threshold_are_rewritten(
+    sandbox: Sandbox, export: HttpCall, post_import: HttpCall
+) -> None:
     sandbox.reset([Project(hot_shard_threshold=3, enforce_budgets=False)])
     sandbox.clock.set(NOW, frozen=True)
     post_import(*(event(insert_id=f"a{number}") for number in range(2)))
     post_import(*(event(insert_id=f"b{number}") for number in range(2)))
     post_import(event(insert_id="c", time=JAN_1 + 86_400), event(insert_id="d", distinct_id="u2"))
-    exported = events_of(export(to_date="2024-01-02"))
+    exported = exported_events(export(to_date="2024-01-02"))
     assert [one["event"] for one in exported] == ["Pay", "Pay", "Pay", "$hotshard_events", "Pay", "Pay"]
     hot = exported[3]["properties"]
     assert hot["distinct_id"] == ""

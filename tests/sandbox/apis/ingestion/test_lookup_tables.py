@@ -1,4 +1,4 @@
-"""Lookup tables: listed, and replaced as a whole or not at all."""
+"""Lookup tables: listed, and replaced completely or not at all."""
 
 import gzip
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ import requests
 
 from mixpanel_etl.sandbox import Project, Sandbox
 
-from ...app_api import NOON, call
+from ...app_api import NOON, api_call
 
 PRODUCTS = "55b4fb2b-e8de-466c-930f-8b36640b9b5e"
 CSV = "id,name,price\r\nsku-1,Widget,29.99\r\nsku-2,Gadget,5\r\n"
@@ -24,11 +24,11 @@ def put(sandbox: Sandbox, body: str | bytes, table: str = PRODUCTS, **options: A
     headers = {"Content-Type": "text/csv", **options.pop("headers", {})}
     options.setdefault("params", {"project_id": 12345})
     data = body.encode() if isinstance(body, str) else body
-    return call(sandbox, "PUT", f"/lookup-tables/{table}", data=data, headers=headers, **options)
+    return api_call(sandbox, "PUT", f"/lookup-tables/{table}", data=data, headers=headers, **options)
 
 
 def test_the_list_has_id_and_name(sandbox: Sandbox) -> None:
-    reply = call(sandbox, "GET", "/lookup-tables", params={"project_id": 12345})
+    reply = api_call(sandbox, "GET", "/lookup-tables", params={"project_id": 12345})
     assert (reply.status_code, reply.json()) == (
         200,
         {"code": 200, "status": "OK", "results": [{"id": PRODUCTS, "name": "Products"}]},
@@ -42,16 +42,16 @@ def test_a_replacement_replaces_all_rows(sandbox: Sandbox) -> None:
     assert sandbox.lookup_rows(PRODUCTS) == [{"id": "sku-3", "colour": "red"}]
 
 
-def test_values_are_typed_by_what_they_look_like(sandbox: Sandbox) -> None:
+def test_values_are_typed_by_their_form(sandbox: Sandbox) -> None:
     put(
         sandbox,
-        'id,number,moment,flag,none,list,text,object\n01,1.5,2024-03-01T12:00:00Z,TRUE,,"[""a"",""b""]","a,""b""","{}"',
+        'id,number,timestamp,flag,none,list,text,object\n01,1.5,2024-03-01T12:00:00Z,TRUE,,"[""a"",""b""]","a,""b""","{}"',
     )
     assert sandbox.lookup_rows(PRODUCTS) == [
         {
             "id": "01",
             "number": 1.5,
-            "moment": datetime(2024, 3, 1, 12, tzinfo=UTC),
+            "timestamp": datetime(2024, 3, 1, 12, tzinfo=UTC),
             "flag": True,
             "list": ["a", "b"],
             "text": 'a,"b"',
@@ -60,7 +60,7 @@ def test_values_are_typed_by_what_they_look_like(sandbox: Sandbox) -> None:
     ]
 
 
-def test_gzip_and_the_project_secret_are_taken(sandbox: Sandbox) -> None:
+def test_gzip_and_the_project_secret_are_accepted(sandbox: Sandbox) -> None:
     reply = put(
         sandbox,
         gzip.compress(CSV.encode()),
@@ -94,13 +94,13 @@ def test_a_bad_row_is_named_and_nothing_is_replaced(sandbox: Sandbox, rows: list
     assert len(sandbox.lookup_rows(PRODUCTS)) == 2
 
 
-def test_ten_bad_rows_are_named_at_most(sandbox: Sandbox) -> None:
+def test_at_most_ten_bad_rows_are_named(sandbox: Sandbox) -> None:
     reply = put(sandbox, "id,n\n" + ",1\n" * 30)
     assert len(reply.json()["failed_records"]) == 10
 
 
 @pytest.mark.parametrize("body", ["", "id,id\n1,2\n", "id,\n1,2\n", 'id,n\n"open,1\n', b"id\n\xff\n"])
-def test_what_is_no_table_is_400(sandbox: Sandbox, body: str | bytes) -> None:
+def test_an_invalid_table_is_400(sandbox: Sandbox, body: str | bytes) -> None:
     assert put(sandbox, body).status_code == 400
 
 
@@ -128,8 +128,8 @@ def test_a_hundred_replacements_in_24_hours(sandbox: Sandbox) -> None:
     sandbox.reset([Project(lookup_tables=[(PRODUCTS, "Products")])])
     sandbox.clock.set(NOON, frozen=True)
     assert {put(sandbox, CSV).status_code for _ in range(100)} == {200}
-    refused = put(sandbox, CSV)
-    assert (refused.status_code, refused.json()["status"]) == (429, "Too Many Requests")
+    rejected = put(sandbox, CSV)
+    assert (rejected.status_code, rejected.json()["status"]) == (429, "Too Many Requests")
     sandbox.clock.advance(timedelta(hours=24))
     assert put(sandbox, CSV).status_code == 200
 
@@ -137,7 +137,7 @@ def test_a_hundred_replacements_in_24_hours(sandbox: Sandbox) -> None:
 def test_wrong_credentials_are_401(sandbox: Sandbox) -> None:
     for reply in (
         put(sandbox, CSV, auth=("sandbox.sa", "wrong")),
-        call(sandbox, "GET", "/lookup-tables", params={"project_id": 12345}, auth=(sandbox.projects[0].secret, "")),
+        api_call(sandbox, "GET", "/lookup-tables", params={"project_id": 12345}, auth=(sandbox.projects[0].secret, "")),
     ):
         assert (reply.status_code, reply.json()) == (
             401,

@@ -1,4 +1,4 @@
-"""`/engage` and `/groups`: what the operators do to profiles, and how a bad update is answered."""
+"""`/engage` and `/groups`: the operators, and the replies to invalid updates."""
 
 import base64
 import gzip
@@ -33,7 +33,7 @@ def _operators(members: dict[str, Any]) -> dict[str, Any]:
 
 
 def send(sandbox: Sandbox, *updates: object, path: str = "/engage", **params: Any) -> Any:
-    """The body of the answer, which is 200 whatever was sent."""
+    """The body of the answer, whose status is always 200."""
     reply = requests.post(sandbox.url + path, params=params, json=list(updates), timeout=10)
     assert reply.status_code == 200, reply.text
     return reply.json()
@@ -67,7 +67,7 @@ def test_each_operator_on_a_user(
     assert properties(sandbox) == after
 
 
-def test_delete_removes_the_profile_whatever_its_value(sandbox: Sandbox) -> None:
+def test_delete_removes_the_profile_with_any_value(sandbox: Sandbox) -> None:
     send(sandbox, user(sandbox, set={"a": 1}), user(sandbox, "u2", set={"a": 1}))
     send(sandbox, user(sandbox, delete="ignored"))
     assert list(sandbox.profiles()) == ["u2"]
@@ -108,7 +108,7 @@ def test_a_group_is_named_by_a_known_key_and_an_id_alone(sandbox: Sandbox, chang
 
 
 @pytest.mark.parametrize("form", ["base64", "raw"])
-def test_a_form_with_data_is_taken(sandbox: Sandbox, form: str) -> None:
+def test_a_form_with_data_is_accepted(sandbox: Sandbox, form: str) -> None:
     text = json.dumps(user(sandbox, set={"a": 1}))
     data = base64.b64encode(text.encode()).decode() if form == "base64" else text
     reply = requests.post(f"{sandbox.url}/engage", data={"data": data, "verbose": 1}, timeout=10)
@@ -167,7 +167,7 @@ def test_gzip_is_not_understood(sandbox: Sandbox) -> None:
     assert requests.post(f"{sandbox.url}/engage", data=body, headers=headers, timeout=10).text == "0"
 
 
-def test_more_than_two_thousand_updates_are_refused_whole(sandbox: Sandbox) -> None:
+def test_more_than_two_thousand_updates_are_rejected_together(sandbox: Sandbox) -> None:
     updates = [user(sandbox, f"u{number}", set={}) for number in range(2001)]
     assert send(sandbox, *updates) == 0
     assert sandbox.profiles() == {}
@@ -182,13 +182,13 @@ def test_an_update_that_would_exceed_two_thousand_properties_fails(sandbox: Sand
     assert "one more" not in properties(sandbox)
 
 
-def test_a_name_and_a_text_lose_what_exceeds_255_characters(sandbox: Sandbox) -> None:
+def test_names_and_strings_are_cut_to_255_characters(sandbox: Sandbox) -> None:
     send(sandbox, user(sandbox, set={"n" * 300: "v" * 300}))
     assert properties(sandbox) == {"n" * 255: "v" * 255}
 
 
 def test_an_unknown_token_counts_as_valid_and_changes_nothing(sandbox: Sandbox) -> None:
-    assert send(sandbox, {"$token": "nobody", "$distinct_id": "u1", "$set": {"a": 1}}) == 1
+    assert send(sandbox, {"$token": "anonymous", "$distinct_id": "u1", "$set": {"a": 1}}) == 1
     assert sandbox.profiles() == {}
 
 
@@ -201,11 +201,11 @@ def test_last_seen_is_the_last_update_unless_ignore_time_says_otherwise(sandbox:
     assert sandbox.profiles()["u1"].properties["$last_seen"] == "2024-03-01T13:00:00"
 
 
-def test_coordinates_are_taken_outside_of_set(sandbox: Sandbox) -> None:
+def test_coordinates_are_accepted_outside_of_set(sandbox: Sandbox) -> None:
     send(sandbox, {**user(sandbox, set={}), "$latitude": 40.4, "$longitude": -3.7, "$ip": "0"})
     assert properties(sandbox) == {"$latitude": 40.4, "$longitude": -3.7}
 
 
-def test_nothing_comes_into_being_by_removing(sandbox: Sandbox) -> None:
+def test_removing_creates_no_profile(sandbox: Sandbox) -> None:
     send(sandbox, user(sandbox, unset=["a"]), user(sandbox, remove={"a": 1}), user(sandbox, delete=None))
     assert sandbox.profiles() == {}

@@ -11,7 +11,7 @@ import requests
 
 from mixpanel_etl.sandbox import Project, Sandbox
 
-from ...http_calls import Call, events_of
+from ...http_calls import HttpCall, exported_events
 
 NOW = datetime(2024, 1, 3, 12, tzinfo=UTC)
 
@@ -29,8 +29,8 @@ def post(sandbox: Sandbox, *events: object, **parameters: object) -> requests.Re
     return requests.post(f"{sandbox.url}/track", params=parameters, json=events, timeout=10)  # type: ignore[arg-type]
 
 
-def stored(export: Call) -> list[dict[str, Any]]:
-    return [one["properties"] for one in events_of(export())]
+def stored(export: HttpCall) -> list[dict[str, Any]]:
+    return [one["properties"] for one in exported_events(export())]
 
 
 ONE = json.dumps(event()).encode()
@@ -51,7 +51,7 @@ BASE64 = base64.b64encode(ONE).decode()
         {"method": "GET", "params": {"data": ONE}},
     ],
 )
-def test_every_wire_form_arrives(sandbox: Sandbox, export: Call, request_: dict[str, Any]) -> None:
+def test_every_wire_form_arrives(sandbox: Sandbox, export: HttpCall, request_: dict[str, Any]) -> None:
     response = requests.request(url=f"{sandbox.url}/track", timeout=10, **request_)
     assert (response.status_code, response.text) == (200, "1")
     (properties,) = stored(export)
@@ -76,9 +76,9 @@ def test_nothing_valid_is_0_and_verbose_says_why(sandbox: Sandbox, bad: Any, err
     assert sandbox.count() == 0
 
 
-def test_what_is_no_json_is_0(sandbox: Sandbox) -> None:
+def test_invalid_json_is_0(sandbox: Sandbox) -> None:
     response = requests.post(f"{sandbox.url}/track", data={"data": "%%%"}, params={"verbose": 1}, timeout=10)
-    assert response.json() == {"status": 0, "error": "data is neither JSON nor base64 of it"}
+    assert response.json() == {"status": 0, "error": "data must be JSON, or base64 of it"}
     assert post(sandbox).text == "0"
 
 
@@ -87,8 +87,8 @@ def test_one_valid_event_is_enough_for_a_1(sandbox: Sandbox) -> None:
     assert sandbox.count() == 1
 
 
-def test_an_unknown_token_is_a_1_and_nothing_stored(sandbox: Sandbox) -> None:
-    assert post(sandbox, event(token="nobody's")).text == "1"
+def test_an_unknown_token_is_a_1_and_stores_nothing(sandbox: Sandbox) -> None:
+    assert post(sandbox, event(token="anonymous's")).text == "1"
     assert sandbox.count() == 0
 
 
@@ -99,12 +99,12 @@ def test_events_go_to_the_project_of_their_token(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(("age", "kept"), [(timedelta(days=5), 1), (timedelta(days=5, seconds=1), 0)])
-def test_what_is_older_than_five_days_is_dropped_with_a_1(sandbox: Sandbox, age: timedelta, kept: int) -> None:
+def test_events_older_than_five_days_are_dropped_with_a_1(sandbox: Sandbox, age: timedelta, kept: int) -> None:
     assert post(sandbox, event(time=int((NOW - age).timestamp()))).text == "1"
     assert sandbox.count() == kept
 
 
-def test_a_time_in_the_future_becomes_now(sandbox: Sandbox, export: Call) -> None:
+def test_a_time_in_the_future_becomes_now(sandbox: Sandbox, export: HttpCall) -> None:
     post(sandbox, event(time=int(NOW.timestamp()) + 86_400))
     assert stored(export)[0]["time"] == int(NOW.timestamp())
 
@@ -119,11 +119,11 @@ def test_img_answers_a_pixel_and_callback_a_script(sandbox: Sandbox) -> None:
     assert post(sandbox, event(), callback="alert(1)//").text == "1"
 
 
-def test_with_ip_1_the_address_becomes_an_id_for_who_has_none(sandbox: Sandbox, export: Call) -> None:
-    nobody = {"event": "Click", "properties": {"token": "sandbox-token-12345"}}
-    post(sandbox, nobody)
-    post(sandbox, nobody, ip=1)
-    post(sandbox, nobody, ip=1)
+def test_with_ip_1_the_address_becomes_the_id_of_an_event_without_ids(sandbox: Sandbox, export: HttpCall) -> None:
+    anonymous = {"event": "Click", "properties": {"token": "sandbox-token-12345"}}
+    post(sandbox, anonymous)
+    post(sandbox, anonymous, ip=1)
+    post(sandbox, anonymous, ip=1)
     first, second, third = (properties["distinct_id"] for properties in stored(export))
     assert first == ""
     assert second == third != ""

@@ -13,7 +13,7 @@ import requests
 
 from mixpanel_etl.sandbox import Cohort, Insight, Project, Sandbox
 
-from ...http_calls import Call, line
+from ...http_calls import HttpCall, exported_line
 
 JAN_1 = 1_704_067_200  # 2024-01-01 00:00 UTC
 DAY, HOUR = 86_400, 3600
@@ -32,7 +32,7 @@ def people(sandbox: Sandbox) -> Sandbox:
 
 
 @pytest.fixture
-def post(sandbox: Sandbox) -> Call:
+def post(sandbox: Sandbox) -> HttpCall:
     """`POST /api/query/...` of a form."""
 
     def send(path: str = "/engage", **form: Any) -> requests.Response:
@@ -56,7 +56,7 @@ def found(response: requests.Response) -> list[str]:
     return [result["$distinct_id"] for result in response.json()["results"]]
 
 
-def test_a_profile_comes_with_its_properties_and_the_reply_with_its_page(people: Sandbox, post: Call) -> None:
+def test_a_profile_comes_with_its_properties_and_the_reply_with_its_page(people: Sandbox, post: HttpCall) -> None:
     reply = post(distinct_id="bob").json()
     assert {name: reply[name] for name in ("page", "page_size", "status", "total")} == {
         "page": 0,
@@ -83,11 +83,11 @@ def test_a_profile_comes_with_its_properties_and_the_reply_with_its_page(people:
         ({"distinct_ids": '["cem", "bob"]', "where": 'user["plan"] == "pro"'}, ["cem"]),
     ],
 )
-def test_filters_choose_profiles(people: Sandbox, post: Call, form: dict[str, str], expected: list[str]) -> None:
+def test_filters_choose_profiles(people: Sandbox, post: HttpCall, form: dict[str, str], expected: list[str]) -> None:
     assert found(post(**form)) == expected
 
 
-def test_output_properties_are_all_that_is_shown(people: Sandbox, post: Call) -> None:
+def test_output_properties_are_all_that_is_shown(people: Sandbox, post: HttpCall) -> None:
     reply = post(output_properties='["plan", "age"]').json()
     assert [result["$properties"] for result in reply["results"]] == [
         {"plan": "pro", "age": 31},
@@ -96,7 +96,7 @@ def test_output_properties_are_all_that_is_shown(people: Sandbox, post: Call) ->
     ]
 
 
-def test_pages_of_a_session_are_of_1000_and_stay_what_they_were(sandbox: Sandbox, post: Call) -> None:
+def test_pages_of_a_session_are_of_1000_and_stay_what_they_were(sandbox: Sandbox, post: HttpCall) -> None:
     for start in (0, 2000):
         save_profiles(sandbox, {f"u{number:04}": {"n": number} for number in range(start, min(start + 2000, 2005))})
     first = post(where='properties["n"] >= 0').json()
@@ -110,7 +110,7 @@ def test_pages_of_a_session_are_of_1000_and_stay_what_they_were(sandbox: Sandbox
     assert ids == [f"u{number:04}" for number in range(2005)]
 
 
-def test_a_page_needs_its_session_and_a_session_its_query(people: Sandbox, post: Call) -> None:
+def test_a_page_needs_its_session_and_a_session_its_query(people: Sandbox, post: HttpCall) -> None:
     session_id = post().json()["session_id"]
     for form, text in (
         ({"page": 1}, "page 1 requires the session_id that came with page 0"),
@@ -125,7 +125,7 @@ def test_a_page_needs_its_session_and_a_session_its_query(people: Sandbox, post:
         assert response.json()["error"].startswith(text)
 
 
-def test_a_cohort_holds_ids_without_profile_unless_they_are_not_wanted(people: Sandbox, post: Call) -> None:
+def test_a_cohort_holds_ids_without_profile_unless_they_are_not_wanted(people: Sandbox, post: HttpCall) -> None:
     people.save_report(Cohort(1, "Some", distinct_ids=["ann", "ghost"]))
     reply = post(filter_by_cohort='{"id":1}').json()
     assert [result["$distinct_id"] for result in reply["results"]] == ["ann", "ghost"]
@@ -133,9 +133,11 @@ def test_a_cohort_holds_ids_without_profile_unless_they_are_not_wanted(people: S
     assert found(post(filter_by_cohort='{"id":1}', include_all_users="false")) == ["ann"]
 
 
-def test_cohorts_are_of_profiles_and_of_events(people: Sandbox, post: Call) -> None:
-    people.load([line("Buy", JAN_1 + DAY, distinct_id=name, insert_id=name, price=price) for name, price in BUYERS])
-    people.load([line("Buy", JAN_1 - 40 * DAY, distinct_id="cem", price=99)])
+def test_cohorts_are_of_profiles_and_of_events(people: Sandbox, post: HttpCall) -> None:
+    people.load(
+        [exported_line("Buy", JAN_1 + DAY, distinct_id=name, insert_id=name, price=price) for name, price in BUYERS]
+    )
+    people.load([exported_line("Buy", JAN_1 - 40 * DAY, distinct_id="cem", price=99)])
     people.save_report(Cohort(1, "Pro", where='user["plan"] == "pro"'))
     people.save_report(Cohort(2, "Buyers", event="Buy"))
     people.save_report(
@@ -149,8 +151,10 @@ BUYERS = [("ann", 5), ("bob", 50), ("zoe", 50)]
 BIG = 'properties["price"] > 10'
 
 
-def test_behaviors_count_what_users_did(people: Sandbox, post: Call) -> None:
-    people.load([line("Buy", JAN_1 + DAY, distinct_id=name, insert_id=name, price=price) for name, price in BUYERS])
+def test_behaviors_count_what_users_did(people: Sandbox, post: HttpCall) -> None:
+    people.load(
+        [exported_line("Buy", JAN_1 + DAY, distinct_id=name, insert_id=name, price=price) for name, price in BUYERS]
+    )
     behaviors = [{"name": "b", "window": "7d", "event_selectors": [{"event": "Buy", "selector": BIG}]}]
     form = {"behaviors": json.dumps(behaviors), "where": 'behaviors["b"] > 0'}
     assert found(post(**form)) == ["bob"]
@@ -161,7 +165,7 @@ def test_behaviors_count_what_users_did(people: Sandbox, post: Call) -> None:
     assert both.json()["error"] == "behaviors and filter_by_cohort are mutually exclusive"
 
 
-def test_groups_are_found_by_the_number_of_their_key(people: Sandbox, post: Call) -> None:
+def test_groups_are_found_by_the_number_of_their_key(people: Sandbox, post: HttpCall) -> None:
     update = {"$token": people.projects[0].token, "$group_key": "company", "$group_id": "acme", "$set": {"size": 9}}
     requests.post(f"{people.url}/groups", json=[update], timeout=10)
     number = people.data_group_id("company")
@@ -186,13 +190,13 @@ def test_groups_are_found_by_the_number_of_their_key(people: Sandbox, post: Call
         ({"behaviors": "5"}, "behaviors must be a JSON array"),
     ],
 )
-def test_a_wrong_parameter_is_named(people: Sandbox, post: Call, form: dict[str, str], text: str) -> None:
+def test_a_wrong_parameter_is_named(people: Sandbox, post: HttpCall, form: dict[str, str], text: str) -> None:
     response = post(**form)
     assert response.status_code == 400
     assert response.json()["error"].startswith(text)
 
 
-def test_a_body_that_is_no_form_is_refused(people: Sandbox) -> None:
+def test_a_body_that_is_not_a_form_is_rejected(people: Sandbox) -> None:
     project = people.projects[0]
     url = f"{people.url}/api/query/engage?project_id={project.project_id}"
     response = requests.post(url, json={"where": "true"}, auth=project.account[:2], timeout=10)
@@ -202,7 +206,7 @@ def test_a_body_that_is_no_form_is_refused(people: Sandbox) -> None:
     )
 
 
-def test_the_list_of_cohorts_is_bare_and_counts_them(sandbox: Sandbox, post: Call) -> None:
+def test_the_list_of_cohorts_is_bare_and_counts_them(sandbox: Sandbox, post: HttpCall) -> None:
     created = datetime(2019, 3, 19, 23, 49, 51)  # noqa: DTZ001 - project time
     declared = Cohort(1000, "One", "who is there", distinct_ids=["a", "b"], created=created, is_visible=False)
     sandbox.reset([Project(cohorts=[declared])])
@@ -238,8 +242,8 @@ def test_an_insights_report_has_iso_dates_with_the_offset_of_the_project(
     report = {"bookmark_id": 7, "name": "Use", "events": ["Login", "Pay"], **week}
     sandbox.reset([Project(timezone="America/New_York", insights=[report])])  # type: ignore[list-item]
     sandbox.clock.set(datetime(2024, 3, 12, 9, 30, 0, 251_314, tzinfo=UTC), frozen=True)
-    sandbox.load([line("Login", int(datetime(2024, 3, 10, 4, 59, tzinfo=UTC).timestamp()))])
-    sandbox.load([line("Login", int(datetime(2024, 3, 11, 3, 59, tzinfo=UTC).timestamp()))])
+    sandbox.load([exported_line("Login", int(datetime(2024, 3, 10, 4, 59, tzinfo=UTC).timestamp()))])
+    sandbox.load([exported_line("Login", int(datetime(2024, 3, 11, 3, 59, tzinfo=UTC).timestamp()))])
     assert insight(bookmark_id=7) == {
         "computed_at": "2024-03-12T09:30:00.251314+00:00",
         "date_range": {"from_date": "2024-03-09T00:00:00-05:00", "to_date": "2024-03-10T23:59:59.999000-04:00"},
@@ -255,7 +259,7 @@ def test_an_insights_report_filters_breaks_down_and_counts_users_of_the_last_day
     sandbox: Sandbox, insight: Callable[..., Any]
 ) -> None:
     sandbox.clock.set(datetime(2024, 1, 2, 12, tzinfo=UTC))
-    sandbox.load([line("Buy", JAN_1, distinct_id=name, insert_id=name, price=price) for name, price in BUYERS])
+    sandbox.load([exported_line("Buy", JAN_1, distinct_id=name, insert_id=name, price=price) for name, price in BUYERS])
     by_price = Insight(1, "Buys", ["Buy"], type="unique", last_days=2, where=BIG, on='properties["price"]')
     sandbox.save_report(by_price)
     reply = insight(bookmark_id=1)
@@ -264,17 +268,22 @@ def test_an_insights_report_filters_breaks_down_and_counts_users_of_the_last_day
     assert reply["series"] == {"Buy": {"$overall": counts, "50": counts}}
 
 
-def test_an_unknown_report_is_400(query: Call) -> None:
+def test_an_unknown_report_is_400(query: HttpCall) -> None:
     response = query("/insights", bookmark_id=5)
     assert (response.status_code, response.json()["error"]) == (
         400,
-        "bookmark_id 5 is not a saved report of this project, which has []",
+        "bookmark_id 5 is not a saved report of this project; known: []",
     )
 
 
-def test_the_stream_holds_what_the_users_did_in_order_and_once(sandbox: Sandbox, query: Call) -> None:
-    late, early = line("Late", JAN_1 + 5, insert_id="l", page="/"), line("Early", JAN_1, insert_id="e")
-    sandbox.load([late, early, late, line("Other", JAN_1, distinct_id="u2"), line("Before", JAN_1 - 1)])
+def test_the_stream_holds_what_the_users_did_in_order_and_once(sandbox: Sandbox, query: HttpCall) -> None:
+    late, early = (
+        exported_line("Late", JAN_1 + 5, insert_id="l", page="/"),
+        exported_line("Early", JAN_1, insert_id="e"),
+    )
+    sandbox.load(
+        [late, early, late, exported_line("Other", JAN_1, distinct_id="u2"), exported_line("Before", JAN_1 - 1)]
+    )
     reply = query("/stream/query", distinct_ids='["u1"]', from_date="2024-01-01", to_date="2024-01-01").json()
     assert reply["status"] == "ok"
     events = reply["results"]["events"]
@@ -288,7 +297,7 @@ def test_the_stream_holds_what_the_users_did_in_order_and_once(sandbox: Sandbox,
     }
 
 
-def test_the_stream_needs_ids_and_dates(query: Call) -> None:
+def test_the_stream_needs_ids_and_dates(query: HttpCall) -> None:
     dates = {"from_date": "2024-01-01", "to_date": "2024-01-01"}
     for parameters, text in (
         (dates, "distinct_ids is a required parameter"),
@@ -299,7 +308,7 @@ def test_the_stream_needs_ids_and_dates(query: Call) -> None:
         assert (response.status_code, response.json()["error"]) == (400, text)
 
 
-def test_sessions_of_one_project_are_none_of_another(sandbox: Sandbox, post: Call) -> None:
+def test_sessions_of_one_project_are_unknown_in_another(sandbox: Sandbox, post: HttpCall) -> None:
     sandbox.reset([Project(1), Project(2)])
     session_id = post().json()["session_id"]
     other = sandbox.projects[1]
@@ -308,8 +317,8 @@ def test_sessions_of_one_project_are_none_of_another(sandbox: Sandbox, post: Cal
     assert response.status_code == 400
 
 
-def test_a_cohort_follows_the_clock(people: Sandbox, post: Call) -> None:
-    people.load([line("Buy", JAN_1, distinct_id="ann")])
+def test_a_cohort_follows_the_clock(people: Sandbox, post: HttpCall) -> None:
+    people.load([exported_line("Buy", JAN_1, distinct_id="ann")])
     people.save_report(Cohort(1, "Recent", event="Buy", within_days=7))
     assert found(post(filter_by_cohort='{"id":1}')) == ["ann"]
     people.clock.advance(timedelta(days=10))

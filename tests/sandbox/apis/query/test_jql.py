@@ -10,22 +10,22 @@ import requests
 
 from mixpanel_etl.sandbox import Project, Sandbox
 
-from ...http_calls import control, line
+from ...http_calls import control_call, exported_line
 
 JAN_1 = 1_704_067_200  # 2024-01-01 00:00 UTC, a Monday
 HOUR, DAY = 3600, 86_400
 ALL = '{from_date: "2024-01-01", to_date: "2024-01-31"}'
 
-# ann: view, view, buy 10 (Berlin), buy 30 (Berlin);  bob: view, buy 20 (Rome);  nobody: view
+# ann: view, view, buy 10 (Berlin), buy 30 (Berlin);  bob: view, buy 20 (Rome);  without id: view
 EVENTS = [
-    line("View", JAN_1, distinct_id="ann", insert_id="1", city="Berlin"),
-    line("View", JAN_1 + HOUR, distinct_id="ann", insert_id="2", city="Berlin"),
-    line("View", JAN_1 + HOUR, distinct_id="ann", insert_id="2", city="Berlin"),
-    line("Buy", JAN_1 + 2 * HOUR, distinct_id="ann", insert_id="3", city="Berlin", price=10, tags=["a", "b"]),
-    line("Buy", JAN_1 + DAY, distinct_id="ann", insert_id="4", city="Berlin", price=30, tags=["b"]),
-    line("View", JAN_1, distinct_id="bob", insert_id="5", city="Rome"),
-    line("Buy", JAN_1 + 8 * DAY, distinct_id="bob", insert_id="6", city="Rome", price=20, tags=[]),
-    line("View", JAN_1, distinct_id="", insert_id="7"),
+    exported_line("View", JAN_1, distinct_id="ann", insert_id="1", city="Berlin"),
+    exported_line("View", JAN_1 + HOUR, distinct_id="ann", insert_id="2", city="Berlin"),
+    exported_line("View", JAN_1 + HOUR, distinct_id="ann", insert_id="2", city="Berlin"),
+    exported_line("Buy", JAN_1 + 2 * HOUR, distinct_id="ann", insert_id="3", city="Berlin", price=10, tags=["a", "b"]),
+    exported_line("Buy", JAN_1 + DAY, distinct_id="ann", insert_id="4", city="Berlin", price=30, tags=["b"]),
+    exported_line("View", JAN_1, distinct_id="bob", insert_id="5", city="Rome"),
+    exported_line("Buy", JAN_1 + 8 * DAY, distinct_id="bob", insert_id="6", city="Rome", price=20, tags=[]),
+    exported_line("View", JAN_1, distinct_id="", insert_id="7"),
 ]
 
 
@@ -75,9 +75,9 @@ def test_an_event_has_name_user_time_and_properties(shop: Sandbox) -> None:
     assert buy == [["Buy", "bob", "Rome"]]
 
 
-def test_times_are_of_project_time_whatever_the_zone_of_the_machine(sandbox: Sandbox) -> None:
+def test_times_are_in_project_time_in_any_zone_of_the_machine(sandbox: Sandbox) -> None:
     sandbox.reset([Project(timezone="Asia/Tokyo")])
-    sandbox.load([line(time=int(datetime(2024, 1, 1, 20, tzinfo=UTC).timestamp()))])
+    sandbox.load([exported_line(time=int(datetime(2024, 1, 1, 20, tzinfo=UTC).timestamp()))])
     day_and_hour = "E.map(e => [e.time, new Date(e.time).getHours(), new Date(e.time).toDateString()])"
     assert ran(sandbox, day_and_hour) == [[(JAN_1 + DAY + 5 * HOUR) * 1000, 5, "Tue Jan 02 2024"]]
     assert ran(sandbox, "E.map(e => new Date(2024, 0, 2) <= new Date(e.time))") == [True]
@@ -148,7 +148,7 @@ def test_reducers_and_transformations(shop: Sandbox, expression: str, expected: 
          [[JAN_1 * 1000, 6], [(JAN_1 + 7 * DAY) * 1000, 1]]),
         ('E.groupBy([mixpanel.numeric_bucket("time", mixpanel.monthly_time_buckets)], mixpanel.reducer.count())',
          [[JAN_1 * 1000, 7]]),
-        # nobody is no user
+        # events without id have no user
         ("E.groupByUser(mixpanel.reducer.count())", [["ann", 4], ["bob", 2]]),
         ('E.groupByUser(["properties.city"], mixpanel.reducer.null())',
          [["ann", "Berlin", None], ["bob", "Rome", None]]),
@@ -167,7 +167,7 @@ def test_groups(shop: Sandbox, expression: str, expected: list[Any]) -> None:
 
 
 def test_users_come_in_temporal_order_and_in_parts_a_reducer_has_to_combine(sandbox: Sandbox) -> None:
-    lines = [line(time=JAN_1 + number, insert_id=str(number), n=number) for number in range(2500)]
+    lines = [exported_line(time=JAN_1 + number, insert_id=str(number), n=number) for number in range(2500)]
     sandbox.load(lines[::-1])
     ordered = "(state, es) => ({calls: (state ? state.calls : 0) + 1, last: _.last(es).properties.n})"
     assert ran(sandbox, f"E.groupByUser({ordered})") == [{"key": ["u1"], "value": {"calls": 3, "last": 2499}}]
@@ -188,7 +188,9 @@ def test_users_come_in_temporal_order_and_in_parts_a_reducer_has_to_combine(sand
 def test_joins(sandbox: Sandbox, shop: Sandbox, options: str, expected: list[Any]) -> None:
     later = JAN_1 + 40 * DAY
     users = ["ann", "ann", "bob", ""]
-    sandbox.load(line("Login", later + n, distinct_id=user, insert_id=f"j{n}", n=n) for n, user in enumerate(users, 1))
+    sandbox.load(
+        exported_line("Login", later + n, distinct_id=user, insert_id=f"j{n}", n=n) for n, user in enumerate(users, 1)
+    )
     february = 'Events({from_date: "2024-02-01", to_date: "2024-02-29"})'
     joined = ran(sandbox, f"join({february}, People(){options})")
     assert [record.get("distinct_id") for record in joined] == expected
@@ -214,7 +216,7 @@ def test_joins(sandbox: Sandbox, shop: Sandbox, options: str, expected: list[Any
         ("function main() { function f() { return f() + 1 } return f() }", "Uncaught exception RangeError"),
     ],
 )  # fmt: skip
-def test_what_goes_wrong_in_a_script_is_400(shop: Sandbox, script: str, text: str) -> None:
+def test_an_error_in_a_script_is_400(shop: Sandbox, script: str, text: str) -> None:
     response = post(shop, script)
     assert response.status_code == 400
     assert response.json()["error"].startswith(text)
@@ -253,7 +255,7 @@ ENDLESS = {
 @pytest.mark.parametrize("script", ENDLESS.values(), ids=ENDLESS)
 def test_the_time_limit_holds_for_every_script(sandbox: Sandbox, script: str) -> None:
     sandbox.reset([Project(jql_seconds=0.3, enforce_budgets=False)])
-    sandbox.load([line()])
+    sandbox.load([exported_line()])
     token = sandbox.projects[0].token
     update = [{"$token": token, "$distinct_id": "u1", "$set": {"plan": "pro"}}]
     requests.post(f"{sandbox.url}/engage", json=update, timeout=10)
@@ -274,7 +276,7 @@ def test_the_time_limit_holds_for_every_script(sandbox: Sandbox, script: str) ->
         "function main() { return /(x+x+)+y/.test('x'.repeat(1e8)) }",
     ],
 )
-def test_what_a_script_allocates_is_not_taken_from_the_sandbox(sandbox: Sandbox, script: str) -> None:
+def test_a_script_allocates_outside_of_the_sandbox_process(sandbox: Sandbox, script: str) -> None:
     sandbox.reset([Project(jql_megabytes=200, jql_seconds=5, enforce_budgets=False)])
     update = [{"$token": sandbox.projects[0].token, "$distinct_id": "u1", "$set": {"plan": "pro"}}]
     requests.post(f"{sandbox.url}/engage", json=update, timeout=10)
@@ -283,7 +285,7 @@ def test_what_a_script_allocates_is_not_taken_from_the_sandbox(sandbox: Sandbox,
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KB
 
 
-def test_a_script_that_takes_too_much_memory_is_stopped(sandbox: Sandbox) -> None:
+def test_a_script_that_allocates_too_much_memory_is_stopped(sandbox: Sandbox) -> None:
     sandbox.reset([Project(jql_megabytes=20)])
     response = post(sandbox, "function main() { var a = []; while (true) a.push(new Array(100000).fill(a.length)) }")
     assert (response.status_code, response.json()["error"]) == (
@@ -292,7 +294,7 @@ def test_a_script_that_takes_too_much_memory_is_stopped(sandbox: Sandbox) -> Non
     )
 
 
-def test_scripts_know_nothing_of_each_other_and_of_the_machine(sandbox: Sandbox) -> None:
+def test_scripts_are_isolated_from_each_other_and_the_machine(sandbox: Sandbox) -> None:
     post(sandbox, "globalThis.leak = 1; function main() { return People() }")
     assert post(sandbox, "function main() { return leak }").status_code == 400
     for name in ("require", "process", "fetch", "XMLHttpRequest", "std", "os"):
@@ -306,7 +308,7 @@ def test_a_script_counts_in_its_own_budget_and_in_that_of_queries(sandbox: Sandb
     statuses = [query("/events/names", type="general").status_code for _ in range(21)]
     assert statuses == [200] * 20 + [429]
     assert post(sandbox, "function main() { return People() }").status_code == 429
-    overview = control(sandbox, "GET").json()["projects"][0]["budgets"]
+    overview = control_call(sandbox, "GET").json()["projects"][0]["budgets"]
     assert {family: usage["in_last_hour"] for family, usage in overview.items()} == {
         "export": 0,
         "query": 60,

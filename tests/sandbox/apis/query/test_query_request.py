@@ -1,4 +1,4 @@
-"""What holds of every operation of the Query API: prefixes, credentials, plan, budgets, faults.
+"""Common to all operations of the Query API: prefixes, credentials, plan, budgets, faults.
 
 Source: mixpanel-api.md#hosts, #credentials, #query.
 """
@@ -13,7 +13,7 @@ import requests
 
 from mixpanel_etl.sandbox import Cohort, Fault, Funnel, Insight, Project, Sandbox, read_projects
 
-from ...http_calls import control, line
+from ...http_calls import control_call, exported_line
 
 DATES = {"from_date": "2024-01-01", "to_date": "2024-01-02"}
 SEGMENT = {**DATES, "event": "Login", "on": 'properties["n"]'}
@@ -76,7 +76,7 @@ def ask(
 
 @every_operation
 def test_both_prefixes_answer(saved: Sandbox, method: str, path: str, parameters: dict[str, Any]) -> None:
-    saved.load([line(n=1, insert_id="a")])
+    saved.load([exported_line(n=1, insert_id="a")])
     new = ask(saved, method, path, parameters)
     assert new.status_code == 200, new.text
     old = ask(saved, method, f"{path}/", parameters, prefix="/api/2.0")
@@ -86,7 +86,7 @@ def test_both_prefixes_answer(saved: Sandbox, method: str, path: str, parameters
 
 
 @every_operation
-def test_a_project_secret_is_good_and_what_is_wrong_is_401(
+def test_a_project_secret_is_accepted_and_wrong_credentials_are_401(
     saved: Sandbox, method: str, path: str, parameters: dict[str, Any]
 ) -> None:
     assert ask(saved, method, path, parameters, auth=(saved.projects[0].secret, "")).status_code == 200
@@ -113,7 +113,7 @@ def test_every_query_counts_in_the_budget(saved: Sandbox, method: str, path: str
 
 
 @every_operation
-def test_faults_strike_by_path(saved: Sandbox, method: str, path: str, parameters: dict[str, Any]) -> None:
+def test_faults_apply_by_path(saved: Sandbox, method: str, path: str, parameters: dict[str, Any]) -> None:
     saved.add_fault(Fault(f"/api/query{path}", "error_in_200", count=1))
     response = ask(saved, method, path, parameters)
     assert (response.status_code, list(response.json())) == (200, ["request", "error"])
@@ -134,18 +134,18 @@ def test_reports_are_saved_over_http(saved: Sandbox) -> None:
         ("funnels", {"funnel_id": 9, "name": "New", "steps": ["A", {"event": "B"}]}, "/funnels/list"),
         ("cohorts", {"cohort_id": 9, "name": "New", "event": "A"}, "/cohorts/list"),
     ):
-        assert control(saved, "POST", f"/{kind}", json=report).status_code == 201
+        assert control_call(saved, "POST", f"/{kind}", json=report).status_code == 201
         listed = ask(saved, GET if kind == "funnels" else POST, path, {}).json()
         assert [each["name"] for each in listed] == ["F" if kind == "funnels" else "C", "New"]
     insight = {"bookmark_id": 9, "name": "New", "events": ["A"]}
-    assert control(saved, "POST", "/insights", json=insight).status_code == 201
+    assert control_call(saved, "POST", "/insights", json=insight).status_code == 201
     assert ask(saved, GET, "/insights", {"bookmark_id": 9}).json()["series"].keys() == {"A"}
-    wrong = control(saved, "POST", "/cohorts", json={"cohort_id": 9, "name": "Nobody"})
+    wrong = control_call(saved, "POST", "/cohorts", json={"cohort_id": 9, "name": "Empty"})
     assert wrong.status_code == 400
     assert "cohort 9 has no condition" in wrong.json()["error"]
 
 
-def test_what_was_saved_is_gone_after_a_reset(saved: Sandbox) -> None:
+def test_saved_reports_are_gone_after_a_reset(saved: Sandbox) -> None:
     saved.save_report(Funnel(9, "New", ["A"]))
     saved.reset()
     assert [funnel["funnel_id"] for funnel in ask(saved, GET, "/funnels/list", {}).json()] == [1]
@@ -179,7 +179,10 @@ def test_the_projects_file_declares_reports(tmp_path: Path) -> None:
 
 def test_values_of_every_json_type_and_of_any_size_can_be_queried(sandbox: Sandbox) -> None:
     big = '{"event":"Login","properties":{"time":1704067200,"distinct_id":"u1","n":123456789012345678901234567890}}'
-    lists = [line(n=value, insert_id=str(number)) for number, value in enumerate(([1, "a"], {"k": None}, None, 1e300))]
+    lists = [
+        exported_line(n=value, insert_id=str(number))
+        for number, value in enumerate(([1, "a"], {"k": None}, None, 1e300))
+    ]
     sandbox.load([big.encode(), *lists])
     values = ask(sandbox, GET, "/segmentation", {**DATES, "event": "Login", "on": 'properties["n"]'}).json()["data"]
     assert set(values["values"]) == {"123456789012345678901234567890", '[1,"a"]', '{"k":null}', "null", "1e+300"}

@@ -11,7 +11,7 @@ import pytest
 
 from mixpanel_etl.sandbox import Project, Sandbox
 
-from ...http_calls import Call, line
+from ...http_calls import HttpCall, exported_line
 
 JAN_1 = 1_704_067_200  # 2024-01-01 00:00 UTC, a Monday
 DAY, HOUR = 86_400, 3600
@@ -21,17 +21,17 @@ DATES = {"from_date": "2024-01-01", "to_date": "2024-01-03"}
 #            Mon 1 Jan                      Tue 2 Jan              Wed 3 Jan
 #   ann      shirt 10 (EU), shirt 20 (EU)*2  -                     hat 5 (EU)
 #   bob      hat 30 (US)                     shirt 40 (US)         -
-#   nobody   -                               hat "free" (no region)  -
+#   anonymous -                              hat "free" (no region)  -
 PURCHASES = [
-    line("Buy", JAN_1 + HOUR, distinct_id="ann", insert_id="1", item="shirt", price=10, region="EU"),
-    line("Buy", JAN_1 + 2 * HOUR, distinct_id="ann", insert_id="2", item="shirt", price=20, region="EU"),
-    line("Buy", JAN_1 + 2 * HOUR, distinct_id="ann", insert_id="2", item="shirt", price=20, region="EU"),
-    line("Buy", JAN_1 + 2 * HOUR, distinct_id="bob", insert_id="3", item="hat", price=30, region="US"),
-    line("Buy", JAN_1 + DAY, distinct_id="bob", insert_id="4", item="shirt", price=40, region="US"),
-    line("Buy", JAN_1 + DAY, distinct_id="", insert_id="5", item="hat", price="free"),
-    line("Buy", JAN_1 + 2 * DAY, distinct_id="ann", insert_id="6", item="hat", price=5, region="EU"),
-    line("View", JAN_1, distinct_id="ann", insert_id="7", item="hat"),
-    line("Buy", JAN_1 + 3 * DAY, distinct_id="ann", insert_id="8", item="hat", price=1),
+    exported_line("Buy", JAN_1 + HOUR, distinct_id="ann", insert_id="1", item="shirt", price=10, region="EU"),
+    exported_line("Buy", JAN_1 + 2 * HOUR, distinct_id="ann", insert_id="2", item="shirt", price=20, region="EU"),
+    exported_line("Buy", JAN_1 + 2 * HOUR, distinct_id="ann", insert_id="2", item="shirt", price=20, region="EU"),
+    exported_line("Buy", JAN_1 + 2 * HOUR, distinct_id="bob", insert_id="3", item="hat", price=30, region="US"),
+    exported_line("Buy", JAN_1 + DAY, distinct_id="bob", insert_id="4", item="shirt", price=40, region="US"),
+    exported_line("Buy", JAN_1 + DAY, distinct_id="", insert_id="5", item="hat", price="free"),
+    exported_line("Buy", JAN_1 + 2 * DAY, distinct_id="ann", insert_id="6", item="hat", price=5, region="EU"),
+    exported_line("View", JAN_1, distinct_id="ann", insert_id="7", item="hat"),
+    exported_line("Buy", JAN_1 + 3 * DAY, distinct_id="ann", insert_id="8", item="hat", price=1),
 ]
 
 
@@ -41,17 +41,17 @@ def shop(sandbox: Sandbox) -> Sandbox:
     return sandbox
 
 
-def asked(query: Call, path: str = "/segmentation", **parameters: Any) -> Any:
+def asked(query: HttpCall, path: str = "/segmentation", **parameters: Any) -> Any:
     response = query(path, **{"event": "Buy", **DATES, **parameters})
     assert response.status_code == 200, response.text
     return response.json()
 
 
-def values(query: Call, path: str = "/segmentation", **parameters: Any) -> Any:
+def values(query: HttpCall, path: str = "/segmentation", **parameters: Any) -> Any:
     return asked(query, path, **parameters)["data"]["values"]
 
 
-def test_without_a_segment_the_event_itself_is_counted_by_day(shop: Sandbox, query: Call) -> None:
+def test_without_a_segment_the_event_itself_is_counted_by_day(shop: Sandbox, query: HttpCall) -> None:
     assert asked(query) == {
         "data": {
             "series": ["2024-01-01", "2024-01-02", "2024-01-03"],
@@ -61,7 +61,7 @@ def test_without_a_segment_the_event_itself_is_counted_by_day(shop: Sandbox, que
     }
 
 
-def test_on_counts_each_value_and_undefined(shop: Sandbox, query: Call) -> None:
+def test_on_counts_each_value_and_undefined(shop: Sandbox, query: HttpCall) -> None:
     found = asked(query, on='properties["region"]')
     assert found["data"]["values"] == {
         "EU": {"2024-01-01": 2, "2024-01-03": 1},
@@ -71,8 +71,8 @@ def test_on_counts_each_value_and_undefined(shop: Sandbox, query: Call) -> None:
     assert found["legend_size"] == 3
 
 
-def test_on_may_be_any_expression(shop: Sandbox, query: Call) -> None:
-    # > 15: 20, 30 | 40 | -;  not: 10 | - | 5;  "free" is no number
+def test_on_may_be_any_expression(shop: Sandbox, query: HttpCall) -> None:
+    # > 15: 20, 30 | 40 | -;  not: 10 | - | 5;  "free" is not a number
     assert values(query, on='properties["price"] > 15') == {
         "true": {"2024-01-01": 2, "2024-01-02": 1},
         "false": {"2024-01-01": 1, "2024-01-03": 1},
@@ -80,25 +80,25 @@ def test_on_may_be_any_expression(shop: Sandbox, query: Call) -> None:
     }
 
 
-def test_where_filters_events(shop: Sandbox, query: Call) -> None:
+def test_where_filters_events(shop: Sandbox, query: HttpCall) -> None:
     assert values(query, where='properties["item"] == "shirt" and not properties["region"] == "US"') == {
         "Buy": {"2024-01-01": 2}
     }
 
 
-def test_unique_counts_users_and_average_events_per_user(shop: Sandbox, query: Call) -> None:
-    # users: ann and bob | bob (nobody is no user) | ann
+def test_unique_counts_users_and_average_events_per_user(shop: Sandbox, query: HttpCall) -> None:
+    # users: ann and bob | bob (events without id have no user) | ann
     assert values(query, type="unique") == {"Buy": {"2024-01-01": 2, "2024-01-02": 1, "2024-01-03": 1}}
     # events per user: 3/2 | 2/1 | 1/1
     assert values(query, type="average") == {"Buy": {"2024-01-01": 1.5, "2024-01-02": 2.0, "2024-01-03": 1.0}}
-    # hat: bob | nobody, who makes a date but no user | ann;  shirt: ann | bob
+    # hat: bob | without id, a date without user | ann;  shirt: ann | bob
     assert values(query, type="unique", on='properties["item"]') == {
         "hat": {"2024-01-01": 1, "2024-01-02": 0, "2024-01-03": 1},
         "shirt": {"2024-01-01": 1, "2024-01-02": 1},
     }
 
 
-def test_limit_keeps_the_largest_segments(shop: Sandbox, query: Call) -> None:
+def test_limit_keeps_the_largest_segments(shop: Sandbox, query: HttpCall) -> None:
     assert list(values(query, on='properties["region"]', limit=2)) == ["EU", "US"]
     assert list(values(query, limit=1)) == ["Buy"]
 
@@ -112,30 +112,33 @@ def test_limit_keeps_the_largest_segments(shop: Sandbox, query: Call) -> None:
         ("month", {"2024-01-01": 3}),
     ],
 )
-def test_units(shop: Sandbox, query: Call, unit: str, expected: dict[str, int]) -> None:
+def test_units(shop: Sandbox, query: HttpCall, unit: str, expected: dict[str, int]) -> None:
     assert values(query, unit=unit, to_date="2024-01-01") == {"Buy": expected}
 
 
-def test_interval_makes_blocks_of_days_for_users(shop: Sandbox, query: Call) -> None:
+def test_interval_makes_blocks_of_days_for_users(shop: Sandbox, query: HttpCall) -> None:
     found = asked(query, type="unique", interval=2)["data"]
     assert found == {"series": ["2024-01-01", "2024-01-03"], "values": {"Buy": {"2024-01-01": 2, "2024-01-03": 1}}}
 
 
-def test_days_are_of_project_time(sandbox: Sandbox, query: Call) -> None:
+def test_days_are_of_project_time(sandbox: Sandbox, query: HttpCall) -> None:
     sandbox.reset([Project(timezone="Asia/Tokyo")])
     midnight = int(datetime(2024, 1, 2, tzinfo=ZoneInfo("Asia/Tokyo")).timestamp())
-    sandbox.load([line("Buy", midnight - 1, insert_id="a"), line("Buy", midnight, insert_id="b")])
+    sandbox.load([exported_line("Buy", midnight - 1, insert_id="a"), exported_line("Buy", midnight, insert_id="b")])
     assert values(query) == {"Buy": {"2024-01-01": 1, "2024-01-02": 1}}
     assert values(query, where='event["$time"] >= datetime("2024-01-02T00:00:00")') == {"Buy": {"2024-01-02": 1}}
 
 
-def test_the_newest_copy_of_a_duplicate_is_the_one_that_is_seen(sandbox: Sandbox, query: Call) -> None:
-    copies = [line("Buy", insert_id="a", item=item, mp_processing_time_ms=at) for item, at in (("new", 2), ("old", 1))]
+def test_the_newest_copy_of_a_duplicate_is_the_one_that_is_seen(sandbox: Sandbox, query: HttpCall) -> None:
+    copies = [
+        exported_line("Buy", insert_id="a", item=item, mp_processing_time_ms=at)
+        for item, at in (("new", 2), ("old", 1))
+    ]
     sandbox.load(copies)
     assert values(query, on='properties["item"]') == {"new": {"2024-01-01": 1}}
 
 
-def test_numbers_fall_into_ranges(shop: Sandbox, query: Call) -> None:
+def test_numbers_fall_into_ranges(shop: Sandbox, query: HttpCall) -> None:
     # Prices 5, 10, 20, 30, 40; four ranges of 10 would not do (0..50 are five), so they are 20 wide.
     found = asked(query, "/segmentation/numeric", on='properties["price"]', buckets=4)
     assert found["data"]["values"] == {
@@ -149,8 +152,8 @@ def test_numbers_fall_into_ranges(shop: Sandbox, query: Call) -> None:
     ]  # fmt: skip
 
 
-def test_ranges_are_written_with_thousands_or_decimals(sandbox: Sandbox, query: Call) -> None:
-    sandbox.load([line("Buy", insert_id=str(n), big=2000 + 100 * n, small=n / 10, same=7) for n in range(5)])
+def test_ranges_are_written_with_thousands_or_decimals(sandbox: Sandbox, query: HttpCall) -> None:
+    sandbox.load([exported_line("Buy", insert_id=str(n), big=2000 + 100 * n, small=n / 10, same=7) for n in range(5)])
     assert next(iter(values(query, "/segmentation/numeric", on='properties["big"]', buckets=5))) == "2,000 - 2,100"
     small = values(query, "/segmentation/numeric", on='properties["small"]', buckets=5)
     assert list(small) == ["0 - 0.1", "0.1 - 0.2", "0.2 - 0.3", "0.3 - 0.4", "0.4 - 0.5"]
@@ -160,7 +163,7 @@ def test_ranges_are_written_with_thousands_or_decimals(sandbox: Sandbox, query: 
     assert values(query, "/segmentation/numeric", on='properties["nothing"]') == {}
 
 
-def test_sum_and_average_take_what_is_no_number_for_zero(shop: Sandbox, query: Call) -> None:
+def test_sum_and_average_count_non_numeric_values_as_zero(shop: Sandbox, query: HttpCall) -> None:
     shop.clock.set(datetime(2024, 1, 5, tzinfo=UTC), frozen=True)
     # 10 + 20 + 30 | 40 + "free" | 5 | nothing on the day after the last
     assert asked(query, "/segmentation/sum", on='properties["price"]', to_date="2024-01-03") == {
@@ -195,7 +198,7 @@ def test_sum_and_average_take_what_is_no_number_for_zero(shop: Sandbox, query: C
     ],
 )
 def test_a_wrong_parameter_is_named(
-    shop: Sandbox, query: Call, path: str, parameters: dict[str, object], text: str
+    shop: Sandbox, query: HttpCall, path: str, parameters: dict[str, object], text: str
 ) -> None:
     response = query(f"/segmentation{path}", **{"event": "Buy", **DATES, **parameters})
     assert response.status_code == 400
