@@ -15,3 +15,22 @@ The modules in the order of a request:
 from mixpanel_etl.extras import require
 
 require("lake")
+
+from mixpanel_etl.gdpr.erasure import Erasure, erase
+from mixpanel_etl.gdpr.hashed_ids import hashed
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.linked_ids import Person, expand, expand_together
+from mixpanel_etl.gdpr.redaction import GdprError
+from mixpanel_etl.gdpr.suppression_list import Suppression
+
+__all__ = [
+    "Erasure",
+    "GdprError",
+    "Ledger",
+    "Person",
+    "Suppression",
+    "erase",
+    "expand",
+    "expand_together",
+    "hashed",
+]
