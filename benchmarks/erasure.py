@@ -2,7 +2,7 @@
 
     python -m benchmarks.erasure --events 1000000
 
-Fails when a file of somebody else was written again, one of the person's was not, or a row of others is missing.
+Fails if a file without the person was rewritten, one with the person was not, or a row of another person is missing.
 """
 
 from __future__ import annotations

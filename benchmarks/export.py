@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def exported(events: int, days: int) -> Path:
-    """A file of so many events over so many days, as `/export` sends them; made once."""
+    """A file with this number of events and days, as `/export` sends them; made once."""
     path = DATA / f"export-{events}-{days}.jsonl.gz"
     if not path.exists():
         from isal import igzip

@@ -34,7 +34,7 @@ def report(work: Callable[[], int]) -> None:
 
 
 def alternate(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, dict[str, Any]]:
-    """The median of each figure for each command (arguments after `python -m`), over so many rounds of all of them."""
+    """The median of each figure for each command (arguments after `python -m`), over all rounds."""
     figures: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
     for _ in range(rounds):
         for name, arguments in commands.items():

@@ -102,7 +102,7 @@ def _push(table: Path, server: str) -> int:
 
 
 class _Answer(BaseHTTPRequestHandler):
-    """Says yes to whatever arrives."""
+    """Accepts every request."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = 4096  # head and body in one packet

@@ -51,7 +51,7 @@ __all__ = [
     "__version__",
 ]
 
-#: Where the names are that are no components.
+#: Modules of the names other than components.
 _MODULES = {"Mixpanel": "client", "MixpanelEtlError": "errors", "Settings": "settings"}
 
 

@@ -1,7 +1,7 @@
-"""Versions of what outlives a process: the lake's layout, the ledger of data subject requests, the budget.
+"""Format versions of persistent data: the lake's layout, the ledger of data subject requests, the budget.
 
-A newer package reads what an older one wrote. An older one refuses what a newer one wrote. Both say so. A version is
-raised only when an older package would misread what is written from then on.
+A newer package reads older formats, and logs it. An older package fails on newer formats, and says so. A version is
+raised only if an older package would misread the new format.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _logged: set[str] = set()
 
 
 class FormatTooNew(MixpanelEtlError):
-    """A newer version of this package wrote what is about to be opened; this version may misread it."""
+    """A newer version of this package wrote this data; this version may misread it."""
 
 
 def check_format(what: str, found: int, known: int) -> None:
-    """Refuse what a newer version of this package wrote; log what an older one wrote.
+    """Fail on data of a newer version of this package; log that of an older one.
 
     Args:
-        what: what is opened, for example `the lake s3://bucket/lake`; no password.
-        found: its format version.
-        known: the version that this package writes.
+        what: name of the data, without passwords, for example `the lake s3://bucket/lake`.
+        found: format version of the data.
+        known: format version that this package writes.
 
     Raises:
         FormatTooNew: `found` is greater than `known`.

@@ -1,8 +1,8 @@
-"""What may be repeated of a reply: the words of Mixpanel's own fixed texts, and nothing else.
+"""What may be quoted from a reply: the words of Mixpanel's own fixed messages, and nothing else.
 
-A reply can hold persons (profiles, events, the value that is at fault), and errors and logs go to places where no
-erasure finds them. So a text is repeated word by word: what is no word that Mixpanel's messages are made of, no small
-number and no date stands as `***`. Source: mixpanel-api.md#errors.
+A reply can contain personal data (profiles, events, the invalid value), and errors and logs go to places where no
+erasure finds it. So a reply is quoted word by word: everything except words of Mixpanel's messages, small numbers and
+dates becomes `***`. Source: mixpanel-api.md#errors.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def quoted(body: bytes, scrub: Callable[[str], str] = str) -> str:
     """What the body of an error says: `error`, else `message`, or all of a short text; without values.
 
     Args:
-        body: as it came.
-        scrub: takes secrets out: a password may be a word of these texts.
+        body: body of the reply.
+        scrub: removes secrets: a password may be a word of these messages.
 
     Returns:
         The text, `no explanation` where there is none, with the length of a body that cannot be repeated.
@@ -81,7 +81,7 @@ def _text_of(reply: Any) -> str:
 
 
 def _detail(reply: dict[str, Any]) -> str:
-    """The parameter that is at fault, in the shape of mixpanel-api.md#errors."""
+    """The wrong parameter, in the specified form of mixpanel-api.md#errors."""
     details = reply.get("details")
     if not isinstance(details, dict):
         return ""

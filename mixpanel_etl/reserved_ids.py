@@ -1,4 +1,4 @@
-"""Ids that say nothing: what programs write when they have none. Source: mixpanel-api.md#reserved-ids."""
+"""Reserved ids: placeholders that programs send without an id. Source: mixpanel-api.md#reserved-ids."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ RESERVED_IDS = frozenset(
 
 
 def is_reserved(text: str) -> bool:
-    """Whether a `distinct_id` or `$insert_id` is empty or one of the reserved ids, in whatever case."""
+    """Whether a `distinct_id` or `$insert_id` is empty or one of the reserved ids, in any case."""
     return (bare := text.strip().lower()) == "" or bare in RESERVED_IDS

@@ -1,7 +1,7 @@
-"""Folders for what is only needed while something runs, such as DuckDB's files, which hold rows of persons.
+"""Folders for temporary files, such as DuckDB's, which contain personal data.
 
-Files without a name are better, and used where they can be. DuckDB wants names: so a folder is locked while its process
-lives, and whoever opens the next one beside it removes those that killed processes left.
+Files without a name are safer, and used where possible. DuckDB needs names: so a folder is locked while its process
+lives, and the process that opens the next one beside it removes those that killed processes left.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _closed(folder: Path, held: int) -> None:
 
 
 def _sweep(parent: Path) -> None:
-    """Remove the folders that killed processes left: whoever still uses one holds its lock."""
+    """Remove the folders that killed processes left: a process that still uses one holds its lock."""
     for path in parent.iterdir():
         with suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY)

@@ -38,7 +38,7 @@ class Hidden(str):
         return "'***'"
 
     def __getitem__(self, key: SupportsIndex | slice[Any, Any, Any]) -> Hidden:
-        return Hidden(super().__getitem__(key))  # rich cuts long texts before it shows them
+        return Hidden(super().__getitem__(key))  # rich cuts long strings before it shows them
 
 
 class SettingsError(MixpanelEtlError, ValueError):
@@ -143,7 +143,7 @@ class Settings(BaseSettings):
         return self._prefix + field.upper()
 
     def require_credentials(self) -> None:
-        """Refuse to go on without any credentials.
+        """Fail without any credentials.
 
         Raises:
             SettingsError: names the variables to set.
@@ -178,7 +178,7 @@ class Settings(BaseSettings):
         if not isinstance(plain, str):
             return value
         if not (plain.strip().isascii() and plain.strip().isprintable()):
-            raise ValueError("has a line break or another character that no credential has: copy it anew")
+            raise ValueError("has a line break or another character that credentials never have: copy it again")
         return plain.strip() or None
 
     @field_validator("timezone")
@@ -186,8 +186,8 @@ class Settings(BaseSettings):
     def _known_zone(cls, name: str) -> str:
         if name not in available_timezones():
             raise ValueError(
-                f"{name!r} is no IANA time zone; write the one of Mixpanel's project settings in the form "
-                "'Europe/Berlin' or 'America/Los_Angeles'"
+                "must be the IANA time zone of Mixpanel's project settings, like 'Europe/Berlin' or "
+                f"'America/Los_Angeles', not {name!r}"
             )
         return name
 
@@ -201,7 +201,7 @@ class Settings(BaseSettings):
     def _known_budget(cls, url: str | None) -> str | None:
         scheme, colon, _ = (url or "").partition(":")
         if colon and len(scheme) > 1 and scheme not in BUDGET_SCHEMES:  # one letter is a Windows drive
-            # What is no scheme may be a password.
+            # Anything but a scheme may be a password.
             named = f"{scheme}:" if scheme.isalpha() and "@" not in (url or "") else "what it names"
             raise ValueError(f"{named} can't hold it; give a file's path, postgresql://... or redis://...")
         return None if url is None else Hidden(url)
@@ -243,7 +243,7 @@ def _checked_base_url(url: str) -> str:
     parts = urlsplit(url)
     # The URL is not repeated in these two messages: it may hold a password.
     if parts.scheme not in ("http", "https") or not parts.hostname or not _has_good_port(parts):
-        raise ValueError("is no URL: write it like https://proxy.example.com or http://127.0.0.1:8080")
+        raise ValueError("must be a URL like https://proxy.example.com or http://127.0.0.1:8080")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("may hold a scheme, a host, a port and a path, but no user, password, query or fragment")
     if parts.scheme != "https" and not is_loopback(parts.hostname):

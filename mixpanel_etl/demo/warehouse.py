@@ -49,7 +49,7 @@ _TABLES = (
 
 
 def shop_warehouse(path: Path, last: date) -> None:
-    """Make the file anew.
+    """Make the file again.
 
     Args:
         path: where.

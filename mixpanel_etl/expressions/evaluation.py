@@ -180,8 +180,8 @@ def _calculated(left: Value, right: Value, operation: Callable[[Any, Any], Value
 
 def _compared(operation: Callable[[Any, Any], bool]) -> Callable[[Value, Value], Value]:
     def compare(left: Value, right: Value) -> Value:
-        moments = isinstance(left, datetime) and isinstance(right, datetime)
-        return operation(left, right) if moments or (is_number(left) and is_number(right)) else UNDEFINED
+        timestamps = isinstance(left, datetime) and isinstance(right, datetime)
+        return operation(left, right) if timestamps or (is_number(left) and is_number(right)) else UNDEFINED
 
     return compare
 

@@ -8,7 +8,7 @@ _EXCERPT_BEFORE, _EXCERPT_AFTER = 30, 20
 
 
 class ExpressionError(MixpanelEtlError, ValueError):
-    """A text that is no expression.
+    """A string that is not a valid expression.
 
     Attributes:
         problem: what is wrong.

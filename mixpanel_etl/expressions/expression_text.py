@@ -28,7 +28,7 @@ def masked(text: str) -> str:
 
 
 def render(expression: Expression) -> str:  # noqa: PLR0911 - one for each kind
-    """The text of an expression, in Mixpanel's grammar, with parentheses around whatever could need them."""
+    """The text of an expression, in Mixpanel's grammar, with parentheses where they may be needed."""
     match expression:
         case Literal(value):
             return json.dumps(value, ensure_ascii=False)

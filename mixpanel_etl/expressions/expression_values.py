@@ -58,7 +58,7 @@ def finite(value: float) -> Value:
 
 
 def cast_to_boolean(value: Value) -> Value:
-    """Texts "true" and "false" are what they say; else empty, zero and null are false. Undefined for the rest."""
+    """The strings "true" and "false" become booleans; empty values, zero and null are false; the rest is undefined."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -98,11 +98,11 @@ def cast_to_string(value: Value, zone: tzinfo = UTC) -> Value:
 
 
 def cast_to_datetime(value: Value, zone: tzinfo = UTC) -> Value:
-    """A moment: from ISO text, in `zone` without an offset, or from seconds or milliseconds since 1970."""
+    """A timestamp: from an ISO string, in `zone` if it has no offset, or from seconds or milliseconds since 1970."""
     try:
         if isinstance(value, str):
-            moment = datetime.fromisoformat(value.strip())
-            return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+            timestamp = datetime.fromisoformat(value.strip())
+            return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=zone)
         if is_number(value):
             seconds = value / 1000 if abs(value) >= _MILLISECONDS_FROM else value
             return datetime.fromtimestamp(seconds, UTC)

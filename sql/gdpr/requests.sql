@@ -1,8 +1,8 @@
--- Who asked: one row for each request, or several with the same request_id. Add a row, and everything else follows.
--- distinct_ids and lookup hold one value or a JSON list; lookup names people by a profile property, as their e-mail.
--- Rows may stay: each request is taken in once. A change to a row that was taken in is refused, with the reason.
+-- Data subject requests: one row each, or several rows with the same request_id.
+-- distinct_ids and lookup hold one value or a JSON list; lookup is the value of a profile property, such as the e-mail address.
+-- Rows may stay: each request is accepted once. A later change to its row is rejected, with the reason.
 SELECT
-    request_id,       -- a number of yours, no name and no e-mail address: it outlives the request
+    request_id,       -- your id of the request, without a name or an e-mail address: it outlives the request
     kind,             -- deletion or retrieval
     distinct_ids,
     lookup,

@@ -56,7 +56,7 @@ def value(text: str) -> Any:
         ('"5" in [1, 5]', False),
         ('"a" in properties["list"]', True),
         ('properties["missing"] in [1]', UNDEFINED),
-        # arithmetic is for numbers, + for texts too
+        # arithmetic is for numbers, + for strings too
         ('properties["n"] + 1', 6),
         ('properties["s"] + "d"', "abcd"),
         ('properties["s"] + 1', UNDEFINED),

@@ -24,10 +24,10 @@ from mixpanel_etl.expressions.syntax import (
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
-texts = st.text(max_size=6)
+strings = st.text(max_size=6)
 names = st.sampled_from(["a", "b", "$time", 'q"u\\o', "ß "])
 numbers = st.integers(-(10**25), 10**25) | st.floats(allow_nan=False, allow_infinity=False)
-scalars = st.none() | st.booleans() | numbers | texts
+scalars = st.none() | st.booleans() | numbers | strings
 json_values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=6
 )
@@ -37,7 +37,7 @@ rows = st.fixed_dictionaries(
 leaves: st.SearchStrategy[Expression] = (
     st.booleans().map(Literal)
     | numbers.map(Literal)
-    | texts.map(Literal)
+    | strings.map(Literal)
     | st.builds(Property, st.sampled_from(SOURCES), names)
 )
 
@@ -106,7 +106,7 @@ def test_and_or_not_obey_de_morgan_with_undefined_as_false(truths: list[bool | N
 
 
 @QUICK
-@given(texts, texts, texts)
+@given(strings, strings, strings)
 def test_a_part_is_in_the_whole(before: str, part: str, after: str) -> None:
     row = {"properties": {"a": before + part + after, "b": part}}
     assert worth(parse('properties["b"] in properties["a"]'), row) is True

@@ -48,7 +48,7 @@ ONLY_200 = "The file knows only what succeeds (mixpanel-api.md#query, #errors)."
 UNLISTED = "What is not there is a 404, which the file does not list (mixpanel-api.md#errors)."
 ERROR_TYPE = "An error has a type in the file too, where it comes with a 200 (mixpanel-api.md#flag-management)."
 BY_SEGMENT = "About the reply to a call with `on` the file is silent (mixpanel-api.md#query-funnels)."
-NOBODY = (
+NO_USERS = (
     "Null for the first step and for a step without users; not nullable by the schema (mixpanel-api.md#query-funnels)."
 )
 SAYS_NOTHING = "The file has no content for the reply; what the sandbox says is invented."
@@ -73,8 +73,8 @@ DEVIATIONS = (
     Deviation("query.funnels", "reply 200 data.*.$overall", BY_SEGMENT),
     Deviation("query.funnels", "reply 200 data.*.pro", BY_SEGMENT),
     Deviation("query.funnels", "reply 200 data.*.free", BY_SEGMENT),
-    Deviation("query.funnels", "reply 200 data.*.steps.#.avg_time", NOBODY),
-    Deviation("query.funnels", "reply 200 data.*.steps.#.avg_time_from_start", NOBODY),
+    Deviation("query.funnels", "reply 200 data.*.steps.#.avg_time", NO_USERS),
+    Deviation("query.funnels", "reply 200 data.*.steps.#.avg_time_from_start", NO_USERS),
     Deviation("query.retention", "reply 200 *.$overall", BY_SEGMENT),
     Deviation("query.retention", "reply 200 *.pro", BY_SEGMENT),
     Deviation("query.retention_addiction", "reply 200 data.2026-03-0?", BY_SEGMENT),
@@ -91,7 +91,7 @@ DEVIATIONS = (
     Deviation(
         "query.engage",
         "reply 200 results.#.$distinct_id",
-        "The file has an integer; ids are texts (mixpanel-api.md#query-profiles).",
+        "The file has an integer; ids are strings (mixpanel-api.md#query-profiles).",
     ),
     Deviation(
         "query.list_cohorts", "reply 200 #.data_group_id", "A connector lists it (mixpanel-api.md#query-cohorts)."
@@ -123,7 +123,7 @@ DEVIATIONS = (
     Deviation(
         "annotations.create_tag",
         "reply 400",
-        "A name that is taken; the file lists no refusal (mixpanel-api.md#errors).",
+        "A name that exists; the file lists no error (mixpanel-api.md#errors).",
     ),
     # Feature flags and experiments
     Deviation(

@@ -1,4 +1,4 @@
-"""Schemas of the files as JSON Schema 2020-12 that also refuses what a file does not name, and what breaks them."""
+"""Schemas of the files as JSON Schema 2020-12 that also reject unnamed keys, and what breaks them."""
 
 from __future__ import annotations
 

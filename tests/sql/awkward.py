@@ -1,4 +1,4 @@
-"""Events made to be awkward for reports: ties, copies, nobody, midnights and hours that clocks skip or repeat."""
+"""Awkward events for reports: ties, copies, events without a user, midnights, hours that clocks skip or repeat."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def awkward_lines(seed: int, first: date, days: int, zone: str, *, project_time:
         project_time: `time` as projects from before 2023 have it.
     """
     rng = random.Random(seed)
-    moments = list(_moments(rng, first, days, ZoneInfo(zone)))
+    timestamps = list(_timestamps(rng, first, days, ZoneInfo(zone)))
     for number in range(90 * days):
-        moment = rng.choice(moments)
-        shown = moment.astimezone(ZoneInfo(zone)).replace(tzinfo=UTC) if project_time else moment
+        timestamp = rng.choice(timestamps)
+        shown = timestamp.astimezone(ZoneInfo(zone)).replace(tzinfo=UTC) if project_time else timestamp
         properties: dict[str, Any] = {
             "time": round(shown.timestamp() * 1000),
             "distinct_id": rng.choice(_PEOPLE),
             "$insert_id": rng.choice((None, f"i{number}", f"i{number}")),
-            "mp_processing_time_ms": round(moment.timestamp() * 1000) + rng.randint(0, 5),
+            "mp_processing_time_ms": round(timestamp.timestamp() * 1000) + rng.randint(0, 5),
             "colour": rng.choice(_COLOURS),
             "$odd/~name": rng.choice(("x", "y")),
         }
@@ -49,7 +49,7 @@ def _line(event: str, properties: Mapping[str, Any]) -> bytes:
     return json.dumps({"event": event, "properties": properties}).encode()
 
 
-def _moments(rng: random.Random, first: date, days: int, zone: ZoneInfo) -> Iterator[datetime]:
+def _timestamps(rng: random.Random, first: date, days: int, zone: ZoneInfo) -> Iterator[datetime]:
     start = datetime(first.year, first.month, first.day, tzinfo=zone).astimezone(UTC)
     for day in range(days):
         midnight = (datetime(first.year, first.month, first.day, tzinfo=zone) + timedelta(days=day)).astimezone(UTC)
@@ -58,4 +58,4 @@ def _moments(rng: random.Random, first: date, days: int, zone: ZoneInfo) -> Iter
     # Whole days and weeks apart to the millisecond, which is where intervals and windows end.
     chosen = [start + timedelta(milliseconds=rng.randrange(days * 86_400_000)) for _ in range(days)]
     yield from chosen
-    yield from (moment + timedelta(days=1) for moment in chosen)
+    yield from (timestamp + timedelta(days=1) for timestamp in chosen)

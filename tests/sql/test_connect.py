@@ -1,4 +1,4 @@
-"""A view for every table of the lake, whatever its folder is called."""
+"""A view for every table of the lake, under any folder name."""
 
 from __future__ import annotations
 
