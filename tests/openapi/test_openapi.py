@@ -63,9 +63,11 @@ def test_every_described_operation_is_in_the_catalogue() -> None:
     assert {description.fragment or description.path for description in everything - called} == NOT_CALLED.keys()
 
 
-@pytest.mark.parametrize("name", [name for name in CATALOGUE if name not in NOT_DESCRIBED])
-def test_every_operation_is_on_the_servers_that_are_described(name: str) -> None:
+def test_every_operation_is_on_the_servers_that_are_described() -> None:
+    assert [name for name in CATALOGUE if name not in NOT_DESCRIBED and not _is_on_its_servers(name)] == []
+
+
+def _is_on_its_servers(name: str) -> bool:
     home = FAMILIES[CATALOGUE[name].family]
     ours = {f"https://{home.host(region)}{home.prefix}" for region in REGIONS}
-    for description in described(name).values():
-        assert description.servers == ours
+    return all(description.servers == ours for description in described(name).values())
