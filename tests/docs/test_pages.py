@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,11 @@ from tests.docs.facts import ROOT, slug
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+_PATH = re.compile(r"(?<![\w./<])((?:mixpanel_etl|tests|benchmarks|sql|docs|dagster_home)/[\w./-]+)")
+#: Names that read like ours: a file of Mixpanel's, and keys of metadata.
+_OTHERS = ("docs/.../export-methods.mdx", "mixpanel_etl/values_that_do_not_fit", "mixpanel_etl.persons")
+_MODULE = re.compile(r"\bmixpanel_etl(?:\.\w+)+")
+_PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -30,6 +37,49 @@ def test_links_lead_to_a_file_and_a_heading() -> None:
 def test_components_in_the_pages_have_attributes_that_exist() -> None:
     wrong = [f"{page.name}: {kind}: {error}" for page in PAGES for kind, error in _mistakes(page)]
     assert wrong == []
+
+
+def test_files_and_folders_in_the_pages_exist() -> None:
+    wrong = [
+        f"{page.name}: {path}"
+        for page in PAGES
+        for path in _PATH.findall(_prose(page))  # blocks show a project of the reader's
+        if path not in _OTHERS and not (ROOT / path.rstrip("./")).exists()
+    ]
+    assert wrong == []
+
+
+def test_names_of_the_package_in_the_pages_can_be_imported() -> None:
+    wrong = [
+        f"{page.name}: {name}" for page in PAGES for name in (*_modules(page), *_imports(page)) if not _importable(name)
+    ]
+    assert wrong == []
+
+
+def _modules(page: Path) -> Iterator[str]:
+    yield from (name for name in _MODULE.findall(page.read_text("utf-8")) if name not in _OTHERS)
+
+
+def _imports(page: Path) -> Iterator[str]:
+    for text in _PYTHON.findall(page.read_text("utf-8")):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("mixpanel_etl"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _importable(name: str) -> bool:
+    """Whether a dotted name leads to a module, or to something in one."""
+    module, *names = name.split(".")
+    found = importlib.import_module(module)
+    for part in names:
+        module = f"{module}.{part}"
+        if not hasattr(found, part):
+            try:
+                importlib.import_module(module)
+            except ModuleNotFoundError:
+                return False
+        found = getattr(found, part)
+    return True
 
 
 def _mistakes(page: Path) -> Iterator[tuple[str, str]]:
