@@ -16,7 +16,7 @@ MixpanelEtlError
 │   ├── IncompleteResponse
 │   ├── ReplyError
 │   │   ├── ReplyTooLarge
-│   │   └── NothingTaken
+│   │   └── BatchRejected
 │   ├── InvalidRequest
 │   ├── WrongCredentialKind
 │   ├── DeadlineExceeded

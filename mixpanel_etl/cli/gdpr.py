@@ -16,8 +16,7 @@ import typer
 
 from mixpanel_etl.cli import gdpr_tables
 from mixpanel_etl.cli.shared import console, errors, exit_on_error, use_dagster_home
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.gdpr import Gdpr
+from mixpanel_etl.client import Gdpr, Mixpanel
 from mixpanel_etl.gdpr import certificate, confirmation, decisions
 from mixpanel_etl.gdpr.confirmation import waiting_for
 from mixpanel_etl.gdpr.data_subject_requests import Kind

@@ -10,8 +10,7 @@ import typer
 import yaml
 
 from mixpanel_etl.cli.shared import exit_on_error
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.warehouse_connectors import WarehouseImport
+from mixpanel_etl.client import Mixpanel, WarehouseImport
 from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
 
 
@@ -20,8 +19,8 @@ def warehouse_imports(
 ) -> None:
     """Print the warehouse imports of the project as a `defs.yaml`: save it, and fill in which models feed them."""
     with exit_on_error(), Mixpanel(Settings.load(env_prefix), deadline=60) as mixpanel:
-        listed = [item for item in mixpanel.warehouse.list_imports() if not item.is_deleted]
-        imports = [mixpanel.warehouse.get_import(item.id) for item in listed]  # the list has no event names
+        listed = [item for item in mixpanel.warehouse_connectors.list_imports() if not item.is_deleted]
+        imports = [mixpanel.warehouse_connectors.get_import(item.id) for item in listed]  # the list has no event names
     attributes: dict[str, Any] = {"imports": described(imports)}
     if env_prefix != DEFAULT_PREFIX:
         attributes["env_prefix"] = env_prefix

@@ -10,21 +10,23 @@ import msgspec
 
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.operations import parameters
-from mixpanel_etl.client.operations.api import Group
+from mixpanel_etl.client.operations.api import JSON, Api, Operations
 from mixpanel_etl.client.operations.parameters import Day, given
-from mixpanel_etl.client.operations.replies import Reply, plain, results, typed
+from mixpanel_etl.client.operations.replies import Reply
+
+operation = Operations("app", "annotations", prefix="/projects/{project_id}/annotations")
 
 
-class User(Reply, frozen=True, kw_only=True):
-    """Who made it."""
+class AnnotationUser(Reply, frozen=True, kw_only=True):
+    """The author of an annotation."""
 
     id: int | None = None
     first_name: str | None = None
     last_name: str | None = None
 
 
-class Tag(Reply, frozen=True, kw_only=True):
-    """What annotations can be sorted by."""
+class AnnotationTag(Reply, frozen=True, kw_only=True):
+    """A tag of annotations."""
 
     id: int
     name: str | None = None
@@ -33,94 +35,86 @@ class Tag(Reply, frozen=True, kw_only=True):
 
 
 class Annotation(Reply, frozen=True, kw_only=True):
-    """A remark at a moment; `date` is `YYYY-MM-DD HH:MM:SS` in the project's zone, as far as one can tell."""
+    """A remark on charts; `date` is `YYYY-MM-DD HH:MM:SS`, presumably in the project's zone."""
 
     id: int
     date: str | None = None
     description: str | None = None
-    user: User | None = None
-    tags: list[Tag] = msgspec.field(default_factory=list)
+    user: AnnotationUser | None = None
+    tags: list[AnnotationTag] = msgspec.field(default_factory=list)
 
 
-class Annotations(Group):
+class Annotations(Api):
     """Remarks on charts. Writing needs the role of an analyst.
 
     Every method raises `InvalidRequest` when a parameter can't work, and one of the kinds in `client.errors` when
     Mixpanel refuses.
     """
 
-    group = "annotations"
-
+    @operation("GET")
     def list_annotations(self, from_date: Day | None = None, to_date: Day | None = None) -> list[Annotation]:
         """All annotations, or those from one day to another, both included."""
-        endpoint = self._endpoint("list_annotations")
         query = given(
-            fromDate=None if from_date is None else str(parameters.day("from_date", from_date, endpoint)),
-            toDate=None if to_date is None else str(parameters.day("to_date", to_date, endpoint)),
+            fromDate=None if from_date is None else str(parameters.day("from_date", from_date)),
+            toDate=None if to_date is None else str(parameters.day("to_date", to_date)),
         )
         if from_date is not None and to_date is not None:
-            parameters.window(from_date, to_date, endpoint)
-        return plain(results(self._call("list_annotations", query=query)), list[Annotation], endpoint=endpoint)
+            parameters.window(from_date, to_date)
+        return self._result(list[Annotation], query=query)
 
+    @operation("POST", sends=JSON)
     def create_annotation(self, date: datetime, description: str, tags: Sequence[int] = ()) -> Annotation:
-        """Annotate a moment.
+        """Create an annotation.
 
         Args:
-            date: when; without a time zone it is taken for project time. It can't be changed afterwards.
-            description: the text.
-            tags: ids, see `list_tags`.
+            date: time of the annotation, in project time if it has no time zone. It can't be changed afterwards.
+            description: text of the annotation.
+            tags: ids of tags, see `list_tags`.
         """
-        endpoint = self._endpoint("create_annotation")
         if not isinstance(date, datetime):
-            raise InvalidRequest(f"date is {date!r}", endpoint=endpoint, advice="Give a datetime.")
-        local = date.astimezone(self._transport.settings.zone) if date.tzinfo else date
+            raise InvalidRequest(f"date is {date!r}", advice="Give a datetime.")
+        local = date.astimezone(self.transport.settings.zone) if date.tzinfo else date
         body = {
             "date": f"{local:%Y-%m-%d %H:%M:%S}",
-            "description": parameters.text("description", description, endpoint),
-            "tags": _ids(tags, endpoint),
+            "description": parameters.string("description", description),
+            "tags": parameters.integers("tags", tags),
         }
-        return self._one("create_annotation", json=body)
+        return self._result(Annotation, json=body)
 
+    @operation("GET", "/{annotation_id}")
     def get_annotation(self, annotation_id: int) -> Annotation:
         """One annotation."""
-        return self._one("get_annotation", path=self._id("get_annotation", annotation_id))
+        return self._result(Annotation, path=_path(annotation_id))
 
+    @operation("PATCH", "/{annotation_id}", sends=JSON)
     def update_annotation(
         self, annotation_id: int, *, description: str | None = None, tags: Sequence[int] | None = None
     ) -> Annotation:
-        """Change the text, or the tags, which are replaced as a whole."""
-        endpoint = self._endpoint("update_annotation")
+        """Change the description, or replace all tags."""
         body: dict[str, Any] = {}
         if description is not None:
-            body["description"] = parameters.text("description", description, endpoint)
+            body["description"] = parameters.string("description", description)
         if tags is not None:
-            body["tags"] = _ids(tags, endpoint)
+            body["tags"] = parameters.integers("tags", tags)
         if not body:
-            raise InvalidRequest("nothing to change", endpoint=endpoint, advice="Give a description or tags.")
-        return self._one("update_annotation", path=self._id("update_annotation", annotation_id), json=body)
+            raise InvalidRequest("nothing to change", advice="Give a description or tags.")
+        return self._result(Annotation, path=_path(annotation_id), json=body)
 
+    @operation("DELETE", "/{annotation_id}")
     def delete_annotation(self, annotation_id: int) -> None:
         """Delete an annotation."""
-        self._do("delete_annotation", path=self._id("delete_annotation", annotation_id))
+        self._done(path=_path(annotation_id))
 
-    def list_tags(self) -> list[Tag]:
-        """The tags of the project; perhaps only those that some annotation has (mixpanel-api.md#annotations)."""
-        return plain(results(self._call("list_tags")), list[Tag], endpoint=self._endpoint("list_tags"))
+    @operation("GET", "/tags")
+    def list_tags(self) -> list[AnnotationTag]:
+        """The tags of the project; perhaps only tags that an annotation has (mixpanel-api.md#annotations)."""
+        return self._result(list[AnnotationTag])
 
-    def create_tag(self, name: str) -> Tag:
+    @operation("POST", "/tags", sends=JSON)
+    def create_tag(self, name: str) -> AnnotationTag:
         """Create a tag."""
-        endpoint = self._endpoint("create_tag")
-        reply = self._call("create_tag", json={"name": parameters.text("name", name, endpoint)})
-        return typed(Tag, results(reply), endpoint=endpoint)
-
-    def _one(self, name: str, **parts: Any) -> Annotation:
-        return typed(Annotation, results(self._call(name, **parts)), endpoint=self._endpoint(name))
-
-    def _id(self, name: str, annotation_id: int) -> dict[str, str]:
-        return {"annotation_id": parameters.whole("annotation_id", annotation_id, self._endpoint(name))}
+        return self._result(AnnotationTag, json={"name": parameters.string("name", name)})
 
 
-def _ids(tags: Sequence[int], endpoint: str) -> list[int]:
-    for position, tag in enumerate(tags):
-        parameters.whole(f"tags[{position}]", tag, endpoint)
-    return list(tags)
+def _path(annotation_id: int) -> dict[str, int]:
+    return {"annotation_id": parameters.integer("annotation_id", annotation_id)}

@@ -1,4 +1,4 @@
-"""What the App API says about whoever is asking. Source: mixpanel-api.md#me."""
+"""The account behind the credentials: `GET /me`. Source: mixpanel-api.md#me."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from typing import Any
 
 import msgspec
 
-from mixpanel_etl.client.http.transport import Transport
-from mixpanel_etl.client.operations.catalogue import CATALOGUE
-from mixpanel_etl.client.operations.operation import Request
+from mixpanel_etl.client.operations.api import Api, Operations
 from mixpanel_etl.client.operations.replies import Reply, typed
 
-ME = CATALOGUE["me"]
+operation = Operations("app", "me")
 
 
 class Me(Reply, frozen=True, kw_only=True):
-    """The account behind the credentials. Mixpanel does not document the shape, so nothing in it is promised."""
+    """The account behind the credentials. Mixpanel does not document the shape."""
 
     status: str | None = None
     results: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-def me(transport: Transport) -> Me:
-    """Ask who we are: the cheapest proof that host and credentials are right. Counted in no budget.
+class App(Api):
+    """The part of `Mixpanel` that asks about the account itself."""
 
-    Raises:
-        MixpanelError: one of the kinds in `client.errors`.
-    """
-    return typed(Me, transport.json(Request(ME)), endpoint=ME.endpoint)
+    @operation("GET", "/me")
+    def me(self) -> Me:
+        """The account behind the credentials: a test of host and credentials, counted in no budget.
+
+        Raises:
+            MixpanelError: one of the kinds in `client.errors`.
+        """
+        return typed(self._json(), Me)

@@ -1,7 +1,7 @@
-"""What can go wrong between us and Mixpanel, as types. Each message says where, what was said, and what to do.
+"""What can go wrong with a request to Mixpanel, as types. Each message says where, what happened, and what to do.
 
-Every error says by itself whether Mixpanel may have done what was asked (`may_have_arrived`) and whether the same
-request can succeed later (`retryable`). Nothing else may decide that: copies of the rule disagree.
+Whether Mixpanel may have done what was asked (`may_have_arrived`) and whether the same request can succeed later
+(`retryable`) are facts of the error. Nothing else may decide that: copies of the rule disagree.
 
 Source: mixpanel-api.md#errors.
 """
@@ -9,12 +9,16 @@ Source: mixpanel-api.md#errors.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 from mixpanel_etl.errors import MixpanelEtlError
+from mixpanel_etl.settings import DEFAULT_PREFIX
 
 
 class MixpanelError(MixpanelEtlError):
@@ -22,13 +26,13 @@ class MixpanelError(MixpanelEtlError):
 
     Args:
         message: what happened, in Mixpanel's words where it used any.
-        endpoint: method and path, such as `GET /api/2.0/export`.
-        status: the HTTP status, when there was one.
-        body: what the response's body says, as far as it may be repeated.
-        advice: what to do about it, naming the setting to change.
-        retryable: whether the same request can succeed a little later; by default as the class says.
-        may_have_arrived: whether Mixpanel may have done what was asked, in whole or in part; by default as the class
-            says. False means that it certainly did not: to send the request again does nothing twice.
+        endpoint: method and path, such as `GET /api/2.0/export`; `located` adds it.
+        status: HTTP status, None without a response.
+        body: excerpt of the response's body, without secrets.
+        advice: what to do, naming the setting to change; the advice of the class by default.
+        retryable: whether the same request can succeed a little later; the value of the class by default.
+        may_have_arrived: whether Mixpanel may have done what was asked, in whole or in part; the value of the class by
+            default. False means that it certainly did not: to send the request again does nothing twice.
         timed_out: whether the server took too long for what was asked: less at a time may work.
     """
 
@@ -40,7 +44,7 @@ class MixpanelError(MixpanelEtlError):
         self,
         message: str,
         *,
-        endpoint: str,
+        endpoint: str = "",
         status: int | None = None,
         body: str | None = None,
         advice: str | None = None,
@@ -66,9 +70,44 @@ class MixpanelError(MixpanelEtlError):
     def __str__(self) -> str:
         return f"{self.fact.rstrip('.')}. {self.advice}" if self.advice else self.fact
 
+    def replace(self, **changes: Any) -> Self:
+        """The same error with other attributes, to be raised `from error.__cause__`.
+
+        Args:
+            changes: attributes by name, such as `advice`.
+
+        Example:
+            .. code-block:: python
+
+                except MixpanelError as error:
+                    raise error.replace(advice="Ask for fewer days.") from error.__cause__
+        """
+        return type(self)(**{**self._attributes(), **changes}).with_traceback(self.__traceback__)
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only arguments are lost by the default, and errors do travel between processes.
-        return _rebuild, (type(self), self.__dict__)
+        return partial(type(self), **self._attributes()), ()
+
+    def _attributes(self) -> dict[str, Any]:
+        """What `__init__` was given: everything but notes that others added."""
+        return {name: value for name, value in self.__dict__.items() if name != "__notes__"}
+
+
+@contextmanager
+def located(endpoint: str, prefix: str = DEFAULT_PREFIX) -> Iterator[None]:
+    """Add to the errors of a request what the code that raises them need not know.
+
+    Args:
+        endpoint: method and path of the request.
+        prefix: prefix of the project's settings, which the advice then names.
+    """
+    try:
+        yield
+    except MixpanelError as error:
+        if error.endpoint:
+            raise
+        advice = error.advice.replace(DEFAULT_PREFIX, prefix)
+        raise error.replace(endpoint=endpoint, advice=advice) from error.__cause__
 
 
 class BadRequest(MixpanelError):
@@ -79,7 +118,14 @@ class BadRequest(MixpanelError):
 
 @dataclass(frozen=True)
 class FailedRecord:
-    """A record of a batch that Mixpanel did not take: its position in the batch (from 0), and why."""
+    """A record of a batch that Mixpanel rejected.
+
+    Args:
+        index: position in the batch, from 0.
+        message: reason, in Mixpanel's words.
+        field: name of the wrong field, if Mixpanel names one.
+        insert_id: `$insert_id` of the record, if Mixpanel names it.
+    """
 
     index: int
     message: str
@@ -88,18 +134,35 @@ class FailedRecord:
 
 
 class RecordsRejected(BadRequest):
-    """400 for some records of a batch. The others ARE stored, `imported` of them: send only the failed ones again.
+    """400 for some records of a batch. The others ARE stored: send only the failed ones again.
 
-    A table whose rows are refused is not replaced at all (`imported` is None), and at most ten rows are named.
+    If Mixpanel rejects rows of a lookup table, it does not replace the table at all, and names at most ten rows.
+
+    Args:
+        message: what happened.
+        failed_records: rejected records.
+        imported: number of stored records, None for lookup tables.
+        unplaced: what Mixpanel says about records without naming them, as it does about identity events
+            (mixpanel-api.md#identity-merge).
+        more: arguments of `MixpanelError`.
     """
 
     default_advice = "Correct the records in `failed_records`; `index` is the position in the batch, from 0."
     may_have_arrived = True
-    failed_records: list[FailedRecord] = []  # noqa: RUF012 - replaced by whoever raises it
-    imported: int | None = None
-    #: What Mixpanel says of records without naming them, as it does of identity events
-    #: (mixpanel-api.md#identity-merge).
-    unplaced: list[str] = []  # noqa: RUF012 - replaced by whoever raises it
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        failed_records: Sequence[FailedRecord] = (),
+        imported: int | None = None,
+        unplaced: Sequence[str] = (),
+        **more: Any,
+    ) -> None:
+        super().__init__(message, **more)
+        self.failed_records = list(failed_records)
+        self.imported = imported
+        self.unplaced = list(unplaced)
 
     @property
     def fact(self) -> str:
@@ -130,15 +193,15 @@ class CredentialError(MixpanelError):
 class PlanError(MixpanelError):
     """402: the plan does not include this API, or its quota is used up."""
 
-    default_advice = "The project's plan does not include this call: ask for Growth or Enterprise, or drop it."
+    default_advice = "The project's plan does not include this call: upgrade to Growth or Enterprise, or leave it out."
 
 
 class PermissionDenied(MixpanelError):
-    """403: the account lacks the role, or the data is outside what the plan lets one see."""
+    """403: the account lacks the role, or the plan does not give access to the data."""
 
     default_advice = (
-        "Give the service account the role that this API asks for in this project (classified data needs a "
-        "permission of its own); if Mixpanel speaks of days in the past, move MIXPANEL_START_DATE forward."
+        "Give the service account the role that this API needs in this project (classified data needs a separate "
+        "permission); if Mixpanel's message is about days in the past, move MIXPANEL_START_DATE forward."
     )
 
 
@@ -149,7 +212,7 @@ class NotFound(MixpanelError):
 
 
 class PayloadTooLarge(MixpanelError):
-    """413: the body is bigger than this API takes."""
+    """413: the body is larger than this API accepts."""
 
     default_advice = "Send smaller batches."
 
@@ -157,8 +220,11 @@ class PayloadTooLarge(MixpanelError):
 class RateLimited(MixpanelError):
     """429 that did not pass within the deadline.
 
-    `retry_after` is the number of seconds that Mixpanel asked us to wait, if it did. `hourly` is true when
-    Mixpanel says that the hour's queries are used up (as opposed to too many at a time).
+    Args:
+        message: what happened.
+        retry_after: seconds that Mixpanel asked to wait, if it did.
+        hourly: whether the hour's queries are used up, as opposed to too many at a time.
+        more: arguments of `MixpanelError`.
     """
 
     default_advice = (
@@ -166,16 +232,28 @@ class RateLimited(MixpanelError):
         "MIXPANEL_BUDGET_URL, or try again later."
     )
     retryable = True
-    retry_after: float | None = None
-    hourly: bool = False
+
+    def __init__(self, message: str, *, retry_after: float | None = None, hourly: bool = False, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.retry_after = retry_after
+        self.hourly = hourly
 
 
 class ServerError(MixpanelError):
-    """5xx that did not pass on several tries."""
+    """5xx that did not pass on several tries.
 
-    default_advice = "Try again later; status.mixpanel.com tells whether Mixpanel knows."
+    Args:
+        message: what happened.
+        retry_after: seconds that Mixpanel asked to wait, if it did.
+        more: arguments of `MixpanelError`.
+    """
+
+    default_advice = "Try again later; status.mixpanel.com shows Mixpanel's outages."
     may_have_arrived = True
-    retry_after: float | None = None
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.retry_after = retry_after
 
 
 class ConnectionFailed(MixpanelError):
@@ -191,7 +269,7 @@ class ConnectionFailed(MixpanelError):
 
 
 class IncompleteResponse(MixpanelError):
-    """A body ended before its end, or what arrived is damaged. Nothing of it may be used as if it were whole."""
+    """The body is cut or damaged. What arrived of it is not the whole reply."""
 
     default_advice = "Ask again; if it keeps happening, ask for fewer days at a time."
     retryable = True
@@ -199,34 +277,38 @@ class IncompleteResponse(MixpanelError):
 
 
 class ReplyError(MixpanelError):
-    """An answer that is none: a 200 that carries an `error`, a redirect, or text where JSON should be."""
+    """An invalid reply: a 200 with an `error`, a redirect, or something else where JSON should be."""
 
-    default_advice = "Check MIXPANEL_REGION and MIXPANEL_BASE_URL; otherwise see what Mixpanel says."
+    default_advice = "Check MIXPANEL_REGION and MIXPANEL_BASE_URL; otherwise see Mixpanel's message."
     may_have_arrived = True
 
 
 class ReplyTooLarge(ReplyError):
     """A line, an item or a whole reply is longer than what is held in memory.
 
-    `setting` is the variable that allows more.
+    Args:
+        message: what happened.
+        setting: variable that allows more.
+        more: arguments of `MixpanelError`.
     """
 
-    def __init__(self, message: str, *, endpoint: str, setting: str) -> None:
-        super().__init__(message, endpoint=endpoint, advice=f"If that is meant, set {setting} to more bytes.")
+    def __init__(self, message: str, *, setting: str, **more: Any) -> None:
+        super().__init__(message, **{"advice": f"If that is expected, set {setting} to more bytes.", **more})
+        self.setting = setting
 
 
-class NothingTaken(ReplyError):
-    """A 200 with status 0: Mixpanel took nothing of the batch, and does not say why of each record."""
+class BatchRejected(ReplyError):
+    """A 200 with status 0: Mixpanel stored nothing of the batch, and gives no reason for each record."""
 
     may_have_arrived = False
 
 
 class InvalidRequest(MixpanelError, ValueError):
-    """Our own check before anything is sent: the request can't work."""
+    """A check before sending failed: the request can't work. Nothing was sent."""
 
 
 class WrongCredentialKind(MixpanelError):
-    """None of the configured credentials is of a kind that this API takes. Nothing was sent."""
+    """The API accepts none of the configured kinds of credentials. Nothing was sent."""
 
 
 class DeadlineExceeded(MixpanelError):
@@ -239,15 +321,21 @@ class DeadlineExceeded(MixpanelError):
 class BudgetExhausted(DeadlineExceeded):
     """The rate limit would let this request through only after its deadline.
 
-    `free_at` is the aware time at which it would, None when nobody can know (a place among concurrent requests).
+    Args:
+        message: what happened.
+        free_at: aware time of the next free request, None if unknown (a place among concurrent requests).
+        more: arguments of `MixpanelError`.
     """
 
     may_have_arrived = False
-    free_at: datetime | None = None
+
+    def __init__(self, message: str, *, free_at: datetime | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.free_at = free_at
 
 
 class BudgetUnavailable(MixpanelError):
-    """The state that the processes of a deployment share can't be reached. Without it nothing is sent."""
+    """The shared rate-limit state of the deployment can't be reached. Nothing was sent."""
 
     default_advice = (
         "Check MIXPANEL_BUDGET_URL: a file needs a folder that can be written to, postgresql:// and redis:// need "
@@ -262,9 +350,3 @@ def _status_text(status: int | None) -> str:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         return str(status)
-
-
-def _rebuild(kind: type[MixpanelError], state: dict[str, Any]) -> MixpanelError:
-    error = kind.__new__(kind, state["message"])
-    error.__dict__.update(state)
-    return error

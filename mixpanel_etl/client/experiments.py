@@ -10,11 +10,13 @@ import msgspec
 
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.operations import parameters
-from mixpanel_etl.client.operations.api import Group
-from mixpanel_etl.client.operations.replies import Reply, plain, results, typed
+from mixpanel_etl.client.operations.api import JSON, Api, Operations
+from mixpanel_etl.client.operations.replies import Reply
 
-MOST_NAME = 255
-MOST_DESCRIPTION = 400
+operation = Operations("app", "experiments", prefix="/workspaces/{workspace_id}/experiments")
+
+MAX_NAME = 255
+MAX_DESCRIPTION = 400
 
 
 class Experiment(Reply, frozen=True, kw_only=True):
@@ -39,10 +41,10 @@ class Experiment(Reply, frozen=True, kw_only=True):
     results_cache: dict[str, Any] | None = None
 
 
-class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """What to set of an experiment; what is left out stays, or is empty in a new one.
+class ExperimentChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """Fields of an experiment to set. Other fields keep their value, or are empty in a new experiment.
 
-    `description` has up to 400 characters. Shapes of variants, metrics and settings are Mixpanel's, and not documented.
+    `description` has up to 400 characters. Mixpanel does not document the shapes of variants, metrics and settings.
     """
 
     description: str | msgspec.UnsetType = msgspec.UNSET
@@ -53,100 +55,100 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     global_access_type: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class Experiments(Group):
+class Experiments(Api):
     """Experiments of the workspace that the settings name (`workspace_id`).
 
     Every method raises `InvalidRequest` when a parameter can't work, and one of the kinds in `client.errors` when
     Mixpanel refuses, even where it does so with a 200 (`ReplyError`).
     """
 
-    group = "experiments"
-
+    @operation("GET")
     def list_experiments(self) -> list[Experiment]:
         """All experiments."""
-        reply = results(self._call("list_experiments"))
-        return plain(reply, list[Experiment], endpoint=self._endpoint("list_experiments"))
+        return self._result(list[Experiment])
 
-    def create_experiment(self, name: str, changes: Changes = Changes()) -> Experiment:  # noqa: B008 - it is frozen
+    @operation("POST", "", "255 characters a name, 400 a description", sends=JSON)
+    def create_experiment(self, name: str, changes: ExperimentChanges = ExperimentChanges()) -> Experiment:  # noqa: B008 - it is frozen
         """Create a draft.
 
         Args:
-            name: up to 255 characters.
-            changes: what else to set.
+            name: name, up to 255 characters.
+            changes: other fields.
         """
-        endpoint = self._endpoint("create_experiment")
-        body = {"name": parameters.text("name", name, endpoint, most=MOST_NAME), **_checked(changes, endpoint)}
-        return self._one("create_experiment", json=body)
+        body = {"name": parameters.string("name", name, maximum=MAX_NAME), **_checked(changes)}
+        return self._result(Experiment, json=body)
 
+    @operation("GET", "/{experiment_id}")
     def get_experiment(self, experiment_id: str) -> Experiment:
         """One experiment."""
-        return self._one("get_experiment", experiment_id)
+        return self._result(Experiment, path=_path(experiment_id))
 
+    @operation("PATCH", "/{experiment_id}", "255 characters a name, 400 a description", sends=JSON)
     def update_experiment(
         self,
         experiment_id: str,
-        changes: Changes = Changes(),  # noqa: B008
+        changes: ExperimentChanges = ExperimentChanges(),  # noqa: B008
         *,
         name: str | None = None,
         tags: Sequence[str] | None = None,
     ) -> Experiment:
         """Change an experiment."""
-        endpoint = self._endpoint("update_experiment")
-        body = _checked(changes, endpoint)
+        body = _checked(changes)
         if name is not None:
-            body["name"] = parameters.text("name", name, endpoint, most=MOST_NAME)
+            body["name"] = parameters.string("name", name, maximum=MAX_NAME)
         if tags is not None:
             body["tags"] = list(tags)
         if not body:
-            raise InvalidRequest("nothing to change", endpoint=endpoint, advice="Give at least one field.")
-        return self._one("update_experiment", experiment_id, json=body)
+            raise InvalidRequest("nothing to change", advice="Give at least one field.")
+        return self._result(Experiment, path=_path(experiment_id), json=body)
 
+    @operation("DELETE", "/{experiment_id}")
     def delete_experiment(self, experiment_id: str) -> None:
         """Delete an experiment."""
-        self._do("delete_experiment", path=self._id("delete_experiment", experiment_id))
+        self._done(path=_path(experiment_id))
 
+    @operation("POST", "/{experiment_id}/archive", sends=JSON, idempotent=True)
     def archive_experiment(self, experiment_id: str) -> None:
-        """Put an experiment away."""
-        self._do("archive_experiment", path=self._id("archive_experiment", experiment_id), json={})
+        """Archive an experiment."""
+        self._done(path=_path(experiment_id), json={})
 
+    @operation("DELETE", "/{experiment_id}/archive")
     def unarchive_experiment(self, experiment_id: str) -> Experiment:
-        """Take an experiment out again."""
-        return self._one("unarchive_experiment", experiment_id)
+        """Restore an archived experiment."""
+        return self._result(Experiment, path=_path(experiment_id))
 
+    @operation("PATCH", "/{experiment_id}/decide", sends=JSON)
     def decide_experiment(
         self, experiment_id: str, *, success: bool, variant: str | None = None, message: str | None = None
     ) -> Experiment:
-        """Say how an experiment ended."""
+        """Record the outcome of an experiment."""
         body = {"success": success, "variant": variant, "message": message}
-        return self._one(
-            "decide_experiment",
-            experiment_id,
+        return self._result(
+            Experiment,
+            path=_path(experiment_id),
             json={name: value for name, value in body.items() if value is not None},
         )
 
+    @operation("PUT", "/{experiment_id}/force_conclude", sends=JSON)
     def force_conclude_experiment(self, experiment_id: str, end_date: datetime | None = None) -> Experiment:
-        """End an experiment, now or at a moment (aware)."""
-        endpoint = self._endpoint("force_conclude_experiment")
-        body = {} if end_date is None else {"end_date": parameters.aware("end_date", end_date, endpoint)}
-        return self._one("force_conclude_experiment", experiment_id, json=body)
+        """End an experiment, now or at a time (aware)."""
+        body = {} if end_date is None else {"end_date": parameters.aware("end_date", end_date)}
+        return self._result(Experiment, path=_path(experiment_id), json=body)
 
+    @operation("PUT", "/{experiment_id}/launch", sends=JSON)
     def launch_experiment(self, experiment_id: str) -> Experiment:
         """Start an experiment."""
-        return self._one("launch_experiment", experiment_id, json={})
-
-    def _one(self, name: str, experiment_id: str | None = None, **parts: Any) -> Experiment:
-        path = {} if experiment_id is None else self._id(name, experiment_id)
-        return typed(Experiment, results(self._call(name, path=path, **parts)), endpoint=self._endpoint(name))
-
-    def _id(self, name: str, experiment_id: str) -> dict[str, str]:
-        return {"experiment_id": parameters.text("experiment_id", experiment_id, self._endpoint(name))}
+        return self._result(Experiment, path=_path(experiment_id), json={})
 
 
-def _checked(changes: Changes, endpoint: str) -> dict[str, Any]:
-    if changes.description is not msgspec.UNSET and len(changes.description) > MOST_DESCRIPTION:
+def _path(experiment_id: str) -> dict[str, str]:
+    return {"experiment_id": parameters.string("experiment_id", experiment_id)}
+
+
+def _checked(changes: ExperimentChanges) -> dict[str, Any]:
+    if changes.description is not msgspec.UNSET and len(changes.description) > MAX_DESCRIPTION:
         raise InvalidRequest(
-            f"description has {len(changes.description)} characters, the limit is {MOST_DESCRIPTION}",
-            endpoint=endpoint,
+            f"description has {len(changes.description)} characters, the limit is {MAX_DESCRIPTION}",
             advice="Shorten it.",
         )
     return {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not msgspec.UNSET}

@@ -12,10 +12,12 @@ from typing import Any, Literal, get_args
 
 from pydantic import SecretStr
 
-from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.operations import parameters
-from mixpanel_etl.client.operations.api import Group
-from mixpanel_etl.client.operations.replies import Reply, plain, results, typed
+from mixpanel_etl.client.operations.api import JSON, Api, Operations
+from mixpanel_etl.client.operations.replies import Reply
+
+organization = Operations("app", "service-accounts", prefix="/organizations/{organization_id}/service-accounts")
+project = Operations("app", "service-accounts", prefix="/projects/{project_id}/service-accounts")
 
 Role = Literal["owner", "admin", "analyst", "consumer"]
 
@@ -46,7 +48,7 @@ class NewServiceAccount(ServiceAccount, frozen=True, kw_only=True):
     token: SecretStr
 
 
-class Member(ServiceAccount, frozen=True, kw_only=True):
+class ProjectMember(ServiceAccount, frozen=True, kw_only=True):
     """An account as a member of a project. Roles beyond the four known ones exist."""
 
     role: str | None = None
@@ -55,21 +57,19 @@ class Member(ServiceAccount, frozen=True, kw_only=True):
     role_order: int | None = None
 
 
-class ServiceAccounts(Group):
+class ServiceAccounts(Api):
     """Manages service accounts; needs a service account that is an admin of the organization.
 
     `organization_id` is in the URL of Mixpanel's organization settings. Every method raises `InvalidRequest` when a
     parameter can't work, and one of the kinds in `client.errors` when Mixpanel refuses.
     """
 
-    group = "service_accounts"
-
+    @organization("GET")
     def list_service_accounts(self, organization_id: int) -> list[ServiceAccount]:
         """All accounts of the organization."""
-        endpoint = self._endpoint("list_service_accounts")
-        reply = self._call("list_service_accounts", path=_in(organization_id, endpoint))
-        return plain(results(reply), list[ServiceAccount], endpoint=endpoint)
+        return self._result(list[ServiceAccount], path=_path(organization_id))
 
+    @organization("POST", sends=JSON)
     def create_service_account(
         self,
         organization_id: int,
@@ -79,90 +79,80 @@ class ServiceAccounts(Group):
         expires: datetime | None = None,
         projects: Sequence[ProjectRole] = (),
     ) -> NewServiceAccount:
-        """Create an account. Its secret is in the reply, and nowhere else: keep it, it is never shown again.
+        """Create an account. Keep the secret of the reply: Mixpanel never shows it again.
 
         Args:
-            organization_id: whose.
-            username: what describes it.
-            role: in the organization.
-            expires: when it stops working (aware); never when left out.
-            projects: of which it becomes a member.
+            organization_id: id of the organization.
+            username: name of the account.
+            role: role in the organization.
+            expires: time at which the account expires (aware); never by default.
+            projects: projects of which the account becomes a member.
         """
-        endpoint = self._endpoint("create_service_account")
-        body: dict[str, Any] = {"username": parameters.text("username", username, endpoint)}
+        body: dict[str, Any] = {"username": parameters.string("username", username)}
         if role is not None:
-            body["role"] = parameters.choice("role", role, get_args(Role), endpoint)
+            body["role"] = parameters.choice("role", role, get_args(Role))
         if expires is not None:
-            body["expires"] = parameters.aware("expires", expires, endpoint)
+            body["expires"] = parameters.aware("expires", expires)
         if projects:
-            body["projects"] = [_membership(project, endpoint) for project in projects]
-        reply = self._call("create_service_account", path=_in(organization_id, endpoint), json=body)
-        return typed(NewServiceAccount, results(reply), endpoint=endpoint)
+            body["projects"] = [_membership(project) for project in projects]
+        return self._result(NewServiceAccount, path=_path(organization_id), json=body)
 
+    @organization("GET", "/{service_account_id}")
     def get_service_account(self, organization_id: int, service_account_id: int) -> ServiceAccount:
         """One account."""
-        endpoint = self._endpoint("get_service_account")
-        reply = self._call("get_service_account", path=_in(organization_id, endpoint, service_account_id))
-        return typed(ServiceAccount, results(reply), endpoint=endpoint)
+        return self._result(ServiceAccount, path=_path(organization_id, service_account_id))
 
+    @organization("DELETE", "/{service_account_id}")
     def delete_service_account(self, organization_id: int, service_account_id: int) -> None:
         """Delete an account, and its memberships."""
-        endpoint = self._endpoint("delete_service_account")
-        self._do("delete_service_account", path=_in(organization_id, endpoint, service_account_id))
+        self._done(path=_path(organization_id, service_account_id))
 
-    def list_project_service_accounts(self) -> list[Member]:
+    @project("GET")
+    def list_project_service_accounts(self) -> list[ProjectMember]:
         """The accounts that are members of this project."""
-        reply = results(self._call("list_project_service_accounts"))
-        return plain(reply, list[Member], endpoint=self._endpoint("list_project_service_accounts"))
+        return self._result(list[ProjectMember])
 
+    @organization("POST", "/add-to-project", sends=JSON, idempotent=True)
     def add_to_projects(
         self, organization_id: int, service_account_ids: Sequence[int], projects: Sequence[ProjectRole]
     ) -> None:
         """Make accounts members of projects."""
-        endpoint = self._endpoint("add_to_projects")
         body = {
-            "service_account_ids": _ids("service_account_ids", service_account_ids, endpoint),
-            "projects": [_membership(project, endpoint) for project in projects],
+            "service_account_ids": _ids("service_account_ids", service_account_ids),
+            "projects": [_membership(project) for project in projects],
         }
-        _check_not_empty("projects", projects, endpoint)
-        self._do("add_to_projects", path=_in(organization_id, endpoint), json=body)
+        parameters.not_empty("projects", projects)
+        self._done(path=_path(organization_id), json=body)
 
+    @organization("POST", "/remove-from-project", sends=JSON, idempotent=True)
     def remove_from_projects(self, organization_id: int, projects: Mapping[int, Sequence[int]]) -> None:
         """End memberships.
 
         Args:
-            organization_id: whose.
-            projects: for each project's id, the ids of the accounts that leave it.
+            organization_id: id of the organization.
+            projects: ids of the accounts that leave, by project id.
         """
-        endpoint = self._endpoint("remove_from_projects")
-        _check_not_empty("projects", projects, endpoint)
+        parameters.not_empty("projects", projects)
         leaving = [
-            {"id": project, "service_account_ids": _ids(f"projects[{project}]", accounts, endpoint)}
+            {"id": project, "service_account_ids": _ids(f"projects[{project}]", accounts)}
             for project, accounts in projects.items()
         ]
-        self._do("remove_from_projects", path=_in(organization_id, endpoint), json={"projects": leaving})
+        self._done(path=_path(organization_id), json={"projects": leaving})
 
 
-def _in(organization_id: int, endpoint: str, service_account_id: int | None = None) -> dict[str, str]:
-    path = {"organization_id": parameters.whole("organization_id", organization_id, endpoint)}
+def _path(organization_id: int, service_account_id: int | None = None) -> dict[str, int]:
+    path = {"organization_id": parameters.integer("organization_id", organization_id)}
     if service_account_id is not None:
-        path["service_account_id"] = parameters.whole("service_account_id", service_account_id, endpoint)
+        path["service_account_id"] = parameters.integer("service_account_id", service_account_id)
     return path
 
 
-def _membership(project: ProjectRole, endpoint: str) -> dict[str, Any]:
-    parameters.whole("projects: project_id", project.project_id, endpoint)
-    role = parameters.choice(f"role in project {project.project_id}", project.role, get_args(Role), endpoint)
+def _membership(project: ProjectRole) -> dict[str, Any]:
+    parameters.integer("projects: project_id", project.project_id)
+    role = parameters.choice(f"role in project {project.project_id}", project.role, get_args(Role))
     return {"id": project.project_id, "role": role}
 
 
-def _ids(name: str, ids: Sequence[int], endpoint: str) -> list[int]:
-    _check_not_empty(name, ids, endpoint)
-    for position, value in enumerate(ids):
-        parameters.whole(f"{name}[{position}]", value, endpoint)
-    return list(ids)
-
-
-def _check_not_empty(name: str, values: object, endpoint: str) -> None:
-    if not values:
-        raise InvalidRequest(f"{name} is empty", endpoint=endpoint, advice="Give at least one.")
+def _ids(name: str, ids: Sequence[int]) -> list[int]:
+    parameters.not_empty(name, ids)
+    return parameters.integers(name, ids)

@@ -9,8 +9,10 @@ from typing import Any, Literal, get_args
 
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.operations import parameters
-from mixpanel_etl.client.operations.api import Group
-from mixpanel_etl.client.operations.replies import Reply, plain, results, typed
+from mixpanel_etl.client.operations.api import JSON, Api, Operations
+from mixpanel_etl.client.operations.replies import Reply, results, typed
+
+operation = Operations("app", "connectors", prefix="/projects/{project_id}/warehouse-sources/imports")
 
 SyncMode = Literal["time_based", "mirror_mode", "full_sync", "one_time"]
 ResourceType = Literal["event", "user"]
@@ -26,7 +28,7 @@ class RunEvery(IntEnum):
 
 
 class WarehouseImport(Reply, frozen=True, kw_only=True):
-    """An import. The list gives less of it than `Warehouse.get_import`.
+    """An import. The list gives less of it than `WarehouseConnectors.get_import`.
 
     Args:
         import_type: event_stream, people, groups, lookup_table, or event_sync, which can't be created.
@@ -59,7 +61,7 @@ class WarehouseImport(Reply, frozen=True, kw_only=True):
     databricks_params: dict[str, Any] | None = None
 
 
-class Run(Reply, frozen=True, kw_only=True):
+class ImportRun(Reply, frozen=True, kw_only=True):
     """A run of an import: RUNNING, SUCCEEDED, FAILED or CANCELLED. It does not say which trigger began it."""
 
     status: str
@@ -78,38 +80,39 @@ class Run(Reply, frozen=True, kw_only=True):
         return moment(self.end_time)
 
 
-class Warehouse(Group):
+class WarehouseConnectors(Api):
     """Imports from a warehouse: five triggered runs an hour.
 
     A source (`warehouse_source_id`) is made in Mixpanel's UI. Every method raises `InvalidRequest` when a parameter
     can't work, and one of the kinds in `client.errors` when Mixpanel refuses.
     """
 
-    group = "warehouse"
-
+    @operation("GET")
     def list_imports(self) -> list[WarehouseImport]:
         """All imports of the project."""
-        reply = results(self._call("list_imports"))
-        return plain(reply, list[WarehouseImport], endpoint=self._endpoint("list_imports"))
+        return self._result(list[WarehouseImport])
 
+    @operation("GET", "/{import_id}")
     def get_import(self, import_id: int) -> WarehouseImport:
         """One import, with the columns it reads."""
-        return self._one("get_import", path=self._id("get_import", import_id))
+        return self._result(WarehouseImport, path=_path(import_id))
 
+    @operation("PATCH", "/{import_id}", sends=JSON)
     def update_import(
         self, import_id: int, *, paused: bool, run_every: RunEvery, databricks_params: Mapping[str, Any] | None = None
     ) -> WarehouseImport:
         """Pause, resume or reschedule an import. Mixpanel wants both each time; `databricks_params` replace all."""
-        endpoint = self._endpoint("update_import")
-        body: dict[str, Any] = {"paused": paused, "run_every": _frequency(run_every, endpoint)}
+        body: dict[str, Any] = {"paused": paused, "run_every": _frequency(run_every)}
         if databricks_params is not None:
             body["databricks_params"] = dict(databricks_params)
-        return self._one("update_import", path=self._id("update_import", import_id), json=body)
+        return self._result(WarehouseImport, path=_path(import_id), json=body)
 
+    @operation("DELETE", "/{import_id}", sends=JSON)
     def delete_import(self, import_id: int, *, delete_data: bool = False) -> None:
         """Delete an import, and with `delete_data` the events it brought, by a deletion request."""
-        self._do("delete_import", path=self._id("delete_import", import_id), json={"delete_data": delete_data})
+        self._done(path=_path(import_id), json={"delete_data": delete_data})
 
+    @operation("POST", "/event-stream", "no full_sync", sends=JSON)
     def create_event_stream(
         self,
         warehouse_source_id: int,
@@ -147,15 +150,10 @@ class Warehouse(Group):
             run_every: how often.
             databricks_params: the cluster that exports, for a Databricks warehouse.
         """
-        endpoint = self._endpoint("create_event_stream")
         if (event_name is None) == (event_column_name is None):
-            raise InvalidRequest(
-                "neither or both of event_name and event_column_name", endpoint=endpoint, advice="Give one of them."
-            )
+            raise InvalidRequest("neither or both of event_name and event_column_name", advice="Give one of them.")
         if sync_mode == "full_sync":
-            raise InvalidRequest(
-                "sync_mode is 'full_sync', which is not for events", endpoint=endpoint, advice="Give another mode."
-            )
+            raise InvalidRequest("sync_mode is 'full_sync', which is not for events", advice="Give another mode.")
         columns = {
             "time_column_name": time_column_name,
             "event_name": event_name,
@@ -165,10 +163,11 @@ class Warehouse(Group):
             "company_column_name": company_column_name,
             "json_properties_column_name": json_properties_column_name,
         }
-        source = _source(warehouse_source_id, table_params, sync_mode, insert_time_column_name, endpoint)
-        options = _options(property_mappings, run_every, databricks_params, endpoint)
-        return self._create("create_event_stream", {"import_type": "event_stream", **source, **columns, **options})
+        source = _source(warehouse_source_id, table_params, sync_mode, insert_time_column_name)
+        options = _options(property_mappings, run_every, databricks_params)
+        return self._create({"import_type": "event_stream", **source, **columns, **options})
 
+    @operation("POST", "/people", sends=JSON)
     def create_people(
         self,
         warehouse_source_id: int,
@@ -183,15 +182,15 @@ class Warehouse(Group):
         databricks_params: Mapping[str, Any] | None = None,
     ) -> WarehouseImport:
         """Import user profiles, one for each row; arguments as of `create_event_stream`."""
-        endpoint = self._endpoint("create_people")
         columns = {
-            "user_column_name": parameters.text("user_column_name", user_column_name, endpoint),
+            "user_column_name": parameters.string("user_column_name", user_column_name),
             "json_properties_column_name": json_properties_column_name,
         }
-        source = _source(warehouse_source_id, table_params, sync_mode, insert_time_column_name, endpoint)
-        options = _options(property_mappings, run_every, databricks_params, endpoint)
-        return self._create("create_people", {"import_type": "people", **source, **columns, **options})
+        source = _source(warehouse_source_id, table_params, sync_mode, insert_time_column_name)
+        options = _options(property_mappings, run_every, databricks_params)
+        return self._create({"import_type": "people", **source, **columns, **options})
 
+    @operation("POST", "/groups", sends=JSON)
     def create_groups(
         self,
         warehouse_source_id: int,
@@ -207,16 +206,16 @@ class Warehouse(Group):
         databricks_params: Mapping[str, Any] | None = None,
     ) -> WarehouseImport:
         """Import group profiles, one for each row; arguments as of `create_event_stream`."""
-        endpoint = self._endpoint("create_groups")
         columns = {
-            "group_key": parameters.text("group_key", group_key, endpoint),
-            "group_id_column": parameters.text("group_id_column", group_id_column, endpoint),
+            "group_key": parameters.string("group_key", group_key),
+            "group_id_column": parameters.string("group_id_column", group_id_column),
             "json_properties_column_name": json_properties_column_name,
         }
-        source = _source(warehouse_source_id, table_params, sync_mode, insert_time_column_name, endpoint)
-        options = _options(property_mappings, run_every, databricks_params, endpoint)
-        return self._create("create_groups", {"import_type": "groups", **source, **columns, **options})
+        source = _source(warehouse_source_id, table_params, sync_mode, insert_time_column_name)
+        options = _options(property_mappings, run_every, databricks_params)
+        return self._create({"import_type": "groups", **source, **columns, **options})
 
+    @operation("POST", "/lookup-table", "full_sync or one_time", sends=JSON)
     def create_lookup_table(
         self,
         warehouse_source_id: int,
@@ -243,47 +242,46 @@ class Warehouse(Group):
             run_every: how often.
             databricks_params: the cluster that exports, for a Databricks warehouse.
         """
-        endpoint = self._endpoint("create_lookup_table")
-        parameters.choice("sync_mode", sync_mode, ("full_sync", "one_time"), endpoint)
+        parameters.choice("sync_mode", sync_mode, ("full_sync", "one_time"))
         joined: dict[str, Any] = {
-            "value": parameters.text("join_property", join_property, endpoint),
-            "resourceType": parameters.choice("resource_type", resource_type, get_args(ResourceType), endpoint),
+            "value": parameters.string("join_property", join_property),
+            "resourceType": parameters.choice("resource_type", resource_type, get_args(ResourceType)),
         }
         if custom_property_id is not None:
             joined["customPropertyId"] = custom_property_id
         body = {
             "import_type": "lookup_table",
-            **_source(warehouse_source_id, table_params, sync_mode, None, endpoint),
+            **_source(warehouse_source_id, table_params, sync_mode, None),
             "mixpanel_property": joined,
             "property_key_column_name": property_key_column_name,
-            **_options(None, run_every, databricks_params, endpoint),
+            **_options(None, run_every, databricks_params),
         }
-        return self._create("create_lookup_table", body)
+        return self._create(body)
 
+    @operation("PUT", "/{import_id}/manual-sync", sends=JSON, idempotent=False, budgets=("warehouse_sync",))
     def manual_sync(self, import_id: int) -> str | None:
         """Start a run: its id, where Mixpanel gives one. The id does not appear in the history.
 
         Never sent twice: after a failure that leaves open whether it arrived, look into `history` for a new run.
         """
         # One document answers with an id, the specification with `{"status": "ok"}`: every success is an answer.
-        reply = results(self._do("manual_sync", path=self._id("manual_sync", import_id), json={}))
+        reply = results(self._done(path=_path(import_id), json={}))
         run_id = reply.get("run_id") if isinstance(reply, dict) else None
         return None if run_id is None else str(run_id)
 
-    def history(self, import_id: int) -> list[Run]:
+    @operation("GET", "/{import_id}/history", "the 30 most recent runs")
+    def history(self, import_id: int) -> list[ImportRun]:
         """The 30 most recent runs."""
-        reply = results(self._call("history", path=self._id("history", import_id)))
+        reply = results(self._json(path=_path(import_id)))
         runs = reply.get("runs") if isinstance(reply, dict) else reply
-        return plain(runs, list[Run], endpoint=self._endpoint("history"))
+        return typed(runs, list[ImportRun])
 
-    def _create(self, name: str, body: Mapping[str, Any]) -> WarehouseImport:
-        return self._one(name, json={field: value for field, value in body.items() if value is not None})
+    def _create(self, body: Mapping[str, Any]) -> WarehouseImport:
+        return self._result(WarehouseImport, json={name: value for name, value in body.items() if value is not None})
 
-    def _one(self, name: str, **parts: Any) -> WarehouseImport:
-        return typed(WarehouseImport, results(self._call(name, **parts)), endpoint=self._endpoint(name))
 
-    def _id(self, name: str, import_id: int) -> dict[str, str]:
-        return {"import_id": parameters.whole("import_id", import_id, self._endpoint(name))}
+def _path(import_id: int) -> dict[str, int]:
+    return {"import_id": parameters.integer("import_id", import_id)}
 
 
 def moment(value: int | None) -> datetime | None:
@@ -297,17 +295,15 @@ def moment(value: int | None) -> datetime | None:
 
 
 def _source(
-    warehouse_source_id: int, table_params: Mapping[str, Any], sync_mode: str, insert_time: str | None, endpoint: str
+    warehouse_source_id: int, table_params: Mapping[str, Any], sync_mode: str, insert_time: str | None
 ) -> dict[str, Any]:
     """What all imports need to know."""
-    parameters.whole("warehouse_source_id", warehouse_source_id, endpoint)
-    parameters.choice("sync_mode", sync_mode, get_args(SyncMode), endpoint)
+    parameters.integer("warehouse_source_id", warehouse_source_id)
+    parameters.choice("sync_mode", sync_mode, get_args(SyncMode))
     if not table_params:
-        raise InvalidRequest("table_params is empty", endpoint=endpoint, advice="Say which table to import.")
+        raise InvalidRequest("table_params is empty", advice="Say which table to import.")
     if sync_mode == "time_based" and not insert_time:
-        raise InvalidRequest(
-            "sync_mode is 'time_based' without an insert_time_column_name", endpoint=endpoint, advice="Give it."
-        )
+        raise InvalidRequest("sync_mode is 'time_based' without an insert_time_column_name", advice="Give it.")
     return {
         "warehouse_source_id": warehouse_source_id,
         "table_params": dict(table_params),
@@ -320,15 +316,14 @@ def _options(
     mappings: Mapping[str, str] | None,
     run_every: RunEvery | None,
     databricks_params: Mapping[str, Any] | None,
-    endpoint: str,
 ) -> dict[str, Any]:
     return {
         "property_mappings": None if mappings is None else dict(mappings),
-        "run_every": None if run_every is None else _frequency(run_every, endpoint),
+        "run_every": None if run_every is None else _frequency(run_every),
         "databricks_params": None if databricks_params is None else dict(databricks_params),
     }
 
 
-def _frequency(run_every: RunEvery, endpoint: str) -> int:
-    parameters.choice("run_every", str(int(run_every)), [str(int(member)) for member in RunEvery], endpoint)
+def _frequency(run_every: RunEvery) -> int:
+    parameters.choice("run_every", str(int(run_every)), [str(int(member)) for member in RunEvery])
     return int(run_every)

@@ -11,7 +11,8 @@ from typing import Literal
 
 import msgspec
 
-from mixpanel_etl.client.warehouse_connectors import Run, moment
+from mixpanel_etl.client import ImportRun
+from mixpanel_etl.client.warehouse_connectors import moment
 
 Phase = Literal["waiting", "triggered", "running", "ended"]
 
@@ -104,23 +105,23 @@ def over(sync: Sync, problem: str, *, may_retry: bool = False) -> Sync:
     return msgspec.structs.replace(sync, problem=problem, may_retry=may_retry)
 
 
-def starts(history: list[Run]) -> list[int]:
+def starts(history: list[ImportRun]) -> list[int]:
     """When the runs of a history began."""
     return [run.start_time for run in history if run.start_time is not None]
 
 
-def newest(history: list[Run], status: str) -> Run | None:
+def newest(history: list[ImportRun], status: str) -> ImportRun | None:
     """The last run of a status."""
     return max((run for run in history if run.status == status), key=lambda run: run.start_time or 0, default=None)
 
 
-def new_run(history: list[Run], sync: Sync) -> Run | None:
+def new_run(history: list[ImportRun], sync: Sync) -> ImportRun | None:
     """The run of a sync: the one it was before, else the first one that the history did not have before the trigger.
 
     That may be a scheduled run that began in between. It began after the source was written, so it does as well.
     """
     unseen = Counter(sync.seen)
-    found: list[Run] = []
+    found: list[ImportRun] = []
     for run in sorted(history, key=lambda run: run.start_time or 0):
         if run.start_time is not None and unseen[run.start_time]:
             unseen[run.start_time] -= 1
@@ -130,7 +131,7 @@ def new_run(history: list[Run], sync: Sync) -> Run | None:
     return next(iter(same or ([] if sync.start_time else found)), None)
 
 
-def as_in(history: list[Run], sync: Sync, run: Run) -> Sync:
+def as_in(history: list[ImportRun], sync: Sync, run: ImportRun) -> Sync:
     """The sync with what the history says of its run."""
     before = [other for other in history if (other.start_time or 0) < (run.start_time or 0)]
     previous = newest(before, "SUCCEEDED")

@@ -20,11 +20,11 @@ from mixpanel_etl.client import (
     BudgetExhausted,
     Clock,
     DeadlineExceeded,
+    ImportRun,
     Mixpanel,
     MixpanelError,
     RateLimited,
 )
-from mixpanel_etl.client.warehouse_connectors import Run
 from mixpanel_etl.connectors.sync_state import Sync, as_in, new_run, newest, over, starts
 from mixpanel_etl.lake.leases import Lease, lease
 from mixpanel_etl.lake.storage import Storage, storage
@@ -138,7 +138,7 @@ class Syncs:
     def _start(self, sync: Sync) -> Sync:
         if sync.not_before and self.clock.now() < sync.not_before:
             return self._in_time(sync)
-        if self.mixpanel.warehouse.get_import(sync.import_id).paused:
+        if self.mixpanel.warehouse_connectors.get_import(sync.import_id).paused:
             return over(sync, "it is paused. Resume it in Mixpanel, then materialize this asset again")
         with self._alone(sync) as held:
             earlier = self.kept(sync.import_id)
@@ -146,7 +146,7 @@ class Syncs:
                 taken_up = self._look(earlier)
                 if not taken_up.problem:
                     return taken_up
-            history = self.mixpanel.warehouse.history(sync.import_id)
+            history = self.mixpanel.warehouse_connectors.history(sync.import_id)
             running = newest(history, "RUNNING")
             if running is not None:
                 return self._beside(sync, running, history)
@@ -163,7 +163,7 @@ class Syncs:
             return True
         return earlier.sent_at > (sync.written_at or self.clock.now() - _TAKEN_UP_WITHIN)
 
-    def _beside(self, sync: Sync, running: Run, history: list[Run]) -> Sync:
+    def _beside(self, sync: Sync, running: ImportRun, history: list[ImportRun]) -> Sync:
         """Another sync is running, and nothing says what a trigger would do: take it up, or wait for its end."""
         began = running.started_at
         if sync.written_at and (began is None or began < sync.written_at + _CLOCKS_APART):
@@ -176,11 +176,11 @@ class Syncs:
         self._keep(taken)
         return as_in(history, taken, running)
 
-    def _trigger(self, sync: Sync, history: list[Run]) -> Sync:
+    def _trigger(self, sync: Sync, history: list[ImportRun]) -> Sync:
         sent = msgspec.structs.replace(sync, seen=starts(history), sent_at=self.clock.now(), waits_for=None)
         self._keep(sent)  # before it is sent: whoever comes after a crash looks for its run first
         try:
-            run_id = self.mixpanel.warehouse.manual_sync(sync.import_id)
+            run_id = self.mixpanel.warehouse_connectors.manual_sync(sync.import_id)
         except (RateLimited, BudgetExhausted) as error:
             until = getattr(error, "free_at", None) or self.clock.now() + _AFTER_429
             return self._waiting(sync, f"Mixpanel allows five triggers an hour ({error.message})", until)
@@ -200,7 +200,7 @@ class Syncs:
         return self._in_time(waiting)
 
     def _look(self, sync: Sync) -> Sync:
-        history = self.mixpanel.warehouse.history(sync.import_id)
+        history = self.mixpanel.warehouse_connectors.history(sync.import_id)
         run = new_run(history, sync)
         if run is not None:
             return self._in_time(as_in(history, sync, run))
@@ -212,7 +212,7 @@ class Syncs:
 
     def _never_appeared(self, sync: Sync) -> Sync:
         minutes = f"{APPEARS_WITHIN.total_seconds() / 60:.0f} minutes"
-        if self.mixpanel.warehouse.get_import(sync.import_id).paused:
+        if self.mixpanel.warehouse_connectors.get_import(sync.import_id).paused:
             return over(sync, f"no run began within {minutes}, and it is paused by now. Resume it in Mixpanel")
         if sync.unanswered:
             return over(

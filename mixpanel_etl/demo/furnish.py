@@ -6,10 +6,17 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mixpanel_etl.client import GroupUpdate, Mixpanel, UserUpdate
-from mixpanel_etl.client.experiments import Changes
-from mixpanel_etl.client.feature_flags.definitions import NewFlag, Rollout, RuleSet, Variant
-from mixpanel_etl.client.pipelines.types import S3Raw
+from mixpanel_etl.client import (
+    ExperimentChanges,
+    FlagRollout,
+    FlagRuleSet,
+    FlagVariant,
+    GroupUpdate,
+    Mixpanel,
+    NewFlag,
+    S3RawPipeline,
+    UserUpdate,
+)
 
 if TYPE_CHECKING:
     from mixpanel_etl.sandbox import Project, Sandbox
@@ -73,8 +80,8 @@ def _product(mixpanel: Mixpanel, last: date) -> None:
     tag = mixpanel.annotations.create_tag("release")
     mixpanel.annotations.create_annotation(datetime(last.year, last.month, last.day, 12), "New checkout", [tag.id])  # noqa: DTZ001
     variants = [
-        Variant(key="new", value=True, is_control=False, split=0.5),
-        Variant(key="old", value=False, is_control=True, split=0.5),
+        FlagVariant(key="new", value=True, is_control=False, split=0.5),
+        FlagVariant(key="old", value=False, is_control=True, split=0.5),
     ]
     flag = NewFlag(
         name="New checkout",
@@ -82,10 +89,10 @@ def _product(mixpanel: Mixpanel, last: date) -> None:
         context="distinct_id",
         serving_method="client",
         status="enabled",
-        ruleset=RuleSet(variants=variants, rollout=[Rollout(rollout_percentage=1)]),
+        ruleset=FlagRuleSet(variants=variants, rollout=[FlagRollout(rollout_percentage=1)]),
     )
     mixpanel.feature_flags.create_flag(flag)
-    mixpanel.experiments.create_experiment("New checkout", Changes(hypothesis="It sells more"))
+    mixpanel.experiments.create_experiment("New checkout", ExperimentChanges(hypothesis="It sells more"))
     role = "arn:aws:iam::1:role/shop"
-    bucket = S3Raw(from_date=last, frequency="daily", s3_bucket="shop", s3_region="eu-central-1", s3_role=role)
+    bucket = S3RawPipeline(from_date=last, frequency="daily", s3_bucket="shop", s3_region="eu-central-1", s3_role=role)
     mixpanel.pipelines.create(bucket)

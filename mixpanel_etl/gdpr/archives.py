@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import msgspec
 
-from mixpanel_etl.client.gdpr import Gdpr
+from mixpanel_etl.client import Gdpr
 from mixpanel_etl.gdpr.redaction import GdprError
 from mixpanel_etl.lake.storage import Storage
 

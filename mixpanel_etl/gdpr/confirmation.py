@@ -8,8 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from mixpanel_etl.client import MixpanelError
-from mixpanel_etl.client.gdpr import Gdpr
+from mixpanel_etl.client import Gdpr, MixpanelError
 from mixpanel_etl.gdpr.data_subject_requests import names_a_person
 from mixpanel_etl.gdpr.decisions import leave_jobs
 from mixpanel_etl.gdpr.evidence import REASONS

@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 import msgspec
 
-from mixpanel_etl.client.gdpr import ComplianceType, DisclosureType
-from mixpanel_etl.client.ingestion.events import NOBODY
+from mixpanel_etl.client import ComplianceType, DisclosureType
 from mixpanel_etl.gdpr import id_cells as cells
+from mixpanel_etl.reserved_ids import RESERVED_IDS
 
 Kind = Literal["deletion", "retrieval"]
 
@@ -165,7 +165,7 @@ def nobodys(ids: Iterable[str]) -> str | None:
 
     Source: mixpanel-api.md#reserved-ids.
     """
-    return next((one for one in ids if one.strip().lower() in NOBODY), None)
+    return next((one for one in ids if one.strip().lower() in RESERVED_IDS), None)
 
 
 class _Bad(Exception):

@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from mixpanel_etl.client import MixpanelError
-from mixpanel_etl.client.gdpr import Deletion, Gdpr, Retrieval
+from mixpanel_etl.client import Deletion, Gdpr, MixpanelError, Retrieval
 from mixpanel_etl.gdpr.jobs import Now, Pack, asked_for, create
 from mixpanel_etl.gdpr.ledger import Decision, Entry, Job, Ledger, LedgerError
 from mixpanel_etl.gdpr.polling import is_open

@@ -11,8 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from mixpanel_etl.client import MixpanelError
-from mixpanel_etl.client.gdpr import Gdpr
+from mixpanel_etl.client import Gdpr, MixpanelError
 from mixpanel_etl.gdpr import archives
 from mixpanel_etl.gdpr.archives import BadArchive
 from mixpanel_etl.gdpr.ledger import Delivery, Entry, Job, Ledger

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from mixpanel_etl.client import MixpanelError, RateLimited
-from mixpanel_etl.client.gdpr import MOST_DELETIONS, MOST_RETRIEVALS, Gdpr
+from mixpanel_etl.client import Gdpr, MixpanelError, RateLimited
+from mixpanel_etl.client.gdpr import MAX_DELETIONS, MAX_RETRIEVALS
 from mixpanel_etl.gdpr.data_subject_requests import Kind
 from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger, Pause
 from mixpanel_etl.gdpr.progress import Progress, open_requests, progress_of
@@ -23,7 +23,7 @@ from mixpanel_etl.gdpr.request_expansion import expand_again
 
 Now = Callable[[], datetime]
 
-MOST: dict[Kind, int] = {"deletion": MOST_DELETIONS, "retrieval": MOST_RETRIEVALS}
+MOST: dict[Kind, int] = {"deletion": MAX_DELETIONS, "retrieval": MAX_RETRIEVALS}
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=10), timedelta(hours=6)
 
 

@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from mixpanel_etl.client.ingestion.events import NOBODY
 from mixpanel_etl.gdpr.erased_ids import Ids
 from mixpanel_etl.gdpr.evidence import Evidence, Grade, Reason
 from mixpanel_etl.gdpr.id_rows import IdRow, Place, rows_of
 from mixpanel_etl.gdpr.lake_files import LakeFile, lake_files
 from mixpanel_etl.lake.person_columns import ID_COLUMNS
 from mixpanel_etl.lake.storage import storage
+from mixpanel_etl.reserved_ids import RESERVED_IDS
 
 #: Mixpanel joins at most so many ids (mixpanel-api.md#identity-merge). Of an id that leads to more, the rest is
 #: counted only.
@@ -310,7 +310,7 @@ def _is_somebody(one: str) -> bool:
 
     Source: mixpanel-api.md#reserved-ids.
     """
-    return bool(_plain(one)) and _plain(one).strip().lower() not in NOBODY
+    return bool(_plain(one)) and _plain(one).strip().lower() not in RESERVED_IDS
 
 
 def _is_user(one: str) -> bool:

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
-from mixpanel_etl.client import MixpanelError
-from mixpanel_etl.client.gdpr import Gdpr
+from mixpanel_etl.client import Gdpr, MixpanelError
 from mixpanel_etl.gdpr.jobs import Now
 from mixpanel_etl.gdpr.ledger import Job, Ledger
 from mixpanel_etl.gdpr.progress import ENDED, RUNNING

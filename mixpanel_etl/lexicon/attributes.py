@@ -8,7 +8,15 @@ from typing import Any, Literal, get_args
 
 from msgspec import UNSET
 
-from mixpanel_etl.client.lexicon import AllMetadata, EntityType, Metadata, Property, PropertyType, Schema, SchemaEntry
+from mixpanel_etl.client import (
+    EntityType,
+    PropertyType,
+    Schema,
+    SchemaEntry,
+    SchemaMetadata,
+    SchemaProperty,
+    VendorMetadata,
+)
 
 Form = Literal["text", "texts", "flag", "type"]
 KINDS: tuple[str, ...] = get_args(EntityType)
@@ -56,7 +64,7 @@ def said_of_entity(schema: Schema) -> Said:
     return _said(schema, OF_ENTITIES)
 
 
-def said_of_property(described: Property) -> Said:
+def said_of_property(described: SchemaProperty) -> Said:
     """The same of a property."""
     return _said(described, OF_PROPERTIES)
 
@@ -79,18 +87,18 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _property(said: Said) -> Property:
-    return Property(
+def _property(said: Said) -> SchemaProperty:
+    return SchemaProperty(
         type=said["type"], description=said.get("description", UNSET), metadata=_metadata(said, OF_PROPERTIES)
     )
 
 
-def _metadata(said: Said, attributes: Mapping[str, Attribute]) -> AllMetadata | Any:
+def _metadata(said: Said, attributes: Mapping[str, Attribute]) -> VendorMetadata | Any:
     own = {name: said[name] for name, attribute in attributes.items() if attribute.in_metadata and name in said}
-    return AllMetadata(mixpanel=Metadata(**own)) if own else UNSET
+    return VendorMetadata(mixpanel=SchemaMetadata(**own)) if own else UNSET
 
 
-def _said(described: Schema | Property, attributes: Mapping[str, Attribute]) -> Said:
+def _said(described: Schema | SchemaProperty, attributes: Mapping[str, Attribute]) -> Said:
     own = described.metadata.mixpanel if described.metadata else UNSET
     values = {
         name: getattr(own, name, None) if attribute.in_metadata else getattr(described, name)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
+from mixpanel_etl.client import Schema, SchemaEntry, SchemaMetadata, SchemaProperty, VendorMetadata
 from mixpanel_etl.lexicon.attributes import (
     KINDS,
     OF_ENTITIES,
@@ -192,11 +192,11 @@ def _upload(wanted: SchemaEntry, there: Schema) -> SchemaEntry:
     return replace(wanted, schema_json=sent)
 
 
-def _with_nulls(wanted: Any, there: Schema | Property | None, attributes: Mapping[str, Attribute]) -> Any:
+def _with_nulls(wanted: Any, there: Schema | SchemaProperty | None, attributes: Mapping[str, Attribute]) -> Any:
     if there is None or not there.metadata:
         return wanted
-    own = wanted.metadata.mixpanel if wanted.metadata else Metadata()
-    old = there.metadata.mixpanel or Metadata()
+    own = wanted.metadata.mixpanel if wanted.metadata else SchemaMetadata()
+    old = there.metadata.mixpanel or SchemaMetadata()
     gone: Sequence[str] = [
         name
         for name, attribute in attributes.items()
@@ -209,6 +209,6 @@ def _with_nulls(wanted: Any, there: Schema | Property | None, attributes: Mappin
         own = replace(own, **dict.fromkeys(gone))
     # What others than Mixpanel keep beside its metadata is replaced by an upload, so it is sent along.
     others = there.metadata.unknown
-    if own == Metadata() and not others:
+    if own == SchemaMetadata() and not others:
         return wanted
-    return replace(wanted, metadata=AllMetadata(mixpanel=own if own != Metadata() else UNSET, unknown=others))
+    return replace(wanted, metadata=VendorMetadata(mixpanel=own if own != SchemaMetadata() else UNSET, unknown=others))

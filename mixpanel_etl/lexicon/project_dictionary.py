@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.lexicon import MOST_ITEMS, EntityType, SchemaEntry
+from mixpanel_etl.client import EntityType, Mixpanel, SchemaEntry
+from mixpanel_etl.client.lexicon import MAX_ITEMS
 from mixpanel_etl.lake.leases import Lease, lease
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.lexicon.differences import Key, Plan
@@ -85,7 +85,7 @@ def batches(entries: Sequence[SchemaEntry]) -> Iterator[list[SchemaEntry]]:
     items = 0
     for entry in entries:
         size = 1 + len(entry.schema_json.properties)
-        if batch and items + size > MOST_ITEMS:
+        if batch and items + size > MAX_ITEMS:
             yield batch
             batch, items = [], 0
         batch.append(entry)

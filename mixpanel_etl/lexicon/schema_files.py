@@ -24,7 +24,7 @@ from typing import Any
 
 import yaml
 
-from mixpanel_etl.client.lexicon import SchemaEntry
+from mixpanel_etl.client import SchemaEntry
 from mixpanel_etl.lexicon.attributes import KINDS, entry, said_of_entity, said_of_property
 from mixpanel_etl.lexicon.lexicon_errors import LexiconFilesError
 from mixpanel_etl.lexicon.schema_reader import read_file

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from mixpanel_etl.client.lexicon import MOST_ITEMS
+from mixpanel_etl.client.lexicon import MAX_ITEMS
 from mixpanel_etl.lexicon.attributes import (
     KINDS,
     OF_ENTITIES,
@@ -98,9 +98,9 @@ class _Reader:
                     self._wrong(_line(described), f"property {title!r} has no type; {_types()}")
             else:
                 found[title] = {"type": self._type(described, f"type of property {title!r}")}
-        if len(found) >= MOST_ITEMS:
+        if len(found) >= MAX_ITEMS:
             self._wrong(
-                _line(node), f"has {len(found):,} properties, one request takes {MOST_ITEMS - 1:,}; leave some out"
+                _line(node), f"has {len(found):,} properties, one request takes {MAX_ITEMS - 1:,}; leave some out"
             )
         return found
 

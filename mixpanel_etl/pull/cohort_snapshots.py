@@ -9,9 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from mixpanel_etl.client import InvalidRequest, Mixpanel
-from mixpanel_etl.client.query.profile_pages import Arrived
-from mixpanel_etl.client.query.replies import Cohort, Profile, ProfilePage
+from mixpanel_etl.client import Arrived, Cohort, InvalidRequest, Mixpanel, Profile, ProfilePage
 from mixpanel_etl.lake import Table
 from mixpanel_etl.lake.event_columns import TIMESTAMP, whole_characters
 from mixpanel_etl.lake.staged_pages import Pages, discard_others

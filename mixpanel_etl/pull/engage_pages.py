@@ -10,9 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from mixpanel_etl.client import BadRequest, Mixpanel, MixpanelError, Usage
-from mixpanel_etl.client.query.profile_pages import Arrived
-from mixpanel_etl.client.query.replies import PAGE_SIZE, Profile, ProfilePage
+from mixpanel_etl.client import Arrived, BadRequest, Mixpanel, MixpanelError, Profile, ProfilePage, Usage
+from mixpanel_etl.client.query.profiles import PAGE_SIZE
 from mixpanel_etl.lake import Partition, Provenance, Table
 from mixpanel_etl.lake.repeated_rows import without_repeats
 from mixpanel_etl.lake.staged_pages import Pages
@@ -157,7 +156,7 @@ def _ask_for_missing(pages: Pages, ask: Ask, to_rows: ToRows, mixpanel: Mixpanel
     except MixpanelError as error:
         if pages.number:
             kept = f"The {pages.number} pages that arrived are kept: materialize {pages.key} again to go on from there."
-            error.advice = f"{error.advice} {kept}".strip()
+            raise error.replace(advice=f"{error.advice} {kept}".strip()) from error.__cause__
         raise
 
 

@@ -12,9 +12,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.query.profile_pages import Arrived
-from mixpanel_etl.client.query.replies import PAGE_SIZE, Profile, ProfilePage
+from mixpanel_etl.client import Arrived, Mixpanel, Profile, ProfilePage
+from mixpanel_etl.client.query.profiles import PAGE_SIZE
 from mixpanel_etl.expressions import ExpressionError, parse, references
 from mixpanel_etl.lake import ConfigurationError, PromotedColumn, Provenance, Table
 from mixpanel_etl.lake.event_columns import JSON, stored_field, whole_characters, with_promoted

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mixpanel_etl.client.identity import IDENTITY_EVENTS
-from mixpanel_etl.client.ingestion.events import MOST_EVENTS
+from mixpanel_etl.client.ingestion.events import MAX_EVENTS
 from mixpanel_etl.push.event_mapping import ResolvedEvents
 from mixpanel_etl.push.project_copy import CopiedEvents
 from mixpanel_etl.push.rejected_rows import DeadLetter
@@ -197,7 +197,7 @@ def _cuts(lines: pl.Series) -> Iterator[tuple[int, int]]:
     while start < len(ends):
         before = int(ends[start - 1]) if start else 0
         fitting = int(ends.searchsorted(before + MOST_BYTES, side="right"))
-        end = min(max(fitting, start + 1), start + MOST_EVENTS, len(ends))
+        end = min(max(fitting, start + 1), start + MAX_EVENTS, len(ends))
         yield start, end
         start = end
 

@@ -13,13 +13,12 @@ import msgspec
 import pyarrow as pa
 
 from mixpanel_etl.client.ingestion.events import (
-    AHEAD,
     EARLIEST,
-    MOST_BYTES,
-    MOST_MEMBERS,
-    MOST_TEXT_BYTES,
-    NOBODY,
-    RESERVED,
+    MAX_AHEAD,
+    MAX_BYTES,
+    MAX_MEMBERS,
+    MAX_STRING_BYTES,
+    RESERVED_PROPERTIES,
 )
 from mixpanel_etl.push.event_values import (
     TRIMMED,
@@ -39,6 +38,7 @@ from mixpanel_etl.push.event_values import (
 )
 from mixpanel_etl.push.push_error import PushError, check_columns
 from mixpanel_etl.push.unsendable_times import BEYOND
+from mixpanel_etl.reserved_ids import RESERVED_IDS
 from mixpanel_etl.warehouse import NumberType
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class EventMapping:
                 raise PushError(f"{name} is {value!r}: write one of {', '.join(get_args(known))}")
         if self.time_zone is not None:
             _zone(self.time_zone)
-        taken = sorted({*RESERVED, *_PROPERTIES.values()} & set((self.properties or {}).values()))
+        taken = sorted({*RESERVED_PROPERTIES, *_PROPERTIES.values()} & set((self.properties or {}).values()))
         if taken:
             raise PushError(f"properties: {taken[0]!r} is a field of its own, and not a property to be named here")
         names = list((self.properties or {}).values())
@@ -127,7 +127,7 @@ class EventMapping:
         else:
             # A key is also a property, as a rule: `order_id`.
             properties = {name: name for name in schema.names if name not in self._placed}
-            reserved = sorted({*RESERVED, *_PROPERTIES.values()} & properties.keys())
+            reserved = sorted({*RESERVED_PROPERTIES, *_PROPERTIES.values()} & properties.keys())
             if reserved:
                 raise PushError(f"column {reserved[0]!r} would be a field of its own: map it, or name it otherwise")
         for column in properties:
@@ -284,13 +284,13 @@ class ResolvedEvents:
         """What can be at fault: the field, whether it is, and why."""
         import polars as pl
 
-        mapping, nobody = self.mapping, list(NOBODY)
+        mapping, nobody = self.mapping, list(RESERVED_IDS)
         event, moment = pl.col("$event"), pl.col("$ms")
         if BEYOND in columns:
             yield "", pl.col(BEYOND).is_not_null(), pl.col(BEYOND)
         yield "event", event.is_null() | (event == ""), pl.lit("the event has no name")
         yield mapping.time, moment.is_null(), pl.lit("the event has no time")
-        early, late = int(EARLIEST.timestamp() * 1000), int((now + AHEAD).timestamp() * 1000)
+        early, late = int(EARLIEST.timestamp() * 1000), int((now + MAX_AHEAD).timestamp() * 1000)
         shown = pl.from_epoch(moment, "ms").dt.to_string("%Y-%m-%d %H:%M:%S UTC")
         yield mapping.time, moment < early, pl.lit("before 1971: ") + shown
         yield mapping.time, moment > late, pl.lit("more than an hour in the future: ") + shown
@@ -306,8 +306,8 @@ class ResolvedEvents:
             size = one.str.len_bytes()
             yield (
                 column,
-                size > MOST_TEXT_BYTES,
-                pl.format("an id of {} bytes, of which Mixpanel keeps " + str(MOST_TEXT_BYTES), size),
+                size > MAX_STRING_BYTES,
+                pl.format("an id of {} bytes, of which Mixpanel keeps " + str(MAX_STRING_BYTES), size),
             )
         for (_, column), one in zip(mapping.ids.items(), ids, strict=True):
             yield column, one.str.to_lowercase().is_in(nobody), pl.format("{} is what Mixpanel takes for nobody", one)
@@ -321,17 +321,17 @@ class ResolvedEvents:
                 whole = number.str.contains(r"^-?\d{19,}$")
                 beyond = whole & number.cast(pl.Int64, strict=False).is_null()
                 yield column, beyond, pl.format("{} has more than 64 bits: cast it to a text", pl.col(column))
-        if len(self.properties) + len(ids) + _ADDED > MOST_MEMBERS:
+        if len(self.properties) + len(ids) + _ADDED > MAX_MEMBERS:
             skip = mapping.nulls == "skip"
             present = [pl.col(name).is_not_null() if skip else pl.lit(True) for name in self.properties]
             given = pl.sum_horizontal(present) + pl.sum_horizontal(one.is_not_null() for one in ids) + _ADDED
             yield (
                 "",
-                given > MOST_MEMBERS,
-                pl.format("{} properties, at most " + str(MOST_MEMBERS) + " are allowed", given),
+                given > MAX_MEMBERS,
+                pl.format("{} properties, at most " + str(MAX_MEMBERS) + " are allowed", given),
             )
         size = pl.col("line").str.len_bytes()
-        yield "", size > MOST_BYTES, pl.format("{} bytes, an event must be smaller than 1 MB", size)
+        yield "", size > MAX_BYTES, pl.format("{} bytes, an event must be smaller than 1 MB", size)
 
 
 def _check_time(mapping: EventMapping, kind: pa.DataType) -> None:

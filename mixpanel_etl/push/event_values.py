@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pyarrow as pa
 
-from mixpanel_etl.client.ingestion.events import INSERT_ID, MOST_TEXT_BYTES, NOBODY, check_nested
+from mixpanel_etl.client.ingestion.events import INSERT_ID, MAX_STRING_BYTES, check_nested
 from mixpanel_etl.lake.event_columns import without_half_pairs
+from mixpanel_etl.reserved_ids import RESERVED_IDS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,7 +76,7 @@ def insert_ids(rows: pl.DataFrame, key: Sequence[str]) -> pl.Series:
     texts = rows.select(pl.col(name).cast(pl.String) for name in key)
     if len(key) == 1:
         alone = texts.to_series()
-        usable = alone.str.contains(f"^{INSERT_ID.pattern}$") & ~alone.str.to_lowercase().is_in(list(NOBODY))
+        usable = alone.str.contains(f"^{INSERT_ID.pattern}$") & ~alone.str.to_lowercase().is_in(list(RESERVED_IDS))
         usable = usable.fill_null(True)
         if usable.all():
             return alone.alias("$insert_id")
@@ -150,7 +151,7 @@ def altered(values: pl.Series, *, is_json: bool = False) -> dict[str, pl.Series]
     if is_json:
         halved = [value is not None and without_half_pairs(value) != value for value in values]
         return {HALVED: pl.Series(halved, dtype=pl.Boolean)}
-    return {CUT: (values.str.len_bytes() > MOST_TEXT_BYTES).fill_null(False)}
+    return {CUT: (values.str.len_bytes() > MAX_STRING_BYTES).fill_null(False)}
 
 
 def altered_number(values: pl.Series) -> dict[str, pl.Series]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pyarrow as pa
 
-from mixpanel_etl.client import InvalidRequest, Mixpanel
-from mixpanel_etl.client.identity import EVENTS, Link, link_properties
-from mixpanel_etl.client.ingestion.events import MOST_EVENTS
+from mixpanel_etl.client import InvalidRequest, Link, Mixpanel
+from mixpanel_etl.client.identity import EVENTS, link_properties
+from mixpanel_etl.client.ingestion.events import MAX_EVENTS
 from mixpanel_etl.push.event_batches import Seen
 from mixpanel_etl.push.event_values import TRIMMED, WHITESPACE, is_id
 from mixpanel_etl.push.push_error import PushError, check_columns
@@ -134,7 +134,7 @@ def identity_batches(
                 seen.skipped += 1
                 continue
             held[pair] = row
-            if len(held) == MOST_EVENTS:
+            if len(held) == MAX_EVENTS:
                 number += 1
                 yield IdentityBatch(number, list(held.values()), list(held))
                 held = {}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import Generic, Protocol, Self, TypeVar
 
-from mixpanel_etl.client import BadRequest, FailedRecord, PayloadTooLarge, RecordsRejected, ReplyError
-from mixpanel_etl.client.ingestion.api import Imported
+from mixpanel_etl.client import BadRequest, FailedRecord, Imported, PayloadTooLarge, RecordsRejected, ReplyError
 from mixpanel_etl.push.rejected_batches import Refusals
 from mixpanel_etl.push.rejected_rows import DeadLetter
 

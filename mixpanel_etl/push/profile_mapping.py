@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 import msgspec
 import pyarrow as pa
 
-from mixpanel_etl.client import GroupUpdate, UserUpdate
-from mixpanel_etl.client.ingestion.profile_updates import NOT_FOR_GROUPS, REPEATABLE, Operator
+from mixpanel_etl.client import GroupUpdate, Operator, UserUpdate
+from mixpanel_etl.client.ingestion.profile_updates import NOT_FOR_GROUPS, REPEATABLE
 from mixpanel_etl.push.push_error import PushError, check_columns
 from mixpanel_etl.warehouse import NumberType
 

@@ -286,7 +286,7 @@ class _Run:
 
 def shown(update: Update) -> dict[str, Any]:
     """An update as it is sent, without the project's token."""
-    wire = msgspec.json.decode(encoded([update], token="", endpoint="")[0]) if _sendable(update) else {}
+    wire = msgspec.json.decode(encoded([update], token="")[0]) if _sendable(update) else {}
     return {name: value for name, value in wire.items() if name != "$token"} or {"refused": str(update)}
 
 

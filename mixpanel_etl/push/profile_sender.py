@@ -9,15 +9,15 @@ from typing import Any
 
 from mixpanel_etl.client import (
     BadRequest,
+    BatchRejected,
     InvalidRequest,
     Mixpanel,
     MixpanelError,
-    NothingTaken,
     PayloadTooLarge,
     RecordsRejected,
     ReplyError,
 )
-from mixpanel_etl.client.ingestion.profile_updates import MOST_UPDATES, encoded
+from mixpanel_etl.client.ingestion.profile_updates import MAX_UPDATES, encoded
 from mixpanel_etl.push.profile_mapping import Update
 from mixpanel_etl.push.rejected_batches import Refusals
 from mixpanel_etl.push.rejected_rows import DeadLetter
@@ -45,7 +45,7 @@ def batches(items: Iterable[Item]) -> Iterator[Batch]:
     held: list[Item] = []
     updates, number = 0, 1
     for item in items:
-        if updates + len(item.updates) > MOST_UPDATES:
+        if updates + len(item.updates) > MAX_UPDATES:
             yield Batch(number, held)
             held, updates, number = [], 0, number + 1
         held.append(item)
@@ -90,7 +90,7 @@ class ProfileSender:
                 self._deliver(good, number, letters, refusals)
         except RecordsRejected as error:
             self._rejected(items, error, number, letters, refusals)
-        except (PayloadTooLarge, NothingTaken, BadRequest) as error:
+        except (PayloadTooLarge, BatchRejected, BadRequest) as error:
             # Nothing was done, so that halves may be sent, relative ones too.
             if not isinstance(error, PayloadTooLarge):
                 refusals.check(error, len(items))
@@ -148,7 +148,7 @@ class ProfileSender:
         for attempt in range(1, _READINGS + 1):
             try:
                 return self._send(updates)
-            except NothingTaken:
+            except BatchRejected:
                 raise
             except ReplyError:
                 # The answer can't be read: it may have been cut off.
@@ -160,7 +160,7 @@ class ProfileSender:
 def refused(item: Item) -> str | None:
     """Why an item cannot be sent, as far as we can tell ourselves; None if it can."""
     try:
-        encoded(item.updates, token="", endpoint="")
+        encoded(item.updates, token="")
     except InvalidRequest as error:
         return error.message.partition(": ")[2] or error.message
     return None

@@ -16,19 +16,12 @@ from zoneinfo import available_timezones
 import msgspec
 import pyarrow as pa
 
-from mixpanel_etl.client.ingestion.events import (
-    AHEAD,
-    EARLIEST,
-    INSERT_ID,
-    MOST_BYTES,
-    MOST_MEMBERS,
-    NOBODY,
-    check_nested,
-)
+from mixpanel_etl.client.ingestion.events import EARLIEST, INSERT_ID, MAX_AHEAD, MAX_BYTES, MAX_MEMBERS, check_nested
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.lake.event_columns import CORE_SCHEMA, without_half_pairs
 from mixpanel_etl.push.event_values import HALVED, altered
 from mixpanel_etl.push.push_error import PushError
+from mixpanel_etl.reserved_ids import RESERVED_IDS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -127,7 +120,7 @@ class CopiedEvents:
         """The events of some rows of a lake: see `ResolvedEvents.encode`."""
         import polars as pl
 
-        latest = int((now + AHEAD).timestamp() * 1000)
+        latest = int((now + MAX_AHEAD).timestamp() * 1000)
         columns = [_plain(batch.column(name)) for name in ("event_name", "distinct_id", "insert_id", "properties")]
         rows = [
             _Row(*values) for values in zip(batch.column("time").cast(pa.int64()).to_pylist(), *columns, strict=True)
@@ -174,7 +167,7 @@ def _insert_id(row: _Row, members: _Members) -> str:
     """The event's own where Mixpanel takes it; else a hash that is the same each time."""
     if row.insert_id is None:
         return _hash(msgspec.json.encode([row.event, row.time, members]))
-    if INSERT_ID.fullmatch(row.insert_id) and row.insert_id.lower() not in NOBODY:
+    if INSERT_ID.fullmatch(row.insert_id) and row.insert_id.lower() not in RESERVED_IDS:
         return row.insert_id
     return _hash(row.insert_id.encode())
 
@@ -193,12 +186,12 @@ def _faults(row: _Row, members: _Members, size: int, latest: int) -> Iterator[tu
         yield "time", "more than an hour in the future"
     if row.distinct_id is None and not ("$user_id" in members or "$device_id" in members):
         yield "distinct_id", "nobody's: no id"
-    if row.distinct_id and row.distinct_id.lower() in NOBODY:
+    if row.distinct_id and row.distinct_id.lower() in RESERVED_IDS:
         yield "distinct_id", f"{row.distinct_id} is what Mixpanel takes for nobody"
     count = len(members) + 3  # time, $insert_id, ip
-    if count > MOST_MEMBERS:
-        yield "", f"{count} properties, at most {MOST_MEMBERS} are allowed"
-    if size > MOST_BYTES:
+    if count > MAX_MEMBERS:
+        yield "", f"{count} properties, at most {MAX_MEMBERS} are allowed"
+    if size > MAX_BYTES:
         yield "", f"{size} bytes, an event must be smaller than 1 MB"
     text = row.properties or ""
     if "[" in text or text.count("{") > 1:  # most events have nothing nested

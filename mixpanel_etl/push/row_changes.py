@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mixpanel_etl.client.ingestion.events import MOST_TEXT_BYTES
+from mixpanel_etl.client.ingestion.events import MAX_STRING_BYTES
 from mixpanel_etl.lake.storage import Storage
 from mixpanel_etl.push.event_values import CUT, NOT_FINITE, TRIMMED, WHITESPACE
 from mixpanel_etl.push.rejected_rows import DeadLetter
@@ -84,7 +84,7 @@ class Changes:
             if name in self._numbers:
                 tests[f"{name}: {NOT_FINITE}"] = f"regexp_matches({quoted}, '[a-zA-Z]')"
             elif kinds[name] == "VARCHAR" and name != id_column:
-                tests[f"{name}: {CUT}"] = f"strlen({quoted}) > {MOST_TEXT_BYTES}"
+                tests[f"{name}: {CUT}"] = f"strlen({quoted}) > {MAX_STRING_BYTES}"
             elif kinds[name] in ("FLOAT", "DOUBLE"):
                 tests[f"{name}: {NOT_FINITE}"] = f"NOT isfinite({quoted})"
         counts = ", ".join(f"count(*) FILTER ({test})" for test in tests.values())

@@ -147,26 +147,32 @@ DOCUMENTED = {
     "pipelines.cancel": Documented("POST", "/api/2.0/nessie/pipeline/cancel"),
     "pipelines.status": Documented("GET", "/api/2.0/nessie/pipeline/status"),
     "pipelines.timeline": Documented("GET", "/api/2.0/nessie/pipeline/timeline"),
-    "warehouse.list_imports": Documented("GET", "/api/app/projects/{project_id}/warehouse-sources/imports"),
-    "warehouse.get_import": Documented("GET", "/api/app/projects/{project_id}/warehouse-sources/imports/{import_id}"),
-    "warehouse.update_import": Documented(
+    "warehouse_connectors.list_imports": Documented("GET", "/api/app/projects/{project_id}/warehouse-sources/imports"),
+    "warehouse_connectors.get_import": Documented(
+        "GET", "/api/app/projects/{project_id}/warehouse-sources/imports/{import_id}"
+    ),
+    "warehouse_connectors.update_import": Documented(
         "PATCH", "/api/app/projects/{project_id}/warehouse-sources/imports/{import_id}"
     ),
-    "warehouse.delete_import": Documented(
+    "warehouse_connectors.delete_import": Documented(
         "DELETE", "/api/app/projects/{project_id}/warehouse-sources/imports/{import_id}"
     ),
-    "warehouse.create_event_stream": Documented(
+    "warehouse_connectors.create_event_stream": Documented(
         "POST", "/api/app/projects/{project_id}/warehouse-sources/imports/event-stream"
     ),
-    "warehouse.create_people": Documented("POST", "/api/app/projects/{project_id}/warehouse-sources/imports/people"),
-    "warehouse.create_groups": Documented("POST", "/api/app/projects/{project_id}/warehouse-sources/imports/groups"),
-    "warehouse.create_lookup_table": Documented(
+    "warehouse_connectors.create_people": Documented(
+        "POST", "/api/app/projects/{project_id}/warehouse-sources/imports/people"
+    ),
+    "warehouse_connectors.create_groups": Documented(
+        "POST", "/api/app/projects/{project_id}/warehouse-sources/imports/groups"
+    ),
+    "warehouse_connectors.create_lookup_table": Documented(
         "POST", "/api/app/projects/{project_id}/warehouse-sources/imports/lookup-table"
     ),
-    "warehouse.manual_sync": Documented(
+    "warehouse_connectors.manual_sync": Documented(
         "PUT", "/api/app/projects/{project_id}/warehouse-sources/imports/{import_id}/manual-sync"
     ),
-    "warehouse.history": Documented(
+    "warehouse_connectors.history": Documented(
         "GET", "/api/app/projects/{project_id}/warehouse-sources/imports/{import_id}/history"
     ),
 }

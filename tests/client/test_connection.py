@@ -196,7 +196,7 @@ class TestStatus:
     @pytest.mark.parametrize("status", [201, 202, 203, 204, 205, 206])
     def test_only_a_200_is_an_export(self, mixpanel: Mixpanel, server: ScriptedServer, status: int) -> None:
         server.answers(Answer(status, LINE))
-        with pytest.raises(ReplyError, match="only 200"):
+        with pytest.raises(ReplyError, match="with a 200 only"):
             exported(mixpanel)
         assert len(server.seen) == 1
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.errors import InvalidRequest, MixpanelError, ReplyError
+from mixpanel_etl.client import InvalidRequest, Mixpanel, MixpanelError, ReplyError
 from mixpanel_etl.client.http.addresses import is_public
 
 from .scripted import Answer, ScriptedServer

@@ -15,17 +15,22 @@ import msgspec
 import pytest
 
 from mixpanel_etl.client import (
+    AwsPipeline,
     BadRequest,
+    BigQueryPipeline,
     BudgetExhausted,
     InvalidRequest,
     Mixpanel,
     MixpanelError,
     NotFound,
+    Pipeline,
+    Reply,
     ReplyError,
+    S3RawPipeline,
+    Schema,
+    SchemaProperty,
 )
-from mixpanel_etl.client.lexicon import Property, Schema
-from mixpanel_etl.client.operations.replies import Reply, plain
-from mixpanel_etl.client.pipelines.types import Aws, BigQuery, Pipeline, S3Raw
+from mixpanel_etl.client.operations.replies import typed
 from mixpanel_etl.client.warehouse_connectors import moment
 
 from .examples import EXAMPLES
@@ -82,7 +87,7 @@ def test_the_101st_replacement_of_lookup_tables_waits_for_tomorrow(make_mixpanel
 
 
 def test_items_of_the_lexicon_are_counted_by_the_minute(mixpanel: Mixpanel, server: ScriptedServer, clock: Any) -> None:
-    schema = Schema(properties={f"p{n}": Property(type="string") for n in range(2500)})
+    schema = Schema(properties={f"p{n}": SchemaProperty(type="string") for n in range(2500)})
     mixpanel.lexicon.create_schema("event", "a", schema)
     assert clock.slept == []
     mixpanel.lexicon.create_schema("event", "b", schema)
@@ -100,7 +105,7 @@ def test_what_is_no_expression_is_refused_where_it_is_wrong(
         "query.engage": lambda: mixpanel.query.engage(where=bad),
         "pipelines.create": lambda: mixpanel.pipelines.create(replace(PIPELINES[0], where=bad)),
     }
-    with pytest.raises(InvalidRequest, match=r"(where|on) is no segmentation expression: .* at position 19: .*>>>"):
+    with pytest.raises(InvalidRequest, match=r"(where|on) is not a segmentation expression: .* at position 19: .*>>>"):
         calls[name]()
     assert server.seen == []
 
@@ -122,13 +127,13 @@ def test_a_vendors_secret_is_in_the_request_and_in_no_message(
 @pytest.mark.parametrize(
     ("pipeline", "says"),
     [
-        (S3Raw(s3_bucket="b", s3_region="eu-west-1", s3_role="r"), "no from_date"),
+        (S3RawPipeline(s3_bucket="b", s3_region="eu-west-1", s3_role="r"), "from_date is missing"),
         (replace(PIPELINES[1], from_date=date(2025, 9, 1)), "more than six months ago"),
         (replace(PIPELINES[1], to_date=date(2026, 3, 11), frequency="daily"), "frequency and to_date"),
         (replace(PIPELINES[1], s3_region="us-east-9"), "s3_region is 'us-east-9'"),  # type: ignore[call-arg]
         (replace(PIPELINES[1], s3_bucket=""), "s3_bucket is ''"),  # type: ignore[call-arg]
         (replace(PIPELINES[3], data_source="people", events=["a"]), "drop them"),  # type: ignore[call-arg]
-        (Aws(from_date=FIRST, s3_bucket="b", s3_region="eu-west-1", s3_role="r", use_glue=True), "Give both"),
+        (AwsPipeline(from_date=FIRST, s3_bucket="b", s3_region="eu-west-1", s3_role="r", use_glue=True), "Give both"),
     ],
 )
 def test_a_pipeline_that_cannot_work_is_refused(mixpanel: Mixpanel, pipeline: Pipeline, says: str) -> None:
@@ -138,7 +143,7 @@ def test_a_pipeline_that_cannot_work_is_refused(mixpanel: Mixpanel, pipeline: Pi
 
 def test_a_trial_needs_no_date(mixpanel: Mixpanel, server: ScriptedServer) -> None:
     server.answers(Answer(200, b'{"pipeline_names": ["trial-events", "trial-people"]}'))
-    trial = BigQuery(trial=True, bq_region="US", gcp_project="p", bq_dataset_name="d")
+    trial = BigQueryPipeline(trial=True, bq_region="US", gcp_project="p", bq_dataset_name="d")
     assert len(mixpanel.pipelines.create(trial).pipeline_names) == 2
     assert b"trial=true" in server.seen[0].body
 
@@ -202,7 +207,7 @@ def test_a_download_gets_no_credentials_and_shows_no_link(
 
 @pytest.mark.parametrize("link", ["http://storage.example.com/x", "file:///etc/passwd", ""])
 def test_a_download_is_encrypted(mixpanel: Mixpanel, link: str) -> None:
-    with pytest.raises(InvalidRequest, match="no https URL"), mixpanel.gdpr.download(link):
+    with pytest.raises(InvalidRequest, match="not an https URL"), mixpanel.gdpr.download(link):
         pass
 
 
@@ -244,7 +249,7 @@ class _Outer(Reply, frozen=True, kw_only=True):
 
 def test_unknown_fields_are_kept_at_every_depth() -> None:
     reply = {"one": {"a": 1, "b": 2}, "many": {"x": [{"c": 3}]}, "unknown": 4, "d": [5]}
-    outer = plain(reply, _Outer, endpoint="GET")
+    outer = typed(reply, _Outer)
     assert outer.one
     assert (outer.one.a, outer.one["b"]) == (1, 2)
     assert outer.many["x"][0].unknown == {"c": 3}

@@ -76,8 +76,3 @@ def test_what_a_small_chunk_expands_to_is_handed_out_in_pieces() -> None:
     assert sum(sizes) == 64 * 1024 * 1024
     assert max(sizes) <= MAX_OUTPUT
     assert peak < 4 * MAX_OUTPUT
-
-
-def test_the_error_names_the_endpoint() -> None:
-    with pytest.raises(IncompleteResponse, match=r"GET /api/2\.0/export"):
-        list(gunzip([b""], endpoint="GET /api/2.0/export"))

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from mixpanel_etl.client import Mixpanel, ReplyError
-from mixpanel_etl.client.query.profile_pages import Arrived
+from mixpanel_etl.client import Arrived, Mixpanel, ReplyError
 
 from .scripted import Answer, ScriptedServer
 
@@ -64,5 +63,5 @@ def test_what_is_not_json_stays_an_error_beside_half_a_character(
     mixpanel: Mixpanel, server: ScriptedServer, body: bytes
 ) -> None:
     server.answers(Answer(200, body))
-    with pytest.raises(ReplyError, match="no JSON"):
+    with pytest.raises(ReplyError, match="not JSON"):
         mixpanel.query.event_names()

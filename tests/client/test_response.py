@@ -83,6 +83,12 @@ def test_a_body_that_may_have_been_cut_is_an_error(mixpanel: Mixpanel, server: S
         exported(mixpanel)
 
 
+def test_the_error_of_a_cut_body_names_the_endpoint(mixpanel: Mixpanel, server: ScriptedServer) -> None:
+    server.answers(Answer(200, b"", GZIP))
+    with pytest.raises(IncompleteResponse, match=r"GET /api/2\.0/export"):
+        exported(mixpanel)
+
+
 def test_an_encoding_that_was_not_asked_for_is_an_error(mixpanel: Mixpanel, server: ScriptedServer) -> None:
     server.answers(Answer(200, LINES, {"Content-Encoding": "br"}))
     with pytest.raises(ReplyError, match="br"):

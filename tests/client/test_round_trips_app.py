@@ -12,25 +12,33 @@ from mixpanel_etl.client import (
     BadRequest,
     CredentialError,
     Event,
+    ExperimentChanges,
+    FlagRollout,
+    FlagRuleSet,
+    FlagVariant,
     InvalidRequest,
     Mixpanel,
     MixpanelError,
+    NewFlag,
     NotFound,
+    Pipeline,
+    PipelineChanges,
+    ProjectRole,
+    RunEvery,
+    Schema,
+    SchemaEntry,
+    SchemaMetadata,
+    SchemaProperty,
+    VendorMetadata,
 )
-from mixpanel_etl.client.experiments import Changes as ExperimentChanges
-from mixpanel_etl.client.feature_flags.definitions import NewFlag, Rollout, RuleSet, Variant
-from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
-from mixpanel_etl.client.operations.catalogue import CATALOGUE, NOT_IN_SANDBOX
-from mixpanel_etl.client.pipelines.types import Changes, Pipeline
-from mixpanel_etl.client.service_accounts import ProjectRole
-from mixpanel_etl.client.warehouse_connectors import RunEvery
+from mixpanel_etl.client.operations.catalogue import CATALOGUE
 
 from .examples import EXAMPLES
 from .examples.warehouses import PIPELINES
 from .round_trips import World, covers
 from .scripted import NOW
 
-SCHEMA = Schema(description="A purchase", properties={"Amount": Property(type="number", description="in cents")})
+SCHEMA = Schema(description="A purchase", properties={"Amount": SchemaProperty(type="number", description="in cents")})
 
 
 @covers("me")
@@ -66,7 +74,7 @@ def test_metadata_that_is_left_out_stays_and_none_removes_it(world: World) -> No
     lexicon = world.mixpanel.lexicon
 
     def upload(**metadata: Any) -> None:
-        lexicon.create_schema("event", "Purchase", Schema(metadata=AllMetadata(mixpanel=Metadata(**metadata))))
+        lexicon.create_schema("event", "Purchase", Schema(metadata=VendorMetadata(mixpanel=SchemaMetadata(**metadata))))
 
     upload(display_name="Bought", tags=["core"])
     upload(hidden=True)
@@ -135,18 +143,18 @@ FLAG = NewFlag(
     serving_method="remote_or_local",
     status="enabled",
     hash_salt="0123456789abcdef0123456789abcdef",
-    ruleset=RuleSet(
+    ruleset=FlagRuleSet(
         variants=[
-            Variant(key="treatment", value=True, is_control=False, split=0.4),
-            Variant(key="control", value=False, is_control=True, split=0.6),
+            FlagVariant(key="treatment", value=True, is_control=False, split=0.4),
+            FlagVariant(key="control", value=False, is_control=True, split=0.6),
         ],
         rollout=[
-            Rollout(
+            FlagRollout(
                 rollout_percentage=0.9,
                 runtime_evaluation_rule={"==": [{"var": "plan"}, "Pro"]},
                 variant_splits={"treatment": 1.0, "control": 0.0},
             ),
-            Rollout(rollout_percentage=0.7),
+            FlagRollout(rollout_percentage=0.7),
         ],
     ),
 )
@@ -231,10 +239,20 @@ def test_a_service_account_opens_the_project_until_it_is_removed(
         accounts.get_service_account(organization, made.id)
 
 
-@covers("warehouse.create_event_stream", "warehouse.create_people", "warehouse.create_groups", "warehouse.get_import")
-@covers("warehouse.create_lookup_table", "warehouse.list_imports", "warehouse.update_import", "warehouse.delete_import")
+@covers(
+    "warehouse_connectors.create_event_stream",
+    "warehouse_connectors.create_people",
+    "warehouse_connectors.create_groups",
+    "warehouse_connectors.get_import",
+)
+@covers(
+    "warehouse_connectors.create_lookup_table",
+    "warehouse_connectors.list_imports",
+    "warehouse_connectors.update_import",
+    "warehouse_connectors.delete_import",
+)
 def test_imports_live_and_die(world: World) -> None:
-    warehouse, table = world.mixpanel.warehouse, {"table": "t"}
+    warehouse, table = world.mixpanel.warehouse_connectors, {"table": "t"}
     made = [
         warehouse.create_event_stream(5, table, "ts", "time_based", event_name="A", insert_time_column_name="loaded"),
         warehouse.create_people(5, table, "user_id", "full_sync"),
@@ -251,9 +269,9 @@ def test_imports_live_and_die(world: World) -> None:
         warehouse.get_import(made[0].id)
 
 
-@covers("warehouse.manual_sync", "warehouse.history")
+@covers("warehouse_connectors.manual_sync", "warehouse_connectors.history")
 def test_a_triggered_run_appears_in_the_history(world: World) -> None:
-    warehouse = world.mixpanel.warehouse
+    warehouse = world.mixpanel.warehouse_connectors
     made = warehouse.create_people(5, {"table": "t"}, "user_id", "full_sync", run_every=RunEvery.API)
     assert warehouse.manual_sync(made.id)
     assert [(run.status, run.started_at) for run in warehouse.history(made.id)] == [("RUNNING", NOW)]
@@ -279,13 +297,12 @@ def test_a_pipeline_of_each_type_lives_and_dies(world: World, pipeline: Pipeline
     assert pipelines.timeline(name)
     pipelines.pause(name)
     pipelines.resume(name)
-    pipelines.edit(name, Changes(events=["Login", "Sign up"]))
+    pipelines.edit(name, PipelineChanges(events=["Login", "Sign up"]))
     pipelines.cancel(name)
     assert pipelines.jobs()[project] == []
 
 
 IN_THE_HEADER = [name for name in CATALOGUE if CATALOGUE[name].credentials_in == "header"]
-IN_THE_HEADER = [name for name in IN_THE_HEADER if name not in NOT_IN_SANDBOX]
 
 
 @pytest.mark.parametrize("name", IN_THE_HEADER)

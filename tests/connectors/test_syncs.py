@@ -143,7 +143,7 @@ def test_times_are_read_in_any_unit(now: Clock, mixpanel: Sandbox, unit: Any, to
 
 
 def test_a_running_sync_is_taken_up(mixpanel: Sandbox, syncs: Syncs, told: list[str]) -> None:
-    syncs.mixpanel.warehouse.manual_sync(101)  # by somebody else
+    syncs.mixpanel.warehouse_connectors.manual_sync(101)  # by somebody else
     mixpanel.clock.advance(timedelta(seconds=60))
     ended = syncs.follow(syncs.request(101, "run"), told.append)
     assert (ended.status, ended.adopted, ended.started_at) == ("SUCCEEDED", True, NOW)
@@ -153,7 +153,7 @@ def test_a_running_sync_is_taken_up(mixpanel: Sandbox, syncs: Syncs, told: list[
 def test_a_sync_that_began_before_the_source_was_written_is_waited_for(
     mixpanel: Sandbox, syncs: Syncs, told: list[str]
 ) -> None:
-    syncs.mixpanel.warehouse.manual_sync(101)
+    syncs.mixpanel.warehouse_connectors.manual_sync(101)
     mixpanel.clock.advance(timedelta(seconds=120))
     written = mixpanel.clock.now()
     ended = syncs.follow(syncs.request(101, "run", written), told.append)
@@ -257,11 +257,11 @@ from mixpanel_etl.connectors.syncs import Syncs
 from mixpanel_etl.settings import Settings
 
 with Mixpanel(Settings.load()) as client:
-    ask = client.warehouse.manual_sync
+    ask = client.warehouse_connectors.manual_sync
     def killed(import_id):
         {before}
         os.kill(os.getpid(), signal.SIGKILL)
-    client.warehouse.manual_sync = killed
+    client.warehouse_connectors.manual_sync = killed
     Syncs(client, Settings.load().lake).request(101, "a run that is killed now")
 """
 
@@ -336,7 +336,7 @@ def test_an_outage_while_following_is_outlived(mixpanel: Sandbox, syncs: Syncs, 
 
 def test_a_scheduled_run_that_comes_first_does_as_well(mixpanel: Sandbox, syncs: Syncs, told: list[str]) -> None:
     mixpanel.clock.advance(timedelta(minutes=59))
-    assert len(syncs.mixpanel.warehouse.history(103)) == 1
+    assert len(syncs.mixpanel.warehouse_connectors.history(103)) == 1
     mixpanel.set_next_runs(103, RunOutcome("NEVER"))
     ended = syncs.follow(syncs.request(103, "run"), told.append)
     assert (ended.status, ended.started_at) == ("SUCCEEDED", NOW + timedelta(hours=1))

@@ -13,8 +13,7 @@ from dagster._core.storage.tags import BACKFILL_ID_TAG
 from dagster.components.testing import create_defs_folder_sandbox
 
 from mixpanel_etl import MixpanelAnnotation
-from mixpanel_etl.client import Mixpanel, MixpanelError
-from mixpanel_etl.client.annotations import Annotation
+from mixpanel_etl.client import Annotation, Mixpanel, MixpanelError
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
 from mixpanel_etl.settings import Settings
 

@@ -12,12 +12,22 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.experiments import Changes
-from mixpanel_etl.client.feature_flags.definitions import NewFlag, Rollout, RuleSet, Test, Variant
-from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
+from mixpanel_etl.client import (
+    ExperimentChanges,
+    FlagRollout,
+    FlagRuleSet,
+    FlagTesters,
+    FlagVariant,
+    Mixpanel,
+    NewFlag,
+    S3RawPipeline,
+    Schema,
+    SchemaEntry,
+    SchemaMetadata,
+    SchemaProperty,
+    VendorMetadata,
+)
 from mixpanel_etl.client.operations.replies import typed, wire
-from mixpanel_etl.client.pipelines.types import S3Raw
 from mixpanel_etl.dagster.catalogue.assets import EXPIRY, Catalogue, catalogue_definitions
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.lake import Table
@@ -92,15 +102,15 @@ class TestEvents:
 
 
 def test_the_data_dictionary_is_a_row_a_schema_and_a_row_a_property(client: Mixpanel, snapshots: Take) -> None:
-    amount = Property(
+    amount = SchemaProperty(
         type="number",
         description="in cents",
-        metadata=AllMetadata(mixpanel=Metadata(display_name="Amount", hidden=False)),
+        metadata=VendorMetadata(mixpanel=SchemaMetadata(display_name="Amount", hidden=False)),
     )
     bought = Schema(
         description="A purchase",
-        properties={"amount": amount, "sku": Property(type="string")},
-        metadata=AllMetadata(mixpanel=Metadata(tags=["core", "money"], dropped=False)),
+        properties={"amount": amount, "sku": SchemaProperty(type="string")},
+        metadata=VendorMetadata(mixpanel=SchemaMetadata(tags=["core", "money"], dropped=False)),
         unknown={"required": ["amount"]},
     )
     client.lexicon.create_schemas(
@@ -138,8 +148,10 @@ def test_annotations_are_at_a_moment_of_the_projects_time(client: Mixpanel, snap
 
 
 def test_flags_come_with_their_rules_and_erasure_finds_their_testers(client: Mixpanel, snapshots: Take) -> None:
-    on = Variant(key="on", value=True, is_control=False, split=1)
-    ruleset = RuleSet(variants=[on], rollout=[Rollout(rollout_percentage=0.5)], test=Test(users={"anna-4711": "on"}))
+    on = FlagVariant(key="on", value=True, is_control=False, split=1)
+    ruleset = FlagRuleSet(
+        variants=[on], rollout=[FlagRollout(rollout_percentage=0.5)], test=FlagTesters(users={"anna-4711": "on"})
+    )
     flag = NewFlag(name="New", key="new", context="distinct_id", serving_method="client", ruleset=ruleset, tags=["a"])
     made = client.feature_flags.create_flag(flag)
     client.feature_flags.delete_flag(made.id)
@@ -155,11 +167,13 @@ def test_flags_come_with_their_rules_and_erasure_finds_their_testers(client: Mix
 def test_what_mixpanel_adds_to_the_rules_of_flags_is_not_lost() -> None:
     variant = {"key": "on", "value": True, "is_control": False, "split": 1, "is_sticky": False, "colour": "red"}
     said = {"variants": [variant], "rollout": [], "holdout": {"percent": 5}}
-    assert wire(typed(RuleSet, said, endpoint="GET /feature-flags"), with_unknown=True) == said
+    assert wire(typed(said, FlagRuleSet), with_unknown=True) == said
 
 
 def test_experiments(client: Mixpanel, snapshots: Take) -> None:
-    made = client.experiments.create_experiment("Cart", Changes(hypothesis="It sells", metrics=[{"event": "buy"}]))
+    made = client.experiments.create_experiment(
+        "Cart", ExperimentChanges(hypothesis="It sells", metrics=[{"event": "buy"}])
+    )
     assert snapshots("experiments").run("mixpanel/catalogue/experiments").success
     (found,) = rows("experiments")
     assert (found["experiment_id"], found["name"], found["status"]) == (made.id, "Cart", "draft")
@@ -210,7 +224,9 @@ def test_lookup_tables(snapshots: Take) -> None:
 def test_pipelines_their_tasks_and_their_days(mixpanel: Sandbox, client: Mixpanel, snapshots: Take) -> None:
     mixpanel.clock.set(NOW, frozen=True)
     first = NOW.date() - timedelta(days=3)
-    bucket = S3Raw(from_date=first, frequency="daily", s3_bucket="b", s3_region="us-east-1", s3_role="arn:aws:iam::1:r")
+    bucket = S3RawPipeline(
+        from_date=first, frequency="daily", s3_bucket="b", s3_region="us-east-1", s3_role="arn:aws:iam::1:r"
+    )
     (name,) = client.pipelines.create(bucket).pipeline_names
     mixpanel.clock.advance(timedelta(hours=2))
     mixpanel.set_pipeline_state(name, first, "failed")
@@ -229,7 +245,7 @@ def test_pipelines_their_tasks_and_their_days(mixpanel: Sandbox, client: Mixpane
 
 def test_warehouse_imports_and_their_runs(mixpanel: Sandbox, client: Mixpanel, snapshots: Take) -> None:
     mixpanel.set_next_runs(101, RunOutcome(events=1234, seconds=60))
-    client.warehouse.manual_sync(101)
+    client.warehouse_connectors.manual_sync(101)
     mixpanel.clock.advance(timedelta(minutes=5))
     imports = snapshots("warehouse_imports")
     assert imports.run("mixpanel/catalogue/warehouse_imports").success

@@ -11,8 +11,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.query.api import Query
+from mixpanel_etl.client import Mixpanel, Query
 from mixpanel_etl.dagster.profiles.cohorts import Cohorts, cohort_definitions
 from mixpanel_etl.lake import Table
 from mixpanel_etl.pull.cohort_snapshots import COHORTS, MEMBERS_SCHEMA

@@ -10,8 +10,7 @@ import pytest
 from dagster.components.testing import create_defs_folder_sandbox
 
 from mixpanel_etl import MixpanelLexicon
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.lexicon import Schema
+from mixpanel_etl.client import Mixpanel, Schema
 from mixpanel_etl.lexicon import fetch
 from mixpanel_etl.sandbox import Sandbox
 from mixpanel_etl.settings import Settings

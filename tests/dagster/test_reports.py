@@ -267,7 +267,7 @@ def test_one_report_that_fails_leaves_the_others_alone(shop: Sandbox, desk: Call
     [
         (Fault("/segmentation", "payment_required"), "PlanError"),
         (Fault("/segmentation", "error_in_200"), "error"),
-        (Fault("/segmentation", "truncated", after=100), "no JSON"),
+        (Fault("/segmentation", "truncated", after=100), "not JSON"),
         (Fault("/segmentation", "rate_limited", count=None, retry_after="seconds", seconds=600), "RateLimited"),
         (Fault("/segmentation", "server_error", status=504, count=None), "504"),
         (Fault("/segmentation", "reset", count=None), "ConnectionFailed"),

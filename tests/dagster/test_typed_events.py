@@ -14,8 +14,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from dagster.components.testing import create_defs_folder_sandbox
 
 from mixpanel_etl import MixpanelTypedEvents
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.lexicon import Property, Schema, SchemaEntry
+from mixpanel_etl.client import Mixpanel, Schema, SchemaEntry, SchemaProperty
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.lake import EventsTable, Table, connect
 from mixpanel_etl.pull import EventFilter, pull_events
@@ -71,7 +70,7 @@ def export(*days: date) -> None:
 
 
 def describe(event: str, types: dict[str, str]) -> None:
-    properties = {name: Property(type=kind) for name, kind in types.items()}
+    properties = {name: SchemaProperty(type=kind) for name, kind in types.items()}
     entry = SchemaEntry(entity_type="event", name=event, schema_json=Schema(properties=properties))
     with Mixpanel(Settings.load()) as client:
         client.lexicon.create_schemas([entry])

@@ -82,7 +82,7 @@ def test_a_sync_that_began_before_the_models_finished_is_not_enough(
     mixpanel: Sandbox, sync: WarehouseSync, instance: dg.DagsterInstance
 ) -> None:
     with sync.mixpanel.client() as client:
-        client.warehouse.manual_sync(101)
+        client.warehouse_connectors.manual_sync(101)
     began = mixpanel.clock.now()
     instance.report_runless_asset_event(dg.AssetMaterialization(SOURCE))
     mixpanel.clock.advance(timedelta(seconds=120))
@@ -197,7 +197,7 @@ def test_a_deleted_import_ends_the_sensors_watch(
 ) -> None:
     materialize(by_sensor, instance)
     with by_sensor.mixpanel.client() as client:
-        client.warehouse.delete_import(101)
+        client.warehouse_connectors.delete_import(101)
     (event,), _ = tick(by_sensor, instance, None)
     assert "does not exist any more" in event.description
 

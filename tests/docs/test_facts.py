@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mixpanel_etl.client.operations.catalogue import OPERATIONS
+from mixpanel_etl.client.operations.catalogue import CATALOGUE
 from tests.docs.facts import ROOT, anchors, citations, files
 
 # The documents that the page replaces: nobody outside can read them.
@@ -24,7 +24,7 @@ def test_an_anchor_is_unique() -> None:
 
 def test_every_anchor_is_cited_by_code() -> None:
     cited = {citation.anchor for citation in citations() if not citation.place.startswith(("docs/", "tests/"))}
-    operations = {operation.source for operation in OPERATIONS}
+    operations = {operation.source for operation in CATALOGUE.values()}
     assert sorted(set(anchors()) - cited - operations) == []
 
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.gdpr import Deletion
+from mixpanel_etl.client import Deletion, Mixpanel
 from mixpanel_etl.gdpr import decisions, polling
 from mixpanel_etl.gdpr.data_subject_requests import Request
 from mixpanel_etl.gdpr.jobs import MOST, MaybeCreated, NotCreated, pack, submit

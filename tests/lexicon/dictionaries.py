@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mixpanel_etl.client.lexicon import SchemaEntry
+from mixpanel_etl.client import SchemaEntry
 from mixpanel_etl.lexicon.attributes import OF_ENTITIES, OF_PROPERTIES, PROPERTY_TYPES, Said, entry
 
 Key = tuple[str, str]

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from mixpanel_etl.client import Clock, Mixpanel
-from mixpanel_etl.client.lexicon import Schema, SchemaEntry
+from mixpanel_etl.client import Clock, Mixpanel, Schema, SchemaEntry
 from mixpanel_etl.lexicon import (
     DropsData,
     LexiconError,

@@ -27,7 +27,7 @@ FILES = {
     "experiments": ("experiments",),
     "service_accounts": ("service-accounts",),
     "pipelines": ("data-pipelines",),
-    "warehouse": ("warehouse-connectors",),
+    "warehouse_connectors": ("warehouse-connectors",),
 }
 # The files tell apart by a fragment, which is never sent, what differs by what is in the body.
 FRAGMENTS = {"identity.create_identity": "create-identity", "identity.create_alias": "identity-create-alias"}

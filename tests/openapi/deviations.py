@@ -60,7 +60,9 @@ TASK_AND_TRACKING = (
 REPEATED = "A field for each event; the file has one text (mixpanel-api.md#pipelines)."
 
 DEVIATIONS = (
-    Deviation("lexicon.* annotations.* experiments.* service_accounts.* warehouse.*", "query project_id", ACCOUNTS),
+    Deviation(
+        "lexicon.* annotations.* experiments.* service_accounts.* warehouse_connectors.*", "query project_id", ACCOUNTS
+    ),
     Deviation("feature_flags.*_flag*", "query project_id", ACCOUNTS),
     Deviation("pipelines.create pipelines.edit", "query project_id", ACCOUNTS),
     Deviation("pipelines.pause pipelines.resume pipelines.cancel", "query project_id", ACCOUNTS),
@@ -144,6 +146,8 @@ DEVIATIONS = (
     Deviation("pipelines.status", "reply 200 [crs]*ed", "With `summary` numbers, of which the file says nothing."),
     Deviation("pipelines.status", "reply 200 failed", "A state of the filter that the reply does not name."),
     Deviation(
-        "warehouse.manual_sync", "body", "The file requires JSON of which it says nothing (mixpanel-api.md#connectors)."
+        "warehouse_connectors.manual_sync",
+        "body",
+        "The file requires JSON of which it says nothing (mixpanel-api.md#connectors).",
     ),
 )

@@ -9,8 +9,8 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
-from mixpanel_etl.client import GroupUpdate, Mixpanel, MixpanelError, UserUpdate
-from mixpanel_etl.client.ingestion.profile_updates import Operator, Value
+from mixpanel_etl.client import GroupUpdate, Mixpanel, MixpanelError, Operator, UserUpdate
+from mixpanel_etl.client.ingestion.profile_updates import Value
 from mixpanel_etl.sandbox import Sandbox
 
 from ..client import test_round_trips_app, test_round_trips_query

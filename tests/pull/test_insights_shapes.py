@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixpanel_etl.client import Insights
 from mixpanel_etl.client.operations.replies import typed
-from mixpanel_etl.client.query.replies import Insights
 from mixpanel_etl.pull.reports import report_of
 from mixpanel_etl.pull.reports.insights_shapes import Number, numbers
 
@@ -29,7 +29,7 @@ STEPS = {
 
 
 def read(series: Any, **more: Any) -> list[Number]:
-    return list(numbers(typed(Insights, {"series": series, **more}, endpoint="GET /insights"), MOUNTAIN))
+    return list(numbers(typed({"series": series, **more}, Insights), MOUNTAIN))
 
 
 def plain(found: list[Number]) -> set[tuple[Any, ...]]:
@@ -152,7 +152,7 @@ def test_a_report_that_mixpanel_has_cut_says_so() -> None:
     report = report_of("insights", {"bookmark_id": 1})
     for hit in (True, False):
         reply = {"series": {}, "meta": {"is_segmentation_limit_hit": hit}}
-        assert report.is_cut(typed(Insights, reply, endpoint="")) is hit
+        assert report.is_cut(typed(reply, Insights)) is hit
 
 
 _KEYS = st.sampled_from(["$overall", "all", "pro", "count", "counts", "rates", "first", "1. a", "$average", FIRST, ""])
@@ -183,7 +183,7 @@ def _values(node: Any) -> Iterator[Any]:
 
 def test_a_row_of_the_table_has_what_is_not_a_number_as_json() -> None:
     report = report_of("insights", {"bookmark_id": 1})
-    rows = list(report.facts(typed(Insights, {"series": {"A": {"pro": STEPS}}}, endpoint=""), MOUNTAIN))
+    rows = list(report.facts(typed({"series": {"A": {"pro": STEPS}}}, Insights), MOUNTAIN))
     assert all(len(fact.values) == len(report.columns) for fact in rows)
     (detail,) = [fact.values[-1] for fact in rows if fact.values[-1]]
     assert json.loads(detail) == {"p": 0, "is_interesting": True}

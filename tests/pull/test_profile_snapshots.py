@@ -11,8 +11,7 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixpanel_etl.client import Mixpanel, UserUpdate
-from mixpanel_etl.client.query.replies import Profile
+from mixpanel_etl.client import Mixpanel, Profile, UserUpdate
 from mixpanel_etl.lake import PromotedColumn, Table, connect
 from mixpanel_etl.lake.event_columns import whole_characters
 from mixpanel_etl.pull.profile_snapshots import Source, profile_rows, profile_schema, pull_profiles

@@ -14,9 +14,8 @@ import pyarrow as pa
 import pytest
 import requests
 
-from mixpanel_etl.client import Mixpanel, ReplyError
+from mixpanel_etl.client import Insights, Mixpanel, ReplyError, StreamEvent
 from mixpanel_etl.client.operations.replies import typed
-from mixpanel_etl.client.query.replies import Insights, StreamEvent
 from mixpanel_etl.lake import PartitionsHeldBack, Provenance, Table
 from mixpanel_etl.pull.reports import KINDS, RangeReport, Taken, pull_range, pull_snapshot, report_of, report_table
 from mixpanel_etl.sandbox import Funnel, Insight, Project, Sandbox
@@ -355,12 +354,12 @@ def test_half_a_character_is_readable_in_the_table_and_as_it_came_in_the_kept_re
 def test_half_a_character_is_readable_in_columns_of_json() -> None:
     stream = ranged("activity_stream", {"distinct_ids": ["u"]})
     reply = {"event": "view", "properties": {"time": 1, "distinct_id": "u", "page": HALF}}
-    event = typed(StreamEvent, reply, endpoint="")
+    event = typed(reply, StreamEvent)
     ((_, cells),) = stream.facts([(event, "u")], UTC)
     assert json.loads(cells[-1])["page"] == "nice \ufffd"
     ((_, cells),) = report_of("jql", {"script": "function main() {}"}).facts([{"page": HALF}], UTC)
     assert json.loads(cells[0]) == {"page": "nice \ufffd"}
-    saved = typed(Insights, {"series": {"A": {HALF: {"2026-03-02": 1, "note": HALF}}}}, endpoint="")
+    saved = typed({"series": {"A": {HALF: {"2026-03-02": 1, "note": HALF}}}}, Insights)
     found = [fact.values for fact in report_of("insights", {"bookmark_id": 1}).facts(saved, UTC)]
     assert "nice \ufffd" in {json.loads(values[-1]) for values in found if values[-1]}
 

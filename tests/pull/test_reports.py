@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixpanel_etl.client import BadRequest, Mixpanel, ReplyError
-from mixpanel_etl.client.query.api import Query
+from mixpanel_etl.client import BadRequest, Mixpanel, Query, ReplyError
 from mixpanel_etl.pull.reports import (
     InvalidReport,
     RangeReport,
@@ -303,10 +303,10 @@ class Answering(Query):
     def __init__(self, reply: Any) -> None:
         self._reply = msgspec.json.encode(reply)
 
-    def _endpoint(self, name: str) -> str:
-        return name
+    def _located(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
-    def _get(self, name: str, query: Any = None, **parts: Any) -> Any:
+    def _json(self, **parts: Any) -> Any:
         return msgspec.json.decode(self._reply)
 
 
@@ -412,7 +412,7 @@ def test_numbers_of_a_week_that_begins_on_a_sunday_are_refused() -> None:
     )
 )
 def test_whatever_an_insights_report_looks_like_no_number_of_it_is_lost(series: Any) -> None:
-    from mixpanel_etl.client.query.replies import Insights
+    from mixpanel_etl.client import Insights
 
     report = report_of("insights", {"bookmark_id": 1})
     assert isinstance(report, Snapshot)

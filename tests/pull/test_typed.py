@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixpanel_etl.client.lexicon import Property, Schema
+from mixpanel_etl.client import Schema, SchemaProperty
 from mixpanel_etl.lake import Table
 from mixpanel_etl.lake.event_columns import CORE_SCHEMA, JSON
 from mixpanel_etl.lake.person_columns import names_a_person
@@ -178,10 +178,10 @@ def test_columns_that_name_persons_are_known_by_their_names() -> None:
 def test_drift_tells_what_is_undeclared_unseen_and_of_another_type() -> None:
     schema = Schema(
         properties={
-            "amount": Property(type="number"),
-            "is_member": Property(type="boolean"),
-            "coupon": Property(type="string"),
-            "$city": Property(type="string"),
+            "amount": SchemaProperty(type="number"),
+            "is_member": SchemaProperty(type="boolean"),
+            "coupon": SchemaProperty(type="string"),
+            "$city": SchemaProperty(type="string"),
         }
     )
     rows: list[dict[str, Any]] = [

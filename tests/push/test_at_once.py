@@ -9,8 +9,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.lexicon import SchemaEntry
+from mixpanel_etl.client import Mixpanel, SchemaEntry
 from mixpanel_etl.connectors.syncs import Syncs
 from mixpanel_etl.lake import leases
 from mixpanel_etl.lake.errors import LeaseHeld, LeaseLost

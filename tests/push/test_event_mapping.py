@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixpanel_etl.client.ingestion.events import INSERT_ID, NOBODY
+from mixpanel_etl.client.ingestion.events import INSERT_ID
 from mixpanel_etl.push.event_mapping import EventMapping
 from mixpanel_etl.push.push_error import PushError
 from mixpanel_etl.push.repeated_events import Repeats
+from mixpanel_etl.reserved_ids import RESERVED_IDS
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TIME = datetime(2026, 2, 1, 12, 30, tzinfo=UTC)
@@ -231,8 +232,8 @@ def test_an_insert_id_is_the_key_where_it_can_be_and_always_one_that_mixpanel_ta
     for key, insert_id in zip(keys, found, strict=True):
         if key is not None:
             assert INSERT_ID.fullmatch(insert_id)
-            assert insert_id.lower() not in NOBODY
-            usable = INSERT_ID.fullmatch(key) and key.lower() not in NOBODY
+            assert insert_id.lower() not in RESERVED_IDS
+            usable = INSERT_ID.fullmatch(key) and key.lower() not in RESERVED_IDS
             assert (insert_id == key) == bool(usable)
     pairs = {key: insert_id for key, insert_id in zip(keys, found, strict=True) if key is not None}
     assert len(set(pairs.values())) == len(pairs)

@@ -18,13 +18,13 @@ from mixpanel_etl.client import (
     Clock,
     CredentialError,
     FailedRecord,
+    Imported,
     Mixpanel,
     MixpanelError,
     RecordsRejected,
     ReplyError,
     Timeouts,
 )
-from mixpanel_etl.client.ingestion.api import Imported
 from mixpanel_etl.gdpr.suppression_list import Suppression
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.pull import pull_events

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mixpanel_etl.client.gdpr import Gdpr
+from mixpanel_etl.client import Gdpr
 from mixpanel_etl.gdpr import archives
 from mixpanel_etl.gdpr.archives import BadArchive, Bounds
 from mixpanel_etl.gdpr.data_subject_requests import Request

@@ -21,8 +21,7 @@ import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from mixpanel_etl import MixpanelExport, MixpanelPush
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
+from mixpanel_etl.client import Mixpanel, Schema, SchemaEntry, SchemaMetadata, SchemaProperty, VendorMetadata
 from mixpanel_etl.dagster.catalogue.assets import Catalogue, catalogue_definitions
 from mixpanel_etl.dagster.metadata import preview
 from mixpanel_etl.dagster.profiles.assets import Profiles, profile_definitions
@@ -113,11 +112,11 @@ def persons(mixpanel: Sandbox, client: Mixpanel) -> Sandbox:
     mixpanel.save_report(Insight(42, "Board", ["buy"], on=ON))
     mixpanel.save_report(Cohort(12, f"Friends of {MARK}", f"as {MARK} says", distinct_ids=PERSONS))
     client.annotations.create_annotation(NOW, f"{MARK} called")
-    described = Metadata(contacts=[EMAIL])
+    described = SchemaMetadata(contacts=[EMAIL])
     schema = Schema(
         description=f"asked for by {MARK}",
-        properties={"amount": Property(type="number", description=MARK)},
-        metadata=AllMetadata(mixpanel=described),
+        properties={"amount": SchemaProperty(type="number", description=MARK)},
+        metadata=VendorMetadata(mixpanel=described),
     )
     client.lexicon.create_schemas([SchemaEntry(entity_type="event", name="buy", schema_json=schema)])
     mixpanel.clear_requests()

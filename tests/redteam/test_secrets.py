@@ -12,10 +12,8 @@ from rich.console import Console
 from rich.traceback import Traceback
 
 from mixpanel_etl.cli import app
-from mixpanel_etl.client import Clock, Mixpanel
+from mixpanel_etl.client import Clock, Event, Mixpanel, UserUpdate
 from mixpanel_etl.client.http import credentials as kinds
-from mixpanel_etl.client.ingestion.events import Event
-from mixpanel_etl.client.ingestion.profile_updates import UserUpdate
 from mixpanel_etl.lake import Table
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.push.row_changes import SNAPSHOT

@@ -9,10 +9,8 @@ from typing import Any, NamedTuple
 import duckdb
 import pytest
 
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.query.parameters import Counting, Interval, LengthUnit, RetentionType, Unit
-from mixpanel_etl.client.query.replies import FunnelStep as Step
-from mixpanel_etl.client.query.replies import RetentionCohort
+from mixpanel_etl.client import Counting, Interval, LengthUnit, Mixpanel, RetentionCohort, RetentionType, Unit
+from mixpanel_etl.client import FunnelStep as Step
 from mixpanel_etl.lake import EventsTable, connect
 from mixpanel_etl.pull import pull_events
 from mixpanel_etl.sandbox import Funnel, FunnelStep, Project, Sandbox

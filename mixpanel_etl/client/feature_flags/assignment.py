@@ -1,4 +1,4 @@
-"""Which variant somebody gets, worked out here: bit for bit what Mixpanel works out.
+"""The variant of a user, computed locally and bit for bit as Mixpanel computes it.
 
 Source: mixpanel-api.md#flag-evaluation.
 """
@@ -8,21 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mixpanel_etl.client.feature_flags.definitions import Flag, Rollout, Selected, Variant
+from mixpanel_etl.client.feature_flags.definitions import Flag, FlagRollout, FlagVariant, SelectedVariant
 
 _OFFSET, _PRIME, _MASK = 0xCBF29CE484222325, 0x100000001B3, 0xFFFFFFFFFFFFFFFF
 
 Context = Mapping[str, Any]
 
 
-def assign(flag: Flag, context: Context) -> Selected | None:
+def assign(flag: Flag, context: Context) -> SelectedVariant | None:
     """The variant of a flag, None when the context is in no rollout.
 
-    Who is in a cohort, and who sticks to an earlier variant, is known to Mixpanel only: a rollout for a cohort is taken
-    for nobody's here, where Mixpanel's own libraries take it for everybody's.
+    Only Mixpanel knows the members of a cohort, and the earlier variants of users: a rollout for a cohort applies to no
+    user here, where Mixpanel's own libraries apply it to every user.
 
     Args:
-        flag: its definition.
+        flag: definition of the flag.
         context: `distinct_id`, `device_id`, group keys, and `custom_properties`, as `FeatureFlags.evaluate` takes them.
     """
     value = context.get(flag.context)
@@ -46,16 +46,16 @@ def normalized_hash(key: str, salt: str) -> float:
     return digest % 100 / 100
 
 
-def _tester(flag: Flag, context: Context) -> Variant | None:
+def _tester(flag: Flag, context: Context) -> FlagVariant | None:
     users = flag.ruleset.test.users if flag.ruleset.test else {}
     return _variant(flag, users.get(str(context.get("distinct_id")), ""))
 
 
-def _variant(flag: Flag, key: str) -> Variant | None:
+def _variant(flag: Flag, key: str) -> FlagVariant | None:
     return next((variant for variant in flag.ruleset.variants if variant.key.casefold() == key.casefold()), None)
 
 
-def _of_rollout(flag: Flag, rollout: Rollout, value: str) -> Selected | None:
+def _of_rollout(flag: Flag, rollout: FlagRollout, value: str) -> SelectedVariant | None:
     forced = _variant(flag, rollout.variant_override.key) if rollout.variant_override else None
     if forced is not None:
         return _selected(flag, forced, is_qa_tester=False)
@@ -70,8 +70,8 @@ def _of_rollout(flag: Flag, rollout: Rollout, value: str) -> Selected | None:
     return _selected(flag, variants[-1], is_qa_tester=False) if variants else None
 
 
-def _selected(flag: Flag, variant: Variant, *, is_qa_tester: bool) -> Selected:
-    return Selected(
+def _selected(flag: Flag, variant: FlagVariant, *, is_qa_tester: bool) -> SelectedVariant:
+    return SelectedVariant(
         variant_key=variant.key,
         variant_value=variant.value,
         experiment_id=flag.experiment_id,
@@ -80,7 +80,7 @@ def _selected(flag: Flag, variant: Variant, *, is_qa_tester: bool) -> Selected:
     )
 
 
-def _satisfied(rollout: Rollout, context: Context) -> bool:
+def _satisfied(rollout: FlagRollout, context: Context) -> bool:
     if rollout.cohort_hash:
         return False
     rule, definition = rollout.runtime_evaluation_rule, rollout.runtime_evaluation_definition
@@ -102,12 +102,12 @@ def _holds(rule: Any, properties: Any) -> bool:
     try:
         return bool(jsonLogic(rule, properties))
     except (ValueError, TypeError, KeyError, IndexError, ZeroDivisionError):
-        # What can't be worked out holds for nobody, here as in Mixpanel's own libraries.
+        # A rule that fails applies to no user, here as in Mixpanel's own libraries.
         return False
 
 
 def _folded(value: Any, *, keys: bool) -> Any:
-    """Texts without their case; of a rule only the leaves, because its keys are operators."""
+    """Strings without their case; only the leaves of a rule, because its keys are operators."""
     if isinstance(value, str):
         return value.casefold()
     if isinstance(value, Mapping):

@@ -13,8 +13,8 @@ FlagStatus = Literal["enabled", "disabled", "archived"]
 ServingMethod = Literal["client", "server", "remote_or_local", "remote_only"]
 
 
-class Variant(Reply, frozen=True, kw_only=True):
-    """One of the values that a flag can have, and its share of the users from 0 to 1."""
+class FlagVariant(Reply, frozen=True, kw_only=True):
+    """A value of a flag, with its share of the users from 0 to 1."""
 
     key: str
     value: Any
@@ -24,21 +24,21 @@ class Variant(Reply, frozen=True, kw_only=True):
     description: str | UnsetType | None = UNSET
 
 
-class VariantOverride(Reply, frozen=True, kw_only=True):
-    """The one variant of a rollout; `variant_splits` has replaced it."""
+class FlagVariantOverride(Reply, frozen=True, kw_only=True):
+    """The only variant of a rollout; replaced by `variant_splits`."""
 
     key: str
 
 
-class Rollout(Reply, frozen=True, kw_only=True):
-    """Who gets the flag.
+class FlagRollout(Reply, frozen=True, kw_only=True):
+    """A group of users that gets the flag.
 
     Args:
-        rollout_percentage: which share of them, from 0 to 1.
-        variant_splits: shares of variants that differ from the variants' own.
+        rollout_percentage: share of the group that gets the flag, from 0 to 1.
+        variant_splits: shares by variant, where they differ from the variants' own.
         runtime_evaluation_rule: JsonLogic over the custom properties of the context.
-        runtime_evaluation_definition: values of custom properties; the rule has replaced it.
-        cohort_hash: of a cohort. Whether somebody is in it is known to Mixpanel only.
+        runtime_evaluation_definition: values of custom properties; replaced by the rule.
+        cohort_hash: hash of a cohort. Only Mixpanel knows its members.
     """
 
     rollout_percentage: int | float
@@ -49,40 +49,40 @@ class Rollout(Reply, frozen=True, kw_only=True):
     runtime_evaluation_rule: dict[str, Any] | UnsetType | None = UNSET
     runtime_evaluation_definition: dict[str, Any] | UnsetType | None = UNSET
     runtime_event_rule: dict[str, Any] | UnsetType | None = UNSET
-    variant_override: VariantOverride | UnsetType | None = UNSET
+    variant_override: FlagVariantOverride | UnsetType | None = UNSET
 
 
-class Test(Reply, frozen=True, kw_only=True):
+class FlagTesters(Reply, frozen=True, kw_only=True):
     """Testers: variants by distinct_id."""
 
-    __test__ = False  # not one of pytest's
+    __test__ = False  # not a pytest class
 
     users: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class RuleSet(Reply, frozen=True, kw_only=True):
-    """Variants, and who gets them."""
+class FlagRuleSet(Reply, frozen=True, kw_only=True):
+    """Variants and rollouts of a flag."""
 
-    variants: list[Variant]
-    rollout: list[Rollout] = msgspec.field(default_factory=list)
-    test: Test | UnsetType | None = UNSET
+    variants: list[FlagVariant]
+    rollout: list[FlagRollout] = msgspec.field(default_factory=list)
+    test: FlagTesters | UnsetType | None = UNSET
 
 
 class NewFlag(Reply, frozen=True, kw_only=True):
-    """A flag to create, or to put in the place of another.
+    """A flag to create, or the new definition of a flag.
 
     Args:
-        key: what code calls it.
-        context: what users are told apart by: distinct_id, device_id or a group key.
-        serving_method: where it may be evaluated.
-        hash_salt: exactly 32 characters; without it, all flags' shares fall on the same users.
+        key: name of the flag in code.
+        context: what identifies users: distinct_id, device_id or a group key.
+        serving_method: where the flag may be evaluated.
+        hash_salt: exactly 32 characters; without it, the shares of all flags fall on the same users.
     """
 
     name: str
     key: str
     context: str
     serving_method: ServingMethod
-    ruleset: RuleSet
+    ruleset: FlagRuleSet
     tags: list[str] = msgspec.field(default_factory=list)
     status: FlagStatus = "disabled"
     description: str | UnsetType | None = UNSET
@@ -95,7 +95,7 @@ class NewFlag(Reply, frozen=True, kw_only=True):
 
 
 class Flag(Reply, frozen=True, kw_only=True):
-    """A flag as Mixpanel has it. Times are ISO 8601."""
+    """A flag in Mixpanel. Times are ISO 8601."""
 
     id: str
     key: str
@@ -104,7 +104,7 @@ class Flag(Reply, frozen=True, kw_only=True):
     status: str | None = None
     project_id: int | None = None
     workspace_id: int | None = None
-    ruleset: RuleSet
+    ruleset: FlagRuleSet
     serving_method: str | None = None
     tags: list[str] = msgspec.field(default_factory=list)
     description: str | None = None
@@ -117,8 +117,8 @@ class Flag(Reply, frozen=True, kw_only=True):
     deleted: str | None = None
 
 
-class Selected(Reply, frozen=True, kw_only=True):
-    """The variant that somebody gets."""
+class SelectedVariant(Reply, frozen=True, kw_only=True):
+    """The variant of a user."""
 
     variant_key: str
     variant_value: Any

@@ -1,7 +1,7 @@
 """Where a link may lead: to public addresses over https, unless the host is the one that is configured.
 
-A link and its redirects are somebody else's words. Followed blindly they would have this machine fetch what only it can
-reach: its own services, its network, the credentials of a cloud (169.254.169.254).
+A link and its redirects come from outside. Followed blindly, they would have this machine fetch what only it can reach:
+its own services, its network, the credentials of a cloud (169.254.169.254).
 """
 
 from __future__ import annotations
@@ -24,19 +24,17 @@ class Destinations:
     """The hosts from which files may be fetched.
 
     Args:
-        settings: whose `base_url` may be this machine or a private network, as it is for the sandbox.
-        endpoint: for errors.
+        settings: settings of the project. `base_url` may be this machine or a private network, as for the sandbox.
     """
 
-    def __init__(self, settings: Settings, endpoint: str) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._configured = (urlsplit(settings.base_url).hostname if settings.base_url else None) or ""
-        self._endpoint = endpoint
 
     def check(self, url: str) -> SplitResult:
         """The parts of a URL that may be fetched.
 
         Raises:
-            InvalidRequest: it may not; the URL, which may be a secret, is not repeated.
+            InvalidRequest: it may not be fetched. The message leaves out the URL, which may be a secret.
         """
         try:
             parts = urlsplit(url)
@@ -56,7 +54,7 @@ class Destinations:
         """Where a redirect leads.
 
         Raises:
-            InvalidRequest: nowhere.
+            InvalidRequest: the location is not a valid URL.
         """
         try:
             return urljoin(url, location)
@@ -68,7 +66,7 @@ class Destinations:
         return is_public(address) or host == self._configured or self._is_this_machine(host)
 
     def refusal_of_url(self) -> InvalidRequest:
-        return self._refusal("is no https URL")
+        return self._refusal("is not an https URL")
 
     def refusal_of_address(self) -> InvalidRequest:
         return self._refusal("leads to a private address")
@@ -79,13 +77,12 @@ class Destinations:
     def _refusal(self, fault: str) -> InvalidRequest:
         return InvalidRequest(
             f"the link, or a redirect behind it, {fault}; only https URLs of public addresses are followed",
-            endpoint=self._endpoint,
-            advice="If it is meant, let MIXPANEL_BASE_URL be on that host.",
+            advice="If the host is yours, set MIXPANEL_BASE_URL to it.",
         )
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet, and no other is hidden in it (as in ::ffff:127.0.0.1)."""
+    """Whether an IP address is public, and so is an address within it (as in ::ffff:127.0.0.1)."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:
@@ -96,15 +93,15 @@ def is_public(address: str) -> bool:
         hidden = [found.sixtofour, *(found.teredo or ())]
         if found.ipv4_mapped:
             return is_public(str(found.ipv4_mapped))
-        if not all(is_public(str(one)) for one in hidden if one):
+        if not all(is_public(str(inner)) for inner in hidden if inner):
             return False
     return found.is_global and not found.is_multicast and not found.is_reserved
 
 
 class PublicAdapter(StrictAdapter):
-    """Connects only where it may: every address of a host is looked at before, and the one in use after, connecting.
+    """Connects to allowed addresses only: checks all addresses of a host before, and the one in use after connecting.
 
-    Through a proxy the addresses are the proxy's to judge.
+    Behind a proxy, the proxy decides about addresses.
     """
 
     def __init__(self, destinations: Destinations) -> None:

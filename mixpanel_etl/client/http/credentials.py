@@ -1,4 +1,4 @@
-"""The four kinds of credentials, and which of them goes with a request. Source: mixpanel-api.md#credentials."""
+"""The four kinds of credentials, and which of them a request carries. Source: mixpanel-api.md#credentials."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from requests import PreparedRequest
 from requests.auth import AuthBase
 
 from mixpanel_etl.client.errors import WrongCredentialKind
-from mixpanel_etl.settings import Hidden, Settings
+from mixpanel_etl.settings import DEFAULT_PREFIX, Hidden, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Credential(AuthBase):
-    """One way to prove who is asking.
+    """One way to authenticate.
 
     Being a `requests` authentication, it is called with each request; that also keeps a `.netrc` from answering
     in its place, which `requests` reads only when a request has no authentication of its own.
@@ -75,8 +75,8 @@ class OAuthToken(Credential):
         return f"Bearer {self.secret}"
 
 
-class Nobody(AuthBase):
-    """No credentials. Leaving `auth` out would let `requests` take some from a `.netrc`."""
+class NoCredentials(AuthBase):
+    """Sends no credentials. Without `auth`, `requests` would take some from a `.netrc`."""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         return request
@@ -111,13 +111,11 @@ def configured(settings: Settings) -> list[Credential]:
     return found
 
 
-def choose(
-    accepted: Sequence[type[Credential]], settings: Settings, available: Sequence[Credential], *, endpoint: str
-) -> Credential:
+def choose(accepted: Sequence[type[Credential]], settings: Settings, available: Sequence[Credential]) -> Credential:
     """The first of the `accepted` kinds that is `available`.
 
     Raises:
-        WrongCredentialKind: there is none; names the settings that would help.
+        WrongCredentialKind: none is available; names the settings to add.
     """
     for kind in accepted:
         for credential in available:
@@ -126,25 +124,23 @@ def choose(
                 return credential
     wanted = " or ".join(_words(kind) for kind in accepted)
     have = ", ".join(_words(type(credential)) for credential in available) or "none"
-    remedy = ", or ".join(_variables(kind, settings) for kind in accepted)
-    raise WrongCredentialKind(
-        f"this API takes a {wanted}; configured: {have}", endpoint=endpoint, advice=f"Set {remedy}."
-    )
+    remedy = ", or ".join(_variables(kind, DEFAULT_PREFIX) for kind in accepted)
+    raise WrongCredentialKind(f"this API takes a {wanted}; configured: {have}", advice=f"Set {remedy}.")
 
 
 def _warn_if_retired(credential: Credential, settings: Settings) -> None:
     if isinstance(credential, ProjectSecret):
         warnings.warn(
             "Mixpanel retires project secrets on 2027-03-03: create a service account and set "
-            + _variables(ServiceAccount, settings),
-            # Unlike a DeprecationWarning it is shown to those who only run the package.
+            + _variables(ServiceAccount, settings.prefix),
+            # Unlike a DeprecationWarning it is shown to everybody who runs the package.
             FutureWarning,
             stacklevel=2,
         )
 
 
-def _variables(kind: type[Credential], settings: Settings) -> str:
-    return " and ".join(settings.variable(name) for name in SETTINGS_OF[kind])
+def _variables(kind: type[Credential], prefix: str) -> str:
+    return " and ".join(prefix + name.upper() for name in SETTINGS_OF[kind])
 
 
 def _basic(username: str, password: str) -> str:

@@ -14,7 +14,7 @@ from isal import igzip
 
 @dataclass(frozen=True)
 class Body:
-    """What is sent: never shown, because it can hold persons and a token."""
+    """Body of a request. Its repr is empty, because it can hold personal data and a token."""
 
     content: bytes = field(repr=False)
     headers: dict[str, str]
@@ -49,6 +49,6 @@ def as_base64(value: Any) -> str:
     return base64.b64encode(msgspec.json.encode(value)).decode()
 
 
-def as_text(value: Any) -> str:
-    """JSON as the text of a parameter."""
+def json_string(value: Any) -> str:
+    """JSON as the value of a parameter."""
     return msgspec.json.encode(value).decode()

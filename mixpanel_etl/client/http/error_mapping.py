@@ -1,4 +1,4 @@
-"""From what came back to a typed error, without the credentials. Source: mixpanel-api.md#errors."""
+"""From a response to a typed error, without the credentials. Source: mixpanel-api.md#errors."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from urllib3.exceptions import ReadTimeoutError
 
 from mixpanel_etl.client.errors import (
     BadRequest,
+    BatchRejected,
     ConnectionFailed,
     CredentialError,
     DeadlineExceeded,
@@ -22,7 +23,6 @@ from mixpanel_etl.client.errors import (
     FutureDate,
     MixpanelError,
     NotFound,
-    NothingTaken,
     PayloadTooLarge,
     PermissionDenied,
     PlanError,
@@ -40,10 +40,10 @@ BODY_LIMIT = 64 * 1024  # bytes of an error's body that are read at all
 RECORDS_LIMIT = 2 * 1024 * 1024  # of a 400: 2,000 failed records fit
 RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 TIMED_OUT_STATUSES = frozenset({504, 524})
-#: How a request that changes something is answered, besides by a 200. What is asked for comes with a 200 only: any
-#: other success is a part (206), something a proxy made of it (203), or nothing (204), and nothing is no empty answer.
+#: Statuses of success for a request that changes something, besides 200. Data comes with a 200 only: any other success
+#: is a part (206), a proxy's version of it (203), or no body at all (204), which is not an empty list.
 WRITTEN = frozenset({201, 202, 204})
-#: Redirects that say that the request was not looked at. Others can follow what was done.
+#: Redirects that say that the request was not processed. Others may come after it was.
 ASK_ELSEWHERE = frozenset({301, 307, 308})
 
 BY_STATUS: dict[int, type[MixpanelError]] = {
@@ -57,7 +57,7 @@ BY_STATUS: dict[int, type[MixpanelError]] = {
 
 
 class Scrubber:
-    """Takes credentials out of text: those we know in every form, and whatever looks like one."""
+    """Takes credentials out of strings: the known ones in every form, and what looks like one."""
 
     _looks_secret = re.compile(
         r"(?i)\b(basic|bearer)\s+[a-z0-9+/=._~-]{6,}"
@@ -88,65 +88,63 @@ def error_of(response: Response, scrub: Scrubber, *, reads: bool) -> MixpanelErr
     """The error that a response's status stands for, None for the statuses of success. Reads the body of an error.
 
     Args:
-        response: its body is unread.
+        response: response with an unread body.
         scrub: takes credentials out of what an error quotes.
-        reads: the request asked for something, and changed nothing.
+        reads: whether the request changes nothing.
     """
     status = response.status
     if status == 200 or (status in WRITTEN and not reads):
         return None
     if status < 300:
-        return _no_answer(response)
+        return _without_data(response)
     body = _body(response)
-    said = quoted(body, scrub)
+    excerpt = quoted(body, scrub)
     if status < 400:
         return _redirect(response)
-    if status == 400 and (rejected := _rejected(body, scrub)):
-        return rejected.error(said, endpoint=response.endpoint, status=400)
+    if status == 400 and (rejected := _rejected(body, scrub, status, excerpt)):
+        return rejected
     kind = _kind(status, raw_text(body))
-    error = kind(
-        said,
-        endpoint=response.endpoint,
+    more: dict[str, Any] = {}
+    if issubclass(kind, RateLimited | ServerError):
+        more["retry_after"] = _retry_after(response)
+    if issubclass(kind, RateLimited):
+        more["hourly"] = _hour_is_used_up(raw_text(body))
+    return kind(
+        excerpt,
         status=status,
-        body=said,
+        body=excerpt,
         retryable=status in RETRIED_STATUSES,
         timed_out=status in TIMED_OUT_STATUSES,
+        **more,
     )
-    if isinstance(error, RateLimited | ServerError):
-        error.retry_after = _retry_after(response)
-    if isinstance(error, RateLimited):
-        error.hourly = _hour_is_used_up(raw_text(body))
-    return error
 
 
-def decoded(body: bytes, *, endpoint: str, scrub: Scrubber, open_keys: bool = False) -> Any:
+def decoded(body: bytes, *, scrub: Scrubber, open_keys: bool = False) -> Any:
     """The JSON of a 2xx reply.
 
     Args:
-        body: of the reply.
-        endpoint: for errors.
+        body: body of the reply.
         scrub: takes credentials out of what an error quotes.
         open_keys: see `Operation`.
 
     Raises:
-        ReplyError: it is no JSON, or it holds an error: Query and feature flags answer 200 with an `error` key.
-        RecordsRejected: it names records that were not taken, as `/engage` and `/groups` do.
+        ReplyError: it is not JSON, or it holds an error: Query and feature flags answer 200 with an `error` key.
+        RecordsRejected: it names rejected records, as `/engage` and `/groups` do.
     """
     reply = None
     try:
         reply = decode_json(body)
     except (ValueError, RecursionError):
-        # Of what should have been data, nothing is repeated.
-        said = f"a 200 whose body is no JSON ({len(body):,} bytes)"
+        # The body should have been data: the message repeats nothing of it.
+        excerpt = f"a 200 whose body is not JSON ({len(body):,} bytes)"
     else:
         if not _is_error(reply, open_keys=open_keys):
             return reply
-        said = quoted(body, scrub)
-    if rejected := _rejected(body, scrub):
-        raise rejected.error(said, endpoint=endpoint, status=200)
-    if isinstance(reply, dict) and reply.get("status") == 0:
-        raise NothingTaken(said, endpoint=endpoint, status=200, body=said)
-    raise ReplyError(said, endpoint=endpoint, status=200, body=said)
+        excerpt = quoted(body, scrub)
+    if rejected := _rejected(body, scrub, 200, excerpt):
+        raise rejected
+    kind = BatchRejected if isinstance(reply, dict) and reply.get("status") == 0 else ReplyError
+    raise kind(excerpt, status=200, body=excerpt)
 
 
 def _is_error(reply: Any, *, open_keys: bool) -> bool:
@@ -155,23 +153,22 @@ def _is_error(reply: Any, *, open_keys: bool) -> bool:
         return False
     error = reply.get("error")
     if open_keys:
-        # Under names of properties are numbers, or objects with numbers; under an envelope's `error` is what was said.
+        # Under names of properties are numbers, or objects with numbers; under an envelope's `error` is the message.
         return isinstance(error["message"] if isinstance(error, dict) and "message" in error else error, str)
     return bool(error) or reply.get("status") == "error"
 
 
 def connection_error(
-    error: requests.RequestException | OutOfTime, watch: Watch, *, endpoint: str, scrub: Scrubber
+    error: requests.RequestException | OutOfTime, watch: Watch, *, scrub: Scrubber
 ) -> ConnectionFailed | DeadlineExceeded:
-    """No response at all, told without the URL's query and the request's headers."""
+    """The error for a missing response, without the URL's query and the request's headers."""
     if watch.over:
-        return DeadlineExceeded("before the reply began", endpoint=endpoint, may_have_arrived=watch.sent)
+        return DeadlineExceeded("before the reply began", may_have_arrived=watch.sent)
     cause = error.args[0] if error.args else error
     reason = getattr(cause, "reason", None) or cause
     text = scrub(re.sub(r"^.*object at 0x[0-9a-f]+>: |^HTTPS?Connection\w*\(.*?\): ", "", str(reason)))
     return ConnectionFailed(
         f"{type(reason).__name__}: {text[:EXCERPT]}",
-        endpoint=endpoint,
         retryable="CERTIFICATE_VERIFY_FAILED" not in text,
         may_have_arrived=watch.sent,
         timed_out=isinstance(reason, ReadTimeoutError),
@@ -179,30 +176,30 @@ def connection_error(
 
 
 def _body(response: Response) -> bytes:
-    """The beginning of an error's body; what can't be read is not worth a second error."""
-    body, most = bytearray(), RECORDS_LIMIT if response.status == 400 else BODY_LIMIT
+    """The beginning of an error's body, as far as it can be read."""
+    body, maximum = bytearray(), RECORDS_LIMIT if response.status == 400 else BODY_LIMIT
     try:
         for chunk in response:
             body += chunk
-            if len(body) >= most:
+            if len(body) >= maximum:
                 break
     except MixpanelError:
         pass
-    return bytes(body[:most])
+    return bytes(body[:maximum])
 
 
-def _kind(status: int, said: str) -> type[MixpanelError]:
+def _kind(status: int, body: str) -> type[MixpanelError]:
     if status >= 500:
         return ServerError
-    if status == 400 and "unable to authenticate" in said.lower():
+    if status == 400 and "unable to authenticate" in body.lower():
         return CredentialError
-    if status == 400 and "cannot be later than today" in said.lower():
+    if status == 400 and "cannot be later than today" in body.lower():
         return FutureDate
     return BY_STATUS.get(status, BadRequest)
 
 
-def _rejected(body: bytes, scrub: Scrubber) -> _Rejection | None:
-    """What a reply says of the records of a batch that Mixpanel did not take; None for any other 400."""
+def _rejected(body: bytes, scrub: Scrubber, status: int, excerpt: str) -> RecordsRejected | None:
+    """The error for a reply about rejected records of a batch; None for any other reply."""
     try:
         reply = msgspec.json.decode(body, type=_Reply, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -210,32 +207,20 @@ def _rejected(body: bytes, scrub: Scrubber) -> _Rejection | None:
     imported = reply.num_good_events if reply.num_records_imported is None else reply.num_records_imported
     if not reply.failed_records and imported is None:
         return None
-    found = _Rejection(imported)
+    records: list[FailedRecord] = []
+    unplaced: list[str] = []
     for record in reply.failed_records:
         try:
             known = msgspec.convert(record, _Rejected, strict=False)
         except msgspec.ValidationError:
-            text = record if isinstance(record, str) else msgspec.json.encode(record).decode()
-            found.unplaced.append(redacted(scrub(text)))
+            raw = record if isinstance(record, str) else msgspec.json.encode(record).decode()
+            unplaced.append(redacted(scrub(raw)))
         else:
             insert_id = known.insert_id or known.dollar_insert_id
-            found.failed_records.append(
-                FailedRecord(known.index, redacted(scrub(known.message)), redacted(known.field), insert_id)
-            )
-    return found
-
-
-class _Rejection(msgspec.Struct):
-    """What becomes of a `RecordsRejected`."""
-
-    imported: int | None
-    failed_records: list[FailedRecord] = []
-    unplaced: list[str] = []
-
-    def error(self, said: str, *, endpoint: str, status: int) -> RecordsRejected:
-        error = RecordsRejected(said, endpoint=endpoint, status=status, body=said)
-        error.imported, error.failed_records, error.unplaced = self.imported, self.failed_records, self.unplaced
-        return error
+            records.append(FailedRecord(known.index, redacted(scrub(known.message)), redacted(known.field), insert_id))
+    return RecordsRejected(
+        excerpt, status=status, body=excerpt, imported=imported, failed_records=records, unplaced=unplaced
+    )
 
 
 class _Rejected(msgspec.Struct):
@@ -248,18 +233,17 @@ class _Rejected(msgspec.Struct):
 
 
 class _Reply(msgspec.Struct):
-    # Objects, and now and then texts that name no record.
+    # Objects, and sometimes strings that name no record.
     failed_records: list[Any] = []
     num_records_imported: int | None = None
     num_good_events: int | None = None  # what /engage and /groups call it
 
 
-def _no_answer(response: Response) -> ReplyError:
+def _without_data(response: Response) -> ReplyError:
     return ReplyError(
-        "no answer to what was asked, for which there is only 200",
-        endpoint=response.endpoint,
+        "a reply without the requested data, which comes with a 200 only",
         status=response.status,
-        advice="See what is between here and Mixpanel: a proxy may have changed the reply, or cut it.",
+        advice="Check proxies on the way to Mixpanel: one may have changed or cut the reply.",
     )
 
 
@@ -267,7 +251,6 @@ def _redirect(response: Response) -> ReplyError:
     host = urlsplit(response.headers.get("Location", "")).hostname or "the same host"
     return ReplyError(
         f"redirected to {host}; redirects are not followed, because the credentials are for the configured host only",
-        endpoint=response.endpoint,
         status=response.status,
         may_have_arrived=response.status not in ASK_ELSEWHERE,
     )
@@ -290,7 +273,7 @@ def _http_date(value: str) -> datetime | None:
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-def _hour_is_used_up(said: str) -> bool:
+def _hour_is_used_up(body: str) -> bool:
     """Whether "N/5 queries running concurrently and 61/60 queries running in the last hour" blames the hour."""
-    match = re.search(r"(\d+)/(\d+) queries running in the last hour", said)
+    match = re.search(r"(\d+)/(\d+) queries running in the last hour", body)
     return match is not None and int(match[1]) >= int(match[2])

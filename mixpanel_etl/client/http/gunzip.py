@@ -15,16 +15,15 @@ MAX_OUTPUT = 4 * 1024 * 1024
 GZIP = 31  # zlib's wbits for a gzip header and trailer around a 32 KiB window
 
 
-def gunzip(chunks: Iterable[bytes], *, endpoint: str = "gunzip") -> Iterator[bytes]:
+def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Decompress gzip chunks of any size, one member or several, in pieces of at most 4 MiB.
 
     Args:
-        chunks: the compressed bytes, cut anywhere.
-        endpoint: what they are the answer of, for the error message.
+        chunks: compressed bytes, cut anywhere.
 
     Raises:
-        IncompleteResponse: the data end before the last member's checksum, or fail it, or are no gzip. Every
-            byte handed out before is then of an incomplete body.
+        IncompleteResponse: the data ends before the last member's checksum, doesn't match it, or isn't gzip. All bytes
+            handed out before are then of an incomplete body.
     """
     member: Any = isal_zlib.decompressobj(wbits=GZIP)
     pristine = True  # nothing of the current member has been seen yet
@@ -37,16 +36,16 @@ def gunzip(chunks: Iterable[bytes], *, endpoint: str = "gunzip") -> Iterator[byt
                 if not data:
                     break
             pristine = False
-            yield from _pieces(member, data, endpoint)
+            yield from _pieces(member, data)
             data = member.unused_data
             if member.eof:
                 finished += 1
                 member, pristine = isal_zlib.decompressobj(wbits=GZIP), True
     if not finished or not pristine:
-        raise IncompleteResponse("the gzip stream ended before its end", endpoint=endpoint)
+        raise IncompleteResponse("the gzip stream ended before its end")
 
 
-def _pieces(member: Any, data: bytes, endpoint: str) -> Iterator[bytes]:
+def _pieces(member: Any, data: bytes) -> Iterator[bytes]:
     while True:
         try:
             piece = member.decompress(data, MAX_OUTPUT)
@@ -58,4 +57,4 @@ def _pieces(member: Any, data: bytes, endpoint: str) -> Iterator[bytes]:
         data = member.unconsumed_tail
         if member.eof or (not data and len(piece) < MAX_OUTPUT):
             return
-    raise IncompleteResponse(reason, endpoint=endpoint)
+    raise IncompleteResponse(reason)

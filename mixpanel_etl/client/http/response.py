@@ -8,7 +8,14 @@ from datetime import datetime
 import requests
 from urllib3.exceptions import HTTPError
 
-from mixpanel_etl.client.errors import DeadlineExceeded, IncompleteResponse, MixpanelError, ReplyError, ReplyTooLarge
+from mixpanel_etl.client.errors import (
+    DeadlineExceeded,
+    IncompleteResponse,
+    MixpanelError,
+    ReplyError,
+    ReplyTooLarge,
+    located,
+)
 from mixpanel_etl.client.http.connection import BodyError, Unframed, Watch
 from mixpanel_etl.client.http.gunzip import gunzip
 
@@ -23,12 +30,13 @@ class Response:
     cut one, not even when it is gzip (which may have several members), and is refused for that reason.
 
     Args:
-        answer: of a session with a `StrictAdapter`.
-        endpoint: method and path, for errors.
-        requested_at: when the request was sent (aware).
-        on_close: called once the response is closed.
-        watch: the limits of the exchange.
-        max_line: bytes of the longest line that is handed out; any length when left out.
+        answer: response of a session with a `StrictAdapter`.
+        endpoint: method and path of the request.
+        prefix: prefix of the project's settings, for the advice of errors.
+        requested_at: time of the request (aware).
+        on_close: called when the response is closed.
+        watch: limits of the exchange.
+        max_line: bytes of the longest line that is handed out; any length by default.
     """
 
     def __init__(
@@ -36,6 +44,7 @@ class Response:
         answer: requests.Response,
         *,
         endpoint: str,
+        prefix: str,
         requested_at: datetime,
         on_close: Callable[[], None],
         watch: Watch,
@@ -48,33 +57,33 @@ class Response:
         self.watch = watch
         self.max_line = max_line
         self.wire_bytes = 0
+        self._prefix = prefix
         self._answer = answer
         self._on_close = on_close
 
     def __iter__(self) -> Iterator[bytes]:
-        encoding = self.headers.get("Content-Encoding", "identity").lower()
-        if encoding in ("gzip", "x-gzip"):
-            body = gunzip(self._wire(), endpoint=self.endpoint)
-        elif encoding in ("identity", ""):
-            body = self._wire()
-        else:
-            raise ReplyError(f"the body has Content-Encoding {encoding!r}, asked was gzip", endpoint=self.endpoint)
-        yield from body if self.max_line is None else self._in_lines(body, self.max_line)
+        with located(self.endpoint, self._prefix):
+            encoding = self.headers.get("Content-Encoding", "identity").lower()
+            if encoding in ("gzip", "x-gzip"):
+                body = gunzip(self._wire())
+            elif encoding in ("identity", ""):
+                body = self._wire()
+            else:
+                raise ReplyError(f"the body has Content-Encoding {encoding!r}, requested was gzip")
+            yield from body if self.max_line is None else self._in_lines(body, self.max_line)
 
     def close(self) -> None:
         """Give the connection and the place in the budget back. Closing twice does no harm."""
         self._answer.close()
         self._on_close()
 
-    def _in_lines(self, body: Iterable[bytes], most: int) -> Iterator[bytes]:
+    def _in_lines(self, body: Iterable[bytes], maximum: int) -> Iterator[bytes]:
         """The same bytes, as long as no line is longer than so many."""
         size = 0  # of the line that has no end yet
         for chunk in body:
             first = chunk.find(b"\n")
-            if size + (len(chunk) if first < 0 else first) > most:
-                raise ReplyTooLarge(
-                    f"a line is longer than {most:,} bytes", endpoint=self.endpoint, setting="MIXPANEL_MAX_LINE_BYTES"
-                )
+            if size + (len(chunk) if first < 0 else first) > maximum:
+                raise ReplyTooLarge(f"a line is longer than {maximum:,} bytes", setting="MIXPANEL_MAX_LINE_BYTES")
             size = size + len(chunk) if first < 0 else len(chunk) - chunk.rfind(b"\n") - 1
             yield chunk
 
@@ -94,12 +103,11 @@ class Response:
 
     def _failure(self, error: Exception) -> MixpanelError:
         if self.watch.over and not self.watch.is_paced:
-            return DeadlineExceeded(f"after {self.wire_bytes:,} bytes of the reply", endpoint=self.endpoint)
+            return DeadlineExceeded(f"after {self.wire_bytes:,} bytes of the reply")
         cause = error.args[-1] if error.args else None
         reason = self.watch.over or (str(cause) if isinstance(cause, BodyError) else type(cause or error).__name__)
         return IncompleteResponse(
             f"the body is not whole after {self.wire_bytes:,} bytes: {reason}",
-            endpoint=self.endpoint,
             status=self.status,
             advice=_SLOW if self.watch.over else _UNFRAMED if isinstance(cause, Unframed) else None,
         )

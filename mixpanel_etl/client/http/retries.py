@@ -18,10 +18,10 @@ from mixpanel_etl.client.operations.operation import Request
 log = logging.getLogger("mixpanel_etl")
 
 ATTEMPTS = 8
-LONGEST_RETRY_AFTER = 3600.0
+MAX_RETRY_AFTER = 3600.0
 
-# Seconds of the first wait and of the longest. The second pair is for an hour that someone else has used up: each
-# further try may count, so we wait for a share of it.
+# Seconds of the first and of the longest wait. The second pair is for an hour that other tools have used up: each
+# further attempt may count, so the waits are a share of it.
 BACKOFF = (2.0, 60.0)
 HOURLY_BACKOFF = (60.0, 900.0)
 
@@ -30,9 +30,9 @@ def retrying(request: Request, *, deadline_at: float, waiter: Waiter) -> Retryin
     """A tenacity controller that keeps to the rules; the last error is raised as it is.
 
     Args:
-        request: what is sent.
-        deadline_at: no attempt begins later than this (on the clock's `monotonic`).
-        waiter: how to wait.
+        request: the request.
+        deadline_at: latest start of an attempt (on the clock's `monotonic`).
+        waiter: lets time pass.
     """
     return Retrying(
         retry=retry_if_exception(lambda error: worth_retrying(error, request)),
@@ -47,19 +47,19 @@ def retrying(request: Request, *, deadline_at: float, waiter: Waiter) -> Retryin
 
 
 def worth_retrying(error: BaseException, request: Request) -> bool:
-    """Whether the same request could succeed a moment later, without doing anything twice."""
+    """Whether the same request could succeed a little later, without doing anything twice."""
     if not isinstance(error, MixpanelError) or not error.retryable:
         return False
     if error.timed_out and request.divisible:
-        return False  # the same again would take as long: whoever asked asks for less at a time
+        return False  # the same request would take as long again: the caller asks for less at a time
     return request.repeatable or not error.may_have_arrived
 
 
 def _wait(state: RetryCallState) -> float:
     error = _error(state)
     if isinstance(error, RateLimited | ServerError) and error.retry_after is not None:
-        # Jitter on top, never below: many processes were told the same moment.
-        return min(error.retry_after, LONGEST_RETRY_AFTER) + random.uniform(0, 1)  # noqa: S311
+        # Jitter on top, never below: many processes got the same time.
+        return min(error.retry_after, MAX_RETRY_AFTER) + random.uniform(0, 1)  # noqa: S311
     first, longest = HOURLY_BACKOFF if isinstance(error, RateLimited) and error.hourly else BACKOFF
     least = min(first * 2 ** (state.attempt_number - 1), longest / 2)
     return random.uniform(least, min(2 * least, longest))  # noqa: S311

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from datetime import date, datetime
 from http.cookiejar import DefaultCookiePolicy
@@ -17,18 +17,18 @@ from urllib.parse import urlsplit
 
 import requests
 
-from mixpanel_etl.client.errors import InvalidRequest, MixpanelError, ReplyTooLarge
+from mixpanel_etl.client.errors import InvalidRequest, MixpanelError, ReplyTooLarge, located
 from mixpanel_etl.client.http import credentials
 from mixpanel_etl.client.http import error_mapping as failures
 from mixpanel_etl.client.http.connection import OutOfTime, StrictAdapter, Watch, watched
-from mixpanel_etl.client.http.credentials import Credential, Nobody, ProjectToken
+from mixpanel_etl.client.http.credentials import Credential, NoCredentials, ProjectToken
 from mixpanel_etl.client.http.regions import url_of
 from mixpanel_etl.client.http.response import Response
 from mixpanel_etl.client.http.retries import retrying
 from mixpanel_etl.client.http.waiting import Waiter
 from mixpanel_etl.client.limits.budget import Budgets
 from mixpanel_etl.client.operations.operation import Request
-from mixpanel_etl.settings import DEFAULT_PREFIX, Settings, is_loopback
+from mixpanel_etl.settings import Settings, is_loopback
 
 POOLED_CONNECTIONS = 16
 # Seconds that even a request gets which was sent at the last moment: its budget is spent already. A short deadline is
@@ -97,27 +97,23 @@ class Transport:
         """The date in the project's time zone."""
         return self.now().astimezone(self.settings.zone).date()
 
-    def project_token(self, endpoint: str) -> str:
-        """The token, for APIs that take it as a parameter.
+    def project_token(self) -> str:
+        """The project token, for APIs that take it as a parameter.
 
         Raises:
             WrongCredentialKind: it is not set.
         """
-        return credentials.choose((ProjectToken,), self.settings, self._credentials, endpoint=endpoint).secret
+        return credentials.choose((ProjectToken,), self.settings, self._credentials).secret
 
-    def required(self, name: Literal["project_id", "workspace_id"], endpoint: str) -> int:
-        """A number of the settings that is part of the path.
+    def required(self, name: Literal["project_id", "workspace_id"]) -> int:
+        """An id of the settings that is part of the path.
 
         Raises:
             InvalidRequest: it is not set; names the variable.
         """
         value: int | None = getattr(self.settings, name)
         if value is None:
-            raise InvalidRequest(
-                f"{name} is not set, and part of the path",
-                endpoint=endpoint,
-                advice=f"Set {self.settings.variable(name)}.",
-            )
+            raise InvalidRequest(f"{name} is missing, and part of the path", advice=f"Set MIXPANEL_{name.upper()}.")
         return value
 
     @contextmanager
@@ -156,10 +152,11 @@ class Transport:
         Raises:
             ReplyError: it is no JSON, or carries an `error` in spite of its 200 (mixpanel-api.md#errors).
         """
-        operation, scrub = request.operation, self._scrub.also(request.secrets)
-        return failures.decoded(
-            self.read(request), endpoint=operation.endpoint, scrub=scrub, open_keys=operation.open_keys
-        )
+        body = self.read(request)
+        with self._located(request):
+            return failures.decoded(
+                body, scrub=self._scrub.also(request.secrets), open_keys=request.operation.open_keys
+            )
 
     def done(self, request: Request) -> Any:
         """Send where the reply need say no more than that it worked, be it JSON, text or nothing.
@@ -173,7 +170,8 @@ class Transport:
         body = self.read(request)
         if not body.lstrip().startswith(b"{"):
             return None
-        return failures.decoded(body, endpoint=request.operation.endpoint, scrub=self._scrub.also(request.secrets))
+        with self._located(request):
+            return failures.decoded(body, scrub=self._scrub.also(request.secrets))
 
     def watch(self, deadline_at: float | None = None) -> Watch:
         """The limits of one exchange.
@@ -190,28 +188,31 @@ class Transport:
         return self._scrub.also(more)
 
     def _send(self, request: Request, consume: Callable[[Response], T]) -> T:
-        operation = request.operation
-        credential = credentials.choose(
-            operation.accepts, self.settings, self._credentials, endpoint=operation.endpoint
-        )
         deadline_at = self._waiter.clock.monotonic() + self._deadline
         arrived = False
 
         def attempt() -> T:
             nonlocal arrived
             try:
-                return self._attempt(request, credential, deadline_at, consume)
+                with self._located(request):
+                    return self._attempt(request, credential, deadline_at, consume)
             except MixpanelError as error:
-                # What an earlier attempt may have done, the last error must not deny.
-                arrived = error.may_have_arrived = arrived or error.may_have_arrived
+                arrived |= error.may_have_arrived
                 raise
 
+        with self._located(request):
+            credential = credentials.choose(request.operation.accepts, self.settings, self._credentials)
         try:
             result: T = retrying(request, deadline_at=deadline_at, waiter=self._waiter)(attempt)
         except MixpanelError as error:
-            error.advice = error.advice.replace(DEFAULT_PREFIX, self.settings.prefix)
-            raise
+            if error.may_have_arrived == arrived:
+                raise
+            # What an earlier attempt may have done, the last error must not deny.
+            raise error.replace(may_have_arrived=arrived) from error.__cause__
         return result
+
+    def _located(self, request: Request) -> AbstractContextManager[None]:
+        return located(request.operation.endpoint, self.settings.prefix)
 
     def _attempt(
         self, request: Request, credential: Credential, deadline_at: float, consume: Callable[[Response], T]
@@ -246,7 +247,7 @@ class Transport:
                     params={**credential.query, **request.query},
                     data=request.body,
                     headers=dict(request.headers),
-                    auth=credential if operation.credentials_in == "header" else Nobody(),
+                    auth=credential if operation.credentials_in == "header" else NoCredentials(),
                     timeout=Timeouts(min(self.timeouts.connect, watch.patience()), self.timeouts.read),
                     # A redirect would carry the credentials, or the data, to where nobody decided to send them.
                     allow_redirects=False,
@@ -255,27 +256,28 @@ class Transport:
         except (requests.RequestException, OutOfTime) as error:
             release()
             scrub = self._scrub.also(request.secrets)
-            failure = failures.connection_error(error, watch, endpoint=operation.endpoint, scrub=scrub)
+            failure = failures.connection_error(error, watch, scrub=scrub)
         except BaseException:
             release()
             raise
         else:
             return Response(
-                answer, endpoint=operation.endpoint, requested_at=requested_at, on_close=release, watch=watch
+                answer,
+                endpoint=operation.endpoint,
+                prefix=self.settings.prefix,
+                requested_at=requested_at,
+                on_close=release,
+                watch=watch,
             )
         # Raised out here: the original would carry the request, with its Authorization header, along.
         raise failure
 
     def _whole(self, response: Response) -> bytes:
-        body, most = bytearray(), self.settings.max_reply_bytes
+        body, maximum = bytearray(), self.settings.max_reply_bytes
         for chunk in response:
             body += chunk
-            if len(body) > most:
-                raise ReplyTooLarge(
-                    f"the reply is larger than {most:,} bytes",
-                    endpoint=response.endpoint,
-                    setting="MIXPANEL_MAX_REPLY_BYTES",
-                )
+            if len(body) > maximum:
+                raise ReplyTooLarge(f"the reply is larger than {maximum:,} bytes", setting="MIXPANEL_MAX_REPLY_BYTES")
         response.close()
         whole = bytes(body)
         if (heard := _heard.get()) is not None:

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from pyrate_limiter import Rate as BucketRate
 from pyrate_limiter import RateItem
 
-from mixpanel_etl.client.errors import BudgetExhausted, BudgetUnavailable, InvalidRequest
+from mixpanel_etl.client.errors import BudgetExhausted, BudgetUnavailable, InvalidRequest, located
 from mixpanel_etl.client.http.error_mapping import Scrubber
 from mixpanel_etl.client.http.waiting import NOTICEABLE, Waiter
 from mixpanel_etl.client.limits.rates import BUDGETS, Limits, Rate
@@ -81,9 +81,9 @@ class Budgets:
         held: list[Release] = []
         release = _once(held)
         try:
-            with self._reaching_the_store(request.operation.endpoint):
+            with self._reaching_the_store():
                 for name in request.operation.budgets:
-                    held.append(self._take_place(name, request, deadline_at))
+                    held.append(self._take_place(name, deadline_at))
                 self._count(request, deadline_at)
             with self._lock:
                 self._spent.update(request.operation.budgets)
@@ -95,7 +95,7 @@ class Budgets:
     def usage(self, name: str) -> Usage:
         """What is used and left of a budget now."""
         limits = BUDGETS[name]
-        with self._reaching_the_store(name):
+        with located(name, self._settings.prefix), self._reaching_the_store():
             demand = self._demand(_Cost(name, limits.rates[0].unit, 1))
             longest = max(demand.rates, key=lambda rate: rate.seconds)
             used = min(demand.bucket.count(), longest.limit)
@@ -125,7 +125,7 @@ class Budgets:
         if self._store is not None:
             self._store.close()
 
-    def _take_place(self, name: str, request: Request, deadline_at: float) -> Release:
+    def _take_place(self, name: str, deadline_at: float) -> Release:
         limits, clock = BUDGETS[name], self._waiter.clock
         if limits.places is None:
             return lambda: None
@@ -136,7 +136,7 @@ class Budgets:
                 return release
             reason = f"all {limits.places} places for concurrent {name} requests of {self._whose(limits)} are taken"
             if clock.monotonic() >= deadline_at:
-                raise BudgetExhausted(reason, endpoint=request.operation.endpoint)
+                raise BudgetExhausted(reason)
             if clock.monotonic() >= announce_at:
                 self._waiter.announce(reason)
                 announce_at = math.inf
@@ -149,13 +149,13 @@ class Budgets:
         while True:
             with self._counting:  # threads of one process would only wait for each other at the store
                 # Anew each time: a bucket may have been replaced while we slept (a deleted or damaged file).
-                demands = [self._demand(cost, request.operation.endpoint) for cost in costs if not self._covered(cost)]
+                demands = [self._demand(cost) for cost in costs if not self._covered(cost)]
                 wait, full = max((demand.wait() for demand in demands), key=lambda found: found[0], default=(0.0, None))
                 if full is None and all(demand.put() for demand in demands):
                     self._use(costs, demands)
                     return
             if full is not None:
-                self._wait_for(full, wait, request, deadline_at)
+                self._wait_for(full, wait, deadline_at)
             else:
                 # Another process was faster. What was counted already stays counted: too careful, but never too late.
                 self._waiter.clock.sleep(random.uniform(*CONTENTION))  # noqa: S311
@@ -174,19 +174,15 @@ class Budgets:
             left, until = self._ahead[cost[:2]]
             self._ahead[cost[:2]] = (left - cost.weight, until)
 
-    def _wait_for(self, full: _Full, seconds: float, request: Request, deadline_at: float) -> None:
+    def _wait_for(self, full: _Full, seconds: float, deadline_at: float) -> None:
         clock = self._waiter.clock
         reason = f"the {full.rate} of {full.whose} ({full.name} budget) are used up"
         if clock.monotonic() + seconds > deadline_at:
             free_at = clock.now() + timedelta(seconds=seconds)
-            error = BudgetExhausted(
-                f"{reason}; the next is free at {free_at:%Y-%m-%d %H:%M:%S} UTC", endpoint=request.operation.endpoint
-            )
-            error.free_at = free_at
-            raise error
+            raise BudgetExhausted(f"{reason}; the next is free at {free_at:%Y-%m-%d %H:%M:%S} UTC", free_at=free_at)
         self._waiter.wait(seconds, reason)
 
-    def _demand(self, cost: _Cost, endpoint: str = "") -> _Demand:
+    def _demand(self, cost: _Cost) -> _Demand:
         name, unit, weight = cost
         limits = BUDGETS[name]
         rates = sorted((rate for rate in limits.rates if rate.unit == unit), key=lambda rate: rate.seconds)
@@ -194,7 +190,6 @@ class Budgets:
             if weight > rate.limit:
                 raise InvalidRequest(
                     f"{weight} {unit} in one request are more than Mixpanel allows: {rate}",
-                    endpoint=endpoint,
                     advice="Send less at a time.",
                 )
         bucket = self._opened().bucket(
@@ -213,26 +208,26 @@ class Budgets:
                 self._store = open_store(self._settings.budget_location, self._waiter.clock.now)
             return self._store
 
-    def _unavailable(self, error: Exception, endpoint: str) -> BudgetUnavailable:
+    def _unavailable(self, error: Exception) -> BudgetUnavailable:
         location = self._settings.budget_location
         password = urlsplit(location).netloc.rpartition("@")[0].partition(":")[2]
         scrub = Scrubber((location if password else "", password, unquote(password)))
         said = scrub("".join(str(error).splitlines()[:1]))
-        return BudgetUnavailable(f"{type(error).__name__}: {said}", endpoint=endpoint)
+        return BudgetUnavailable(f"{type(error).__name__}: {said}")
 
     @contextmanager
-    def _reaching_the_store(self, endpoint: str) -> Iterator[None]:
+    def _reaching_the_store(self) -> Iterator[None]:
         failure: BudgetUnavailable
         try:
             failures = self._opened().failures
         except (ImportError, ValueError, OSError) as error:
-            failure = self._unavailable(error, endpoint)
+            failure = self._unavailable(error)
         else:
             try:
                 yield
                 return
             except failures as error:
-                failure = self._unavailable(error, endpoint)
+                failure = self._unavailable(error)
         # Out here: the original would carry the store's URL, with its password, along.
         raise failure from None
 

@@ -1,4 +1,4 @@
-"""What an operation of Mixpanel is, and one call of it. The operations themselves are in `catalogue`."""
+"""What an operation of Mixpanel is, and one call of it. The method that calls an operation declares it, see `api`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ Place = Literal["header", "body"]
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation: where it is, who may call it, what it costs, whether it may be repeated.
+    """Where an operation is, who may call it, what it costs, whether it may be repeated.
 
     Args:
-        path: below the family's prefix, with `{names}` for the parts that vary.
-        accepts: the kinds of credentials it takes, the preferred one first.
-        budgets: names in `limits.BUDGETS` that each request is counted in.
-        idempotent: whether a request that may have reached Mixpanel can be sent again.
-        name: the client's attribute and method, `query.segmentation`.
-        source: where it is documented.
-        sends: how parameters travel that are not in the URL.
+        method: HTTP method.
+        family: API family, which decides about hosts and prefix.
+        path: path below the family's prefix, with `{names}` for the parts that vary.
+        accepts: accepted kinds of credentials, the preferred one first.
+        budgets: names in `limits.rates.BUDGETS` in which each request is counted.
+        idempotent: whether a request that may have reached Mixpanel can be sent again; "as sent" if that depends on
+            what is sent (`Request.idempotent`).
+        source: section of docs/mixpanel-api.md.
+        sends: format of parameters that are not in the URL.
         limits: what is checked before sending, in words.
-        credentials_in: where the credentials are. In the body means that no header is sent.
+        credentials_in: place of the credentials. In the body means that no header is sent.
         open_keys: whether the keys of the reply are the project's own, such as names of properties, among which an
             `error` says nothing about the request.
     """
@@ -37,8 +39,7 @@ class Operation:
     path: str
     accepts: tuple[type[Credential], ...]
     budgets: tuple[str, ...] = ()
-    idempotent: bool = True
-    name: str = ""
+    idempotent: bool | Literal["as sent"] = True
     source: str = ""
     sends: str = ""
     limits: tuple[str, ...] = ()
@@ -52,7 +53,7 @@ class Operation:
 
     @property
     def endpoint(self) -> str:
-        """How errors and logs call it: `GET /api/2.0/export`."""
+        """Name of the operation in errors and logs: `GET /api/2.0/export`."""
         return f"{self.method} {FAMILIES[self.family].prefix}{self.path}"
 
 
@@ -61,14 +62,16 @@ class Request:
     """One call of an operation.
 
     Args:
+        operation: the operation.
         query: URL parameters, without credentials. One with several values comes several times.
         path: values for the operation's `{names}`; they are quoted here.
-        body: what is sent, already encoded; `headers` then says as what.
-        cost: units it takes from budgets that do not count requests, such as `{"items": 2000}`.
-        idempotent: whether this very call may be repeated, where that depends on what is sent.
+        body: encoded body; `headers` then says its format.
+        headers: headers of the body.
+        cost: units taken from budgets that do not count requests, such as `{"items": 2000}`.
+        idempotent: whether this call may be repeated, where that depends on what is sent.
         secrets: parts of the body that no message may show.
-        divisible: whether the caller asks for less at a time when the server takes too long; it is then not asked
-            for the same again.
+        divisible: whether the caller asks for less at a time when the server takes too long; the same request is then
+            not sent again.
     """
 
     operation: Operation
@@ -87,4 +90,4 @@ class Request:
 
     @property
     def repeatable(self) -> bool:
-        return self.operation.idempotent if self.idempotent is None else self.idempotent
+        return self.operation.idempotent is True if self.idempotent is None else self.idempotent

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterator
-from itertools import groupby
 
 from mixpanel_etl.client.http.credentials import Credential, OAuthToken, ProjectSecret, ProjectToken, ServiceAccount
 from mixpanel_etl.client.http.regions import FAMILIES
-from mixpanel_etl.client.limits.rates import BUDGETS, Limits
-from mixpanel_etl.client.operations.catalogue import NOT_IN_SANDBOX, OPERATIONS
+from mixpanel_etl.client.limits.rates import BUDGETS
+from mixpanel_etl.client.mixpanel import APIS, Mixpanel
+from mixpanel_etl.client.operations.api import Api, declared
 from mixpanel_etl.client.operations.operation import Operation
-
-TITLES = {
-    "": "The client itself",
-    "query": "Query",
-    "ingestion": "Ingestion",
-    "identity": "Identity",
-    "lexicon": "Lexicon",
-    "gdpr": "GDPR and CCPA",
-    "annotations": "Annotations",
-    "feature_flags": "Feature flags",
-    "experiments": "Experiments",
-    "service_accounts": "Service accounts",
-    "pipelines": "Data pipelines (deprecated by Mixpanel)",
-    "warehouse": "Warehouse connectors",
-}
 
 KINDS: dict[type[Credential], str] = {
     ServiceAccount: "service account",
@@ -37,26 +23,23 @@ KINDS: dict[type[Credential], str] = {
 INTRODUCTION = """\
 # Every operation
 
-Generated from `mixpanel_etl/client/operations/catalogue.py` by `make reference`.
+Generated from the methods of the client by `make reference`.
 
 `with Mixpanel(Settings.load()) as mixpanel:` opens the client, and `mixpanel.query.segmentation(...)` is the method
-`query.segmentation` below. The docstring of a method says what goes in and out. A source is a section of
-[the facts about Mixpanel's APIs](mixpanel-api.md) on which the package rests.
+`query.segmentation` below. The docstring of a method describes its parameters and its reply. A source is a section of
+[the facts about Mixpanel's APIs](mixpanel-api.md) on which the package rests. The sandbox answers all operations.
 
-- **Credentials**: the first kind in the settings is used. "In the body" means that no header is sent.
+- **Credentials**: the first kind that the settings hold is used. "In the body" means that no header is sent.
 - **Budget**: a name of the table at the end. All processes of a deployment share it.
-- **Checked**: what is rejected before anything is sent, besides missing and malformed values.
-- **Repeated**: whether a request that may have arrived is sent again after a failure. "as sent": it depends on what is
-  in it.
+- **Checked**: limits that are checked before anything is sent, besides missing and malformed values.
+- **Repeated**: whether a request that may have arrived is sent again after a failure. "as sent": it depends on the
+  content.
 """
-
-# Operations whose requests say for themselves whether they may be repeated.
-BY_CONTENT = frozenset(("ingestion.track", "ingestion.engage", "ingestion.groups"))
 
 
 def page() -> str:
     """The page, as Markdown."""
-    return "\n".join([INTRODUCTION, *_hosts(), *_groups(), *_budgets()]) + "\n"
+    return "\n".join([INTRODUCTION, *_hosts(), *_apis(), *_budgets()]) + "\n"
 
 
 def _hosts() -> Iterator[str]:
@@ -68,28 +51,32 @@ def _hosts() -> Iterator[str]:
     yield ""
 
 
-def _groups() -> Iterator[str]:
-    for group, operations in groupby(
-        sorted(OPERATIONS, key=lambda operation: list(TITLES).index(_group(operation))), key=_group
-    ):
-        yield f"## {TITLES[group]}\n"
-        yield "| method | request | credentials | sends | budget | checked | repeated | sandbox | source |"
-        yield "|---|---|---|---|---|---|---|---|---|"
-        yield from map(_row, operations)
-        yield ""
+def _apis() -> Iterator[str]:
+    yield from _api("mixpanel", Mixpanel, "")
+    for name, api in APIS.items():
+        yield from _api(f"mixpanel.{name}", api, f"{name}.")
 
 
-def _row(operation: Operation) -> str:
+def _api(title: str, api: type[Api], prefix: str) -> Iterator[str]:
+    yield f"## {_code(title)}\n"
+    yield (inspect.getdoc(api) or "").partition("\n")[0] + "\n"
+    yield "| method | request | credentials | sends | budget | checked | repeated | source |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for name, operation in declared(api).items():
+        yield _row(prefix + name, operation)
+    yield ""
+
+
+def _row(name: str, operation: Operation) -> str:
     place = ", in the body" if operation.credentials_in == "body" else ""
     cells = (
-        _code(operation.name),
+        _code(name),
         _code(operation.endpoint),
         " or ".join(KINDS[kind] for kind in operation.accepts) + place,
         operation.sends,
         ", ".join(operation.budgets),
         "; ".join(operation.limits),
-        "as sent" if operation.name in BY_CONTENT else _yes(operation.idempotent),
-        _yes(operation.name not in NOT_IN_SANDBOX),
+        _repeated(operation),
         f"[{operation.source}](mixpanel-api.md#{operation.source})",
     )
     return f"| {' | '.join(cells)} |"
@@ -100,23 +87,17 @@ def _budgets() -> Iterator[str]:
     yield "| budget | counted for | limits | at a time |"
     yield "|---|---|---|---|"
     for name, limits in BUDGETS.items():
-        yield f"| {name} | {_scope(limits)} | {'; '.join(map(str, limits.rates))} | {limits.concurrent or ''} |"
+        yield f"| {name} | the {limits.scope} | {'; '.join(map(str, limits.rates))} | {limits.concurrent or ''} |"
 
 
-def _scope(limits: Limits) -> str:
-    return f"the {limits.scope}"
-
-
-def _group(operation: Operation) -> str:
-    return operation.name.rpartition(".")[0]
+def _repeated(operation: Operation) -> str:
+    if operation.idempotent == "as sent":
+        return operation.idempotent
+    return "yes" if operation.idempotent else "no"
 
 
 def _code(text: str) -> str:
     return f"`{text}`" if text else ""
-
-
-def _yes(fact: bool) -> str:
-    return "yes" if fact else "no"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Replies as types that keep what they do not know, because Mixpanel adds fields without asking."""
+"""Replies as types that keep unknown fields, because Mixpanel adds fields at any time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mixpanel_etl.client.errors import ReplyError
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all replies, and of all objects in them. Fields that a type does not name are in `unknown`, as they came.
+    """Base of all replies, and of all objects in them. Fields that a type does not name are in `unknown`.
 
     `reply["name"]` and `reply.get("name")` reach both kinds.
     """
 
-    # Whether what is unknown goes back to Mixpanel when the object is sent.
+    # Whether unknown fields are sent, too, when the object is sent.
     returns_unknown: ClassVar[bool] = False
 
     unknown: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -33,35 +33,21 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
             return default
 
 
-R = TypeVar("R", bound=Reply)
-
-
-def typed(kind: type[R], reply: object, *, endpoint: str) -> R:
-    """A decoded JSON object as `kind`.
-
-    Raises:
-        ReplyError: it is no object, or a field has another type than documented.
-    """
-    if not isinstance(reply, dict):
-        raise ReplyError(f"expected a JSON object, got {type(reply).__name__}", endpoint=endpoint)
-    return plain(reply, kind, endpoint=endpoint)
-
-
 T = TypeVar("T")
 
 
-def plain(reply: object, kind: type[T], *, endpoint: str) -> T:
-    """A decoded JSON value as any type, such as `list[str]`.
+def typed(reply: object, kind: type[T]) -> T:
+    """A decoded JSON value as a type, such as `list[Annotation]`.
 
     Raises:
-        ReplyError: it is something else.
+        ReplyError: it is something else, or a field has another type than documented.
     """
     shape: Any = kind
     try:
         return msgspec.convert(_with_unknown_apart(reply, _info(shape)), kind, dec_hook=_special)
     except msgspec.ValidationError as error:
         reason = str(error)
-    raise ReplyError(f"a reply of another shape than documented: {reason}", endpoint=endpoint)
+    raise ReplyError(f"a reply of another shape than documented: {reason}")
 
 
 def results(reply: object) -> Any:
@@ -76,8 +62,8 @@ def wire(value: Any, *, with_unknown: bool = False) -> Any:
     """A value as it is sent: names as Mixpanel has them, nothing that is unset.
 
     Args:
-        value: of any type.
-        with_unknown: whether what a reply's type does not name comes as well, as Mixpanel said it.
+        value: value of any type.
+        with_unknown: whether to add fields that a reply's type does not name, as Mixpanel sent them.
     """
     if isinstance(value, msgspec.Struct):
         known = {
@@ -123,5 +109,5 @@ def _special(kind: type, value: Any) -> Any:
     if kind is not SecretStr:
         raise NotImplementedError(kind)
     if not isinstance(value, str):
-        raise TypeError("expected a text")  # and never the value, which may hold the secret
+        raise TypeError("expected a string")  # and never the value, which may hold the secret
     return SecretStr(value)

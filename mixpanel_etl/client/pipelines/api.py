@@ -12,18 +12,27 @@ from pydantic import SecretStr
 
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.operations import parameters
-from mixpanel_etl.client.operations.api import Group
-from mixpanel_etl.client.operations.replies import Reply, plain, typed
-from mixpanel_etl.client.pipelines.types import Aws, Changes, Frequency, Pipeline, Schematized, SchemaType
+from mixpanel_etl.client.operations.api import FORM, READERS, Api, Operations, calls
+from mixpanel_etl.client.operations.replies import Reply, typed
+from mixpanel_etl.client.pipelines.types import (
+    AwsPipeline,
+    Pipeline,
+    PipelineChanges,
+    PipelineFrequency,
+    SchematizedPipeline,
+    SchemaType,
+)
 
-State = Literal["pending", "running", "retried", "failed", "canceled", "timed_out"]
+operation = Operations("pipelines", "pipelines", prefix="/nessie/pipeline", accepts=READERS)
 
-OLDEST = timedelta(days=184)  # six months
+TaskState = Literal["pending", "running", "retried", "failed", "canceled", "timed_out"]
+
+MAX_AGE = timedelta(days=184)  # six months
 Form = dict[str, str | Sequence[str]]
 
 
-class Job(Reply, frozen=True, kw_only=True):
-    """A pipeline. `last_dispatched` is in local time; `sync_enabled` comes as a text."""
+class PipelineJob(Reply, frozen=True, kw_only=True):
+    """A pipeline. `last_dispatched` is in local time; `sync_enabled` comes as a string."""
 
     name: str
     dispatcher: str | None = msgspec.field(name="Dispatcher", default=None)
@@ -33,13 +42,13 @@ class Job(Reply, frozen=True, kw_only=True):
 
 
 class CreatedPipelines(Reply, frozen=True, kw_only=True):
-    """What was made: a trial makes two."""
+    """The created pipelines: two for a trial."""
 
     pipeline_names: list[str]
     bigquery_dataset_name: str | None = None
 
 
-class Task(Reply, frozen=True, kw_only=True):
+class PipelineTask(Reply, frozen=True, kw_only=True):
     """A step of a pipeline. One that never finished has a `last_finish` in the year 0."""
 
     name: str | None = None
@@ -59,151 +68,146 @@ class DaySync(Reply, frozen=True, kw_only=True):
     status: str | None = None
 
 
-class Pipelines(Group):
+class Pipelines(Api):
     """Manages pipelines; needs an admin or owner.
 
     Every method raises `InvalidRequest` when a parameter can't work, and one of the kinds in `client.errors` when
     Mixpanel refuses.
     """
 
-    group = "pipelines"
-
-    def jobs(self) -> dict[str, list[Job]]:
+    @operation("GET", "/jobs")
+    def jobs(self) -> dict[str, list[PipelineJob]]:
         """All pipelines, by project number."""
-        return plain(self._call("jobs"), dict[str, list[Job]], endpoint=self._endpoint("jobs"))
+        return typed(self._json(), dict[str, list[PipelineJob]])
 
+    @operation("POST", "/create", "from_date six months ago", "regions of the vendors", sends=FORM)
     def create(self, pipeline: Pipeline) -> CreatedPipelines:
-        """Create a pipeline: one of the types in `client.pipeline_types`."""
-        endpoint = self._endpoint("create")
+        """Create a pipeline of one of the eight types, such as `BigQuery`."""
         form: Form = {"type": pipeline.type, **self._project()}
-        form |= _window(pipeline, self._transport.today(), endpoint)
-        form |= _events(pipeline.events, pipeline.where, endpoint)
-        if isinstance(pipeline, Schematized):
+        form |= _window(pipeline, self.transport.today())
+        form |= _events(pipeline.events, pipeline.where)
+        if isinstance(pipeline, SchematizedPipeline):
             form["sync"] = "true"
-            parameters.choice("schema_type", pipeline.schema_type, get_args(SchemaType), endpoint)
-            parameters.choice("data_source", pipeline.data_source, ("events", "people"), endpoint)
-            _check_events_only(pipeline, endpoint)
-        if isinstance(pipeline, Aws):
-            _check_glue(pipeline, endpoint)
+            parameters.choice("schema_type", pipeline.schema_type, get_args(SchemaType))
+            parameters.choice("data_source", pipeline.data_source, ("events", "people"))
+            _check_events_only(pipeline)
+        if isinstance(pipeline, AwsPipeline):
+            _check_glue(pipeline)
         own = pipeline.own_fields()
         for name, choices in pipeline.choices.items():
             if own[name] is not None:
-                parameters.choice(name, own[name], choices, endpoint)
+                parameters.choice(name, own[name], choices)
         values, secrets = _plain_values(own)
         for name, value in values.items():
-            parameters.text(name, value, endpoint)
-        reply = self._call("create", form={**form, **values}, secrets=secrets)
-        return typed(CreatedPipelines, reply, endpoint=endpoint)
+            parameters.string(name, value)
+        reply = self._json(form={**form, **values}, secrets=secrets)
+        return typed(reply, CreatedPipelines)
 
-    def edit(self, name: str, changes: Changes) -> None:
-        """Change which events a pipeline exports, or what it needs to reach its destination."""
-        endpoint = self._endpoint("edit")
-        form = _events(changes.events, changes.where, endpoint)
+    @operation("POST", "/edit", sends=FORM, idempotent=True)
+    def edit(self, name: str, changes: PipelineChanges) -> None:
+        """Change the events of a pipeline, or the credentials of its destination."""
+        form = _events(changes.events, changes.where)
         rest = {item.name: getattr(changes, item.name) for item in fields(changes)}
         groups = rest.pop("bq_share_with_group")
         values, secrets = _plain_values({key: rest[key] for key in rest if key not in ("events", "where")})
         shared: Form = {} if groups is None else {"bq_share_with_group": list(groups)}
         form = {**form, **values, **shared}
         if not form:
-            raise InvalidRequest("nothing to change", endpoint=endpoint, advice="Give at least one field.")
-        self._do("edit", form={**self._named("edit", name), **form}, secrets=secrets)
+            raise InvalidRequest("nothing to change", advice="Give at least one field.")
+        self._done(form={**self._named(name), **form}, secrets=secrets)
 
+    @operation("POST", "/pause", sends=FORM, idempotent=True)
     def pause(self, name: str) -> None:
         """Stop a pipeline's jobs until `resume`."""
-        self._do("pause", form=self._named("pause", name))
+        self._done(form=self._named(name))
 
+    @operation("POST", "/resume", sends=FORM, idempotent=True)
     def resume(self, name: str) -> None:
-        """Go on with a paused pipeline."""
-        self._do("resume", form=self._named("resume", name))
+        """Resume a paused pipeline."""
+        self._done(form=self._named(name))
 
+    @operation("POST", "/cancel", sends=FORM, idempotent=True)
     def cancel(self, name: str) -> None:
         """Delete a pipeline and its history. It can't be undone."""
-        self._do("cancel", form=self._named("cancel", name))
+        self._done(form=self._named(name))
 
-    def status(self, name: str, status: Sequence[State] | None = None) -> dict[str, list[Task]]:
+    @operation("GET", "/status")
+    def status(self, name: str, status: Sequence[TaskState] | None = None) -> dict[str, list[PipelineTask]]:
         """A pipeline's tasks by state.
 
         Args:
-            name: the pipeline's.
-            status: only tasks in these states.
+            name: name of the pipeline.
+            status: states of the returned tasks; all by default.
         """
-        endpoint = self._endpoint("status")
-        query: Form = {"name": parameters.text("name", name, endpoint)}
+        query: Form = {"name": parameters.string("name", name)}
         if status is not None:
-            query["status"] = [parameters.choice("status", state, get_args(State), endpoint) for state in status]
-        reply = self._call("status", query=query)
-        return plain(reply, dict[str, list[Task]], endpoint=endpoint)
+            query["status"] = [parameters.choice("status", state, get_args(TaskState)) for state in status]
+        return typed(self._json(query=query), dict[str, list[PipelineTask]])
 
+    @calls(status)
     def status_summary(self, name: str) -> dict[str, Any]:
-        """How many tasks a pipeline has, by state."""
-        endpoint = self._endpoint("status")
-        query = {"name": parameters.text("name", name, endpoint), "summary": "true"}
-        return plain(self._call("status", query=query), dict[str, Any], endpoint=endpoint)
+        """Number of tasks of a pipeline by state."""
+        query = {"name": parameters.string("name", name), "summary": "true"}
+        return typed(self._json(query=query), dict[str, Any])
 
+    @operation("GET", "/timeline")
     def timeline(self, name: str) -> list[DaySync]:
-        """When each day was synced."""
-        endpoint = self._endpoint("timeline")
-        reply = self._call("timeline", query={"name": parameters.text("name", name, endpoint)})
+        """Syncs of each day."""
+        reply = self._json(query={"name": parameters.string("name", name)})
         days = reply.get("day_syncs") if isinstance(reply, dict) else reply
-        return plain(days, list[DaySync], endpoint=endpoint)
+        return typed(days, list[DaySync])
 
-    def _named(self, operation: str, name: str) -> Form:
-        return {"name": parameters.text("name", name, self._endpoint(operation)), **self._project()}
+    def _named(self, name: str) -> Form:
+        return {"name": parameters.string("name", name), **self._project()}
 
     def _project(self) -> dict[str, str]:
-        """The project in the body, where these endpoints look for it."""
-        project = self._transport.settings.project_id
+        """The project, which these endpoints expect in the body."""
+        project = self.transport.settings.project_id
         return {"project_id": str(project)} if project else {}
 
 
-def _window(pipeline: Pipeline, today: date, endpoint: str) -> dict[str, str]:
+def _window(pipeline: Pipeline, today: date) -> dict[str, str]:
     first, last = pipeline.from_date, pipeline.to_date
     if first is None and not pipeline.trial:
-        raise InvalidRequest("no from_date", endpoint=endpoint, advice="Give it; only a trial needs none.")
-    if first is not None and first < today - OLDEST:
-        raise InvalidRequest(
-            f"from_date {first} is more than six months ago", endpoint=endpoint, advice="Begin later; see `export`."
-        )
+        raise InvalidRequest("from_date is missing", advice="Give it; only a trial works without it.")
+    if first is not None and first < today - MAX_AGE:
+        raise InvalidRequest(f"from_date {first} is more than six months ago", advice="Begin later; see `export`.")
     if pipeline.frequency is not None and last is not None:
-        raise InvalidRequest(
-            "frequency and to_date", endpoint=endpoint, advice="A pipeline that ends has no frequency: drop one."
-        )
+        raise InvalidRequest("frequency and to_date", advice="A pipeline that ends has no frequency: drop one.")
     window: dict[str, str] = {"trial": "true"} if pipeline.trial else {}
     if pipeline.frequency is not None:
-        window["frequency"] = parameters.choice("frequency", pipeline.frequency, get_args(Frequency), endpoint)
+        window["frequency"] = parameters.choice("frequency", pipeline.frequency, get_args(PipelineFrequency))
     if first is not None and last is not None:
-        return {**window, **parameters.window(first, last, endpoint)}
+        return {**window, **parameters.window(first, last)}
     if first is not None:
-        window["from_date"] = str(parameters.day("from_date", first, endpoint))
+        window["from_date"] = str(parameters.day("from_date", first))
     if last is not None:
-        window["to_date"] = str(parameters.day("to_date", last, endpoint))
+        window["to_date"] = str(parameters.day("to_date", last))
     return window
 
 
-def _events(events: Sequence[str] | None, where: str | None, endpoint: str) -> Form:
-    """`events` is a field for each name, no JSON."""
+def _events(events: Sequence[str] | None, where: str | None) -> Form:
+    """`events` is a field for each name, not JSON."""
     form: Form = {}
     if events is not None:
-        form["events"] = parameters.texts("events", events, endpoint)
+        form["events"] = parameters.strings("events", events)
     if where is not None:
-        form["where"] = parameters.expression("where", where, endpoint)
+        form["where"] = parameters.expression("where", where)
     return form
 
 
-def _check_events_only(pipeline: Schematized, endpoint: str) -> None:
+def _check_events_only(pipeline: SchematizedPipeline) -> None:
     if pipeline.data_source == "people" and (pipeline.where is not None or pipeline.events is not None):
-        raise InvalidRequest(
-            "events or where with data_source 'people'", endpoint=endpoint, advice="They are for events: drop them."
-        )
+        raise InvalidRequest("events or where with data_source 'people'", advice="They are for events: drop them.")
 
 
-def _check_glue(pipeline: Aws, endpoint: str) -> None:
+def _check_glue(pipeline: AwsPipeline) -> None:
     if pipeline.use_glue and not (pipeline.glue_database and pipeline.glue_role):
-        raise InvalidRequest("use_glue without glue_database and glue_role", endpoint=endpoint, advice="Give both.")
+        raise InvalidRequest("use_glue without glue_database and glue_role", advice="Give both.")
 
 
 def _plain_values(values: Mapping[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Values as a form has them, and those among them that no message may show."""
+    """Values of a form, and the secrets among them."""
     plain_values, secrets = {}, []
     for name, value in values.items():
         if isinstance(value, SecretStr):

@@ -1,4 +1,4 @@
-"""The eight types of data pipelines, and what each needs. Source: mixpanel-api.md#pipelines."""
+"""The eight types of data pipelines, and their parameters. Source: mixpanel-api.md#pipelines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import SecretStr
 
 DataSource = Literal["events", "people"]
-Frequency = Literal["hourly", "daily"]
+PipelineFrequency = Literal["hourly", "daily"]
 SchemaType = Literal["monoschema", "multischema"]
 DataFormat = Literal["json", "parquet"]
 Encryption = Literal["none", "aes", "kms"]
@@ -35,40 +35,40 @@ BIGQUERY_REGIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """What all pipelines have.
+    """Parameters of all pipelines.
 
     Args:
         from_date: first day, at most six months ago; may be None for a trial only.
-        to_date: last day; without it the pipeline goes on.
-        frequency: of one that goes on.
-        trial: export events and users for thirty days, beginning with yesterday.
-        events: names to export; all when left out.
-        where: which events, as a segmentation expression.
+        to_date: last day; without it the pipeline continues.
+        frequency: frequency of a pipeline that continues.
+        trial: whether to export events and users for thirty days, beginning with yesterday.
+        events: names of the events to export; all by default.
+        where: segmentation expression for the events, such as `properties["plan"] == "pro"`.
     """
 
     type: ClassVar[str]
-    # Parameters that are one of some texts.
+    # Allowed values of parameters.
     choices: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     from_date: date | None = None
     to_date: date | None = None
-    frequency: Frequency | None = None
+    frequency: PipelineFrequency | None = None
     trial: bool = False
     events: tuple[str, ...] | list[str] | None = None
     where: str | None = None
 
     def own_fields(self) -> dict[str, Any]:
-        """The parameters of this type, beyond those that all have."""
+        """The parameters of this type only."""
         common = {item.name for item in fields(Pipeline)}
         return {item.name: getattr(self, item.name) for item in fields(self) if item.name not in common}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schematized(Pipeline):
-    """What pipelines have that make tables. They always follow changes (`sync`).
+class SchematizedPipeline(Pipeline):
+    """Parameters of pipelines that create tables. They always follow changes (`sync`).
 
     Args:
-        schema_type: one table for all events, or one for each.
+        schema_type: `monoschema` for one table, `multischema` for a table per event.
         data_source: events, or profiles of users.
     """
 
@@ -77,7 +77,7 @@ class Schematized(Pipeline):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GcsRaw(Pipeline):
+class GcsRawPipeline(Pipeline):
     """JSON to Google Cloud Storage."""
 
     type = "gcs-raw"
@@ -89,7 +89,7 @@ class GcsRaw(Pipeline):
 
 
 @dataclass(frozen=True, kw_only=True)
-class S3Raw(Pipeline):
+class S3RawPipeline(Pipeline):
     """JSON to Amazon S3. `s3_role` is the role (ARN) that writes."""
 
     type = "s3-raw"
@@ -104,8 +104,8 @@ class S3Raw(Pipeline):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AzureRaw(Pipeline):
-    """JSON to Azure Blob Storage; the last three are of a service principal."""
+class AzureRawPipeline(Pipeline):
+    """JSON to Azure Blob Storage, with the client of a service principal."""
 
     type = "azure-raw"
 
@@ -118,8 +118,8 @@ class AzureRaw(Pipeline):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BigQuery(Schematized):
-    """Tables in a BigQuery dataset of yours."""
+class BigQueryPipeline(SchematizedPipeline):
+    """Tables in your BigQuery dataset."""
 
     type = "bigquery"
     choices = {"bq_region": BIGQUERY_REGIONS}  # noqa: RUF012
@@ -131,7 +131,7 @@ class BigQuery(Schematized):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Snowflake(Schematized):
+class SnowflakePipeline(SchematizedPipeline):
     """Tables in Snowflake."""
 
     type = "snowflake"
@@ -148,8 +148,8 @@ class Snowflake(Schematized):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aws(Schematized):
-    """Files in Amazon S3, and their schema in Glue if asked for."""
+class AwsPipeline(SchematizedPipeline):
+    """Files in Amazon S3, with their schema in Glue if `use_glue`."""
 
     type = "aws"
     choices = {  # noqa: RUF012
@@ -172,7 +172,7 @@ class Aws(Schematized):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AzureBlob(Schematized):
+class AzureBlobPipeline(SchematizedPipeline):
     """Files in Azure Blob Storage."""
 
     type = "azure-blob"
@@ -188,7 +188,7 @@ class AzureBlob(Schematized):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GcsSchema(Schematized):
+class GcsSchemaPipeline(SchematizedPipeline):
     """Files in Google Cloud Storage."""
 
     type = "gcs-schema"
@@ -201,8 +201,8 @@ class GcsSchema(Schematized):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Changes:
-    """What can be edited of a pipeline; what is left out stays. It holds for later syncs of old days too."""
+class PipelineChanges:
+    """Editable parameters of a pipeline. Others keep their value. Changes also apply to later syncs of old days."""
 
     events: tuple[str, ...] | list[str] | None = None
     where: str | None = None

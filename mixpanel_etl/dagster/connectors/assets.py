@@ -8,8 +8,7 @@ from typing import Any, Literal, get_args
 
 import dagster as dg
 
-from mixpanel_etl.client import Clock, Mixpanel
-from mixpanel_etl.client.warehouse_connectors import SyncMode
+from mixpanel_etl.client import Clock, Mixpanel, SyncMode
 from mixpanel_etl.connectors.sync_state import Sync
 from mixpanel_etl.connectors.syncs import Syncs
 from mixpanel_etl.dagster.recording import as_failure

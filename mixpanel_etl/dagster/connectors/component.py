@@ -8,7 +8,7 @@ from typing import Annotated
 
 import dagster as dg
 
-from mixpanel_etl.client.warehouse_connectors import SyncMode
+from mixpanel_etl.client import SyncMode
 from mixpanel_etl.dagster.connectors import (
     Follow,
     SyncedImport,

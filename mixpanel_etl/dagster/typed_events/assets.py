@@ -10,8 +10,7 @@ from typing import Any, Literal
 import dagster as dg
 import pyarrow as pa
 
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.lexicon import Schema
+from mixpanel_etl.client import Mixpanel, Schema
 from mixpanel_etl.dagster.metadata import column_schema, declared_table, published
 from mixpanel_etl.dagster.recording import Metadata, recorded
 from mixpanel_etl.dagster.resource import MixpanelResource

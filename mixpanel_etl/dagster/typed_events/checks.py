@@ -6,8 +6,7 @@ from typing import Any, get_args
 
 import dagster as dg
 
-from mixpanel_etl.client import MixpanelError
-from mixpanel_etl.client.lexicon import Schema
+from mixpanel_etl.client import MixpanelError, Schema
 from mixpanel_etl.dagster.recording import withheld_messages
 from mixpanel_etl.dagster.typed_events.assets import (
     TypedEvent,

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.pipelines.api import Job
+from mixpanel_etl.client import Mixpanel, PipelineJob
 from mixpanel_etl.client.warehouse_connectors import moment
 from mixpanel_etl.lake.event_columns import JSON, TIMESTAMP
 from mixpanel_etl.pull.listings import FLAG, TEXT, TEXTS, WHOLE, Column, Listing
@@ -54,7 +53,7 @@ def service_accounts(organization_id: int | None) -> Listing:
     )
 
 
-def _jobs(mixpanel: Mixpanel) -> list[Job]:
+def _jobs(mixpanel: Mixpanel) -> list[PipelineJob]:
     """The project's pipelines: the list can have those of other projects."""
     project = mixpanel.settings.project_id
     jobs = mixpanel.pipelines.jobs()
@@ -142,8 +141,8 @@ PIPELINE_DAYS = Listing(
 
 
 def _imports(mixpanel: Mixpanel) -> Iterator[dict[str, Any]]:
-    for listed in mixpanel.warehouse.list_imports():
-        found = mixpanel.warehouse.get_import(listed.id)  # the list leaves the columns out
+    for listed in mixpanel.warehouse_connectors.list_imports():
+        found = mixpanel.warehouse_connectors.get_import(listed.id)  # the list leaves the columns out
         yield {
             **{column.name: getattr(found, column.name, None) for column in WAREHOUSE_IMPORTS.columns},
             "import_id": found.id,
@@ -193,8 +192,8 @@ WAREHOUSE_IMPORTS = Listing(
 
 
 def _runs(mixpanel: Mixpanel) -> Iterator[dict[str, Any]]:
-    for listed in mixpanel.warehouse.list_imports():
-        for run in mixpanel.warehouse.history(listed.id):
+    for listed in mixpanel.warehouse_connectors.list_imports():
+        for run in mixpanel.warehouse_connectors.history(listed.id):
             yield {
                 "import_id": listed.id,
                 "status": run.status,

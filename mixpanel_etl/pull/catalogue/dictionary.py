@@ -7,15 +7,14 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.client.lexicon import AllMetadata
-from mixpanel_etl.client.query.api import MOST_NAMES
-from mixpanel_etl.client.query.parameters import MOST_VALUES
+from mixpanel_etl.client import Mixpanel, VendorMetadata
+from mixpanel_etl.client.query.events import MAX_NAMES
+from mixpanel_etl.client.query.parameters import MAX_VALUES
 from mixpanel_etl.lake.event_columns import JSON
 from mixpanel_etl.pull.listings import FLAG, NUMBER, TEXT, TEXTS, WHOLE, Column, Listing
 
 #: Of an event: more than ten, which is what Mixpanel shows when nothing is said.
-_MOST_PROPERTIES = MOST_VALUES
+_MOST_PROPERTIES = MAX_VALUES
 
 _METADATA = (
     Column("display_name", TEXT, "What it is called in Mixpanel's reports."),
@@ -39,7 +38,7 @@ EVENT_NAMES = Listing(
     (Column("event", TEXT, "Name of an event."),),
     _event_names,
     budget="query",
-    limit=MOST_NAMES,
+    limit=MAX_NAMES,
 )
 
 
@@ -127,7 +126,7 @@ LEXICON_PROPERTIES = Listing(
 )
 
 
-def _metadata(described: AllMetadata | UnsetType) -> dict[str, Any]:
+def _metadata(described: VendorMetadata | UnsetType) -> dict[str, Any]:
     if not described or not described.mixpanel:
         return {}
     known = described.mixpanel

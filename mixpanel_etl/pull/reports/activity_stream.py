@@ -9,9 +9,7 @@ from typing import Annotated, NamedTuple
 import pyarrow as pa
 from pydantic import Field
 
-from mixpanel_etl.client import ReplyError
-from mixpanel_etl.client.query.api import Query
-from mixpanel_etl.client.query.replies import StreamEvent
+from mixpanel_etl.client import Query, ReplyError, StreamEvent
 from mixpanel_etl.lake.event_columns import readable_json
 from mixpanel_etl.pull.reports.calendar import Days
 from mixpanel_etl.pull.reports.report import EVENT, MOMENT, Column, Fact, RangeReport, Value

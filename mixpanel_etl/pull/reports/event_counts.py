@@ -9,10 +9,10 @@ from typing import Annotated
 import pyarrow as pa
 from pydantic import Field
 
-from mixpanel_etl.client.query.api import MOST_NAMES, Query
-from mixpanel_etl.client.query.parameters import MOST_VALUES, Counting
-from mixpanel_etl.client.query.replies import EventCounts, Segmentation
-from mixpanel_etl.client.query.replies import TopEvents as TopEventsReply
+from mixpanel_etl.client import Counting, EventCounts, Query, Segmentation
+from mixpanel_etl.client import TopEvents as TopEventsReply
+from mixpanel_etl.client.query.events import MAX_NAMES
+from mixpanel_etl.client.query.parameters import MAX_VALUES
 from mixpanel_etl.pull.reports.calendar import Days, moment_of
 from mixpanel_etl.pull.reports.report import (
     EVENT,
@@ -72,7 +72,7 @@ class EventProperties(Counted, Limited):
 
     def ask(self, query: Query, days: Days) -> Segmentation:
         return query.event_properties(
-            self.event, self.property, *days, type=self.type, unit=self.unit, values=self.values, limit=MOST_VALUES
+            self.event, self.property, *days, type=self.type, unit=self.unit, values=self.values, limit=MAX_VALUES
         )
 
     def is_cut(self, reply: Segmentation) -> bool:
@@ -97,7 +97,7 @@ class TopEvents(Snapshot):
     impersonal = ("measure", "value", "percent_change")  # anybody can send an event of any name
 
     type: Counting = Field(default="general", description=_COUNTING)
-    limit: Count = Field(default=MOST_NAMES, description="Most events.")
+    limit: Count = Field(default=MAX_NAMES, description="Most events.")
 
     def ask(self, query: Query) -> TopEventsReply:
         return query.top_events(self.type, self.limit)
@@ -117,7 +117,7 @@ class EventNames(Snapshot):
     columns = (EVENT,)
 
     type: Counting = Field(default="general", description="What makes an event common: events, users, their ratio.")
-    limit: Annotated[int, Field(ge=1, le=MOST_NAMES)] = Field(default=MOST_NAMES, description="Most names.")
+    limit: Annotated[int, Field(ge=1, le=MAX_NAMES)] = Field(default=MAX_NAMES, description="Most names.")
 
     def ask(self, query: Query) -> Sequence[str]:
         return query.event_names(self.type, self.limit)
@@ -141,7 +141,7 @@ class TopProperties(Snapshot):
     impersonal = ("event", "count")
 
     event: Name = Field(description="Name of the event.")
-    limit: Count = Field(default=MOST_VALUES, description="Most properties. (Mixpanel's own default is ten.)")
+    limit: Count = Field(default=MAX_VALUES, description="Most properties. (Mixpanel's own default is ten.)")
 
     def ask(self, query: Query) -> Mapping[str, float]:
         return query.top_properties(self.event, self.limit)
@@ -162,7 +162,7 @@ class PropertyValues(Snapshot):
 
     event: Name = Field(description="Name of the event.")
     property: Name = Field(description="Name of the property.")
-    limit: Count = Field(default=MOST_VALUES, description="Most values. (Mixpanel's own default is 255.)")
+    limit: Count = Field(default=MAX_VALUES, description="Most values. (Mixpanel's own default is 255.)")
 
     def ask(self, query: Query) -> Sequence[str]:
         return query.property_values(self.event, self.property, self.limit)

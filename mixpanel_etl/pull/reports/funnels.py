@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
-from mixpanel_etl.client.query.api import Query
-from mixpanel_etl.client.query.parameters import LONGEST, MOST_VALUES, SECONDS, Interval, LengthUnit
-from mixpanel_etl.client.query.replies import Funnel as Reply
-from mixpanel_etl.client.query.replies import FunnelStep
+from mixpanel_etl.client import Funnel as Reply
+from mixpanel_etl.client import FunnelStep, Interval, LengthUnit, Query
+from mixpanel_etl.client.query.funnels import SECONDS
+from mixpanel_etl.client.query.parameters import MAX_VALUES, MAX_WINDOW
 from mixpanel_etl.pull.reports.calendar import Days
 from mixpanel_etl.pull.reports.report import SEGMENT, Column, Count, Expression, Fact, units_in
 from mixpanel_etl.pull.reports.segment_limits import On
@@ -57,8 +57,8 @@ class Funnel(On):
         yield from super().contradictions()
         if self.length is None and "length_unit" in self.model_fields_set:
             yield "length_unit is given without length: give both, or none"
-        if self._window() > LONGEST:
-            yield f"length is {self.length} {self.length_unit}s: give at most {LONGEST.days} days"
+        if self._window() > MAX_WINDOW:
+            yield f"length is {self.length} {self.length_unit}s: give at most {MAX_WINDOW.days} days"
 
     def _window(self) -> timedelta:
         return USUAL_LENGTH if self.length is None else timedelta(seconds=self.length * SECONDS[self.length_unit])
@@ -76,11 +76,11 @@ class Funnel(On):
             unit=self.unit,
             on=self.on,
             where=self.where,
-            limit=MOST_VALUES if self.on else None,
+            limit=MAX_VALUES if self.on else None,
         )
 
     def is_cut(self, reply: Reply) -> bool:
-        return len({segment for day in reply.data.values() for segment in day.segments}) >= MOST_VALUES
+        return len({segment for day in reply.data.values() for segment in day.segments}) >= MAX_VALUES
 
     def size(self, row: dict[str, Any]) -> float:
         return float(row["count"]) if row["step"] == 1 else 0.0

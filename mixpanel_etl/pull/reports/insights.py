@@ -8,8 +8,8 @@ from datetime import tzinfo
 import pyarrow as pa
 from pydantic import Field
 
-from mixpanel_etl.client.query.api import Query
-from mixpanel_etl.client.query.replies import Insights as Reply
+from mixpanel_etl.client import Insights as Reply
+from mixpanel_etl.client import Query
 from mixpanel_etl.lake.event_columns import readable_json
 from mixpanel_etl.pull.reports.insights_shapes import numbers
 from mixpanel_etl.pull.reports.report import MOMENT, VALUE, Column, Count, Fact, Snapshot

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any, NamedTuple
 
-from mixpanel_etl.client.query.replies import Insights
+from mixpanel_etl.client import Insights
 from mixpanel_etl.pull.reports.calendar import moment_of
 
 OVERALL = "$overall"

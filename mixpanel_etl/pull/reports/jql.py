@@ -9,8 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
-from mixpanel_etl.client import ReplyError
-from mixpanel_etl.client.query.api import Query
+from mixpanel_etl.client import Query, ReplyError
 from mixpanel_etl.lake import ColumnType
 from mixpanel_etl.lake.event_columns import readable_json
 from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit, moment_of

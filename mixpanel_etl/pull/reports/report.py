@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from mixpanel_etl.client.query.api import Query
-from mixpanel_etl.client.query.parameters import Counting, Unit
+from mixpanel_etl.client import Counting, Query, Unit
 from mixpanel_etl.expressions import masked, parse, references
 from mixpanel_etl.lake.person_columns import is_known_by, of_persons
 from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit

@@ -9,10 +9,9 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
-from mixpanel_etl.client.query.api import Query
-from mixpanel_etl.client.query.parameters import MOST_VALUES, Interval, NumericUnit, RetentionType
-from mixpanel_etl.client.query.replies import Addiction as AddictionReply
-from mixpanel_etl.client.query.replies import RetentionCohort
+from mixpanel_etl.client import Addiction as AddictionReply
+from mixpanel_etl.client import Interval, NumericUnit, Query, RetentionCohort, RetentionType
+from mixpanel_etl.client.query.parameters import MAX_VALUES
 from mixpanel_etl.pull.reports.calendar import Days
 from mixpanel_etl.pull.reports.report import SEGMENT, Column, Count, Expression, Fact, Name
 from mixpanel_etl.pull.reports.segment_limits import On
@@ -80,11 +79,11 @@ class Retention(On):
             unit=self.unit,
             unbounded_retention=self.unbounded_retention,
             on=self.on,
-            limit=MOST_VALUES if self.on else None,
+            limit=MAX_VALUES if self.on else None,
         )
 
     def is_cut(self, reply: Mapping[str, RetentionCohort]) -> bool:
-        return len({segment for cohort in reply.values() for segment in cohort.segments}) >= MOST_VALUES
+        return len({segment for cohort in reply.values() for segment in cohort.segments}) >= MAX_VALUES
 
     def facts(self, reply: Mapping[str, RetentionCohort], zone: tzinfo) -> Iterator[Fact]:  # noqa: ARG002
         for label, cohort in reply.items():
@@ -129,13 +128,13 @@ class Addiction(On):
     where: Expression | None = Field(default=None, description="Which events count.")
 
     def ask(self, query: Query, days: Days) -> AddictionReply:
-        limit = MOST_VALUES if self.on else None
+        limit = MAX_VALUES if self.on else None
         return query.retention_addiction(
             *days, self.unit, self.addiction_unit, event=self.event, where=self.where, on=self.on, limit=limit
         )
 
     def is_cut(self, reply: AddictionReply) -> bool:
-        return len({name for found in reply.data.values() if isinstance(found, dict) for name in found}) > MOST_VALUES
+        return len({name for found in reply.data.values() if isinstance(found, dict) for name in found}) > MAX_VALUES
 
     def size(self, row: dict[str, Any]) -> float:
         return float(row["count"]) if row["at_least"] == 1 else 0.0

@@ -14,8 +14,8 @@ from typing import Annotated, Any, ClassVar
 import pyarrow as pa
 from pydantic import Field
 
-from mixpanel_etl.client.query.parameters import MOST_VALUES
-from mixpanel_etl.client.query.replies import Segmentation
+from mixpanel_etl.client import Segmentation
+from mixpanel_etl.client.query.parameters import MAX_VALUES
 from mixpanel_etl.pull.reports.report import Expression, Kept, RangeReport
 
 
@@ -31,7 +31,7 @@ class BySegment(RangeReport):
 
     @property
     def numbers_a_unit(self) -> int:
-        return MOST_VALUES if self.is_segmented else 1
+        return MAX_VALUES if self.is_segmented else 1
 
     @property
     def segments_kept(self) -> int | None:
@@ -61,7 +61,7 @@ class BySegment(RangeReport):
 class Limited(BySegment):
     """What reports by segment share that can leave small segments out."""
 
-    limit: Annotated[int, Field(ge=1, le=MOST_VALUES)] | None = Field(
+    limit: Annotated[int, Field(ge=1, le=MAX_VALUES)] | None = Field(
         default=None, description="Number of largest segments to keep of each partition; all by default."
     )
 
@@ -87,4 +87,4 @@ class On(Limited):
 
 def is_cut(reply: Segmentation) -> bool:
     """Whether a series may have more values than came."""
-    return len(reply.values) >= MOST_VALUES or (reply.legend_size or 0) > len(reply.values)
+    return len(reply.values) >= MAX_VALUES or (reply.legend_size or 0) > len(reply.values)

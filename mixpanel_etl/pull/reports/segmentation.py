@@ -11,10 +11,9 @@ from typing import Annotated, Any, ClassVar
 import pyarrow as pa
 from pydantic import Field
 
-from mixpanel_etl.client.query.api import Query
-from mixpanel_etl.client.query.parameters import MOST_VALUES, Counting, NumericUnit
-from mixpanel_etl.client.query.replies import NumericResults
-from mixpanel_etl.client.query.replies import Segmentation as Series
+from mixpanel_etl.client import Counting, NumericResults, NumericUnit, Query
+from mixpanel_etl.client import Segmentation as Series
+from mixpanel_etl.client.query.parameters import MAX_VALUES
 from mixpanel_etl.pull.reports.calendar import Days, moment_of
 from mixpanel_etl.pull.reports.report import (
     EVENT,
@@ -48,7 +47,7 @@ class Segmentation(Counted, On):
     where: Expression | None = Field(default=None, description="Expression that the events satisfy.")
 
     def ask(self, query: Query, days: Days) -> Series:
-        limit = MOST_VALUES if self.on else None
+        limit = MAX_VALUES if self.on else None
         return query.segmentation(
             self.event, *days, on=self.on, where=self.where, unit=self.unit, type=self.type, limit=limit
         )
@@ -113,7 +112,7 @@ class SegmentationNumeric(_Numbers, BySegment):
         how: dict[str, Any] = {"where": self.where, "unit": self.unit, "type": self.type}
         if self.width is None:
             return query.segmentation_numeric(self.event, *days, self.on, buckets=self.buckets, **how)
-        return query.segmentation(self.event, *days, on=_multiple(self.on, self.width), limit=MOST_VALUES, **how)
+        return query.segmentation(self.event, *days, on=_multiple(self.on, self.width), limit=MAX_VALUES, **how)
 
     def is_cut(self, reply: Series) -> bool:
         return self.width is not None and is_cut(reply)

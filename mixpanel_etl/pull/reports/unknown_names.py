@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mixpanel_etl.client import Mixpanel, MixpanelError
-from mixpanel_etl.client.query.api import MOST_NAMES
-from mixpanel_etl.client.query.parameters import MOST_VALUES
+from mixpanel_etl.client.query.events import MAX_NAMES
+from mixpanel_etl.client.query.parameters import MAX_VALUES
 from mixpanel_etl.lake import Table
 from mixpanel_etl.pull.reports.report import Report
 
@@ -109,13 +109,13 @@ def _unknown_events(mixpanel: Mixpanel, events: Sequence[str], since: date | Non
     today = mixpanel.transport.today()
     first = min(since or today, today - timedelta(days=_LISTED_DAYS - 1))
     listed = mixpanel.query.event_names(from_date=first, to_date=today)
-    return [] if len(listed) >= MOST_NAMES else [f"event {name!r}" for name in events if name not in listed]
+    return [] if len(listed) >= MAX_NAMES else [f"event {name!r}" for name in events if name not in listed]
 
 
 def _unknown_properties(mixpanel: Mixpanel, event: str, unseen: Sequence[str], properties: Sequence[str]) -> list[str]:
-    listed = mixpanel.query.top_properties(event, MOST_VALUES)
+    listed = mixpanel.query.top_properties(event, MAX_VALUES)
     if not listed:  # nothing of the last 31 days
         return [f"event {name!r}" for name in unseen]
-    if len(listed) >= MOST_VALUES:
+    if len(listed) >= MAX_VALUES:
         return []
     return [f"property {name!r} of event {event!r}" for name in properties if name not in listed]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mixpanel_etl.client.lexicon import Schema
+from mixpanel_etl.client import Schema
 from mixpanel_etl.pull.typed.typed_columns import Types
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
-from mixpanel_etl.client.lexicon import AllMetadata, Metadata, Property, Schema, SchemaEntry
+from mixpanel_etl.client import Schema, SchemaEntry, SchemaMetadata, SchemaProperty, VendorMetadata
 
 from .example import Example
 
@@ -17,16 +17,18 @@ SCHEMA = {
 PURCHASE = Schema(
     description="User completes a purchase",
     properties={
-        "amount": Property(type="number", metadata=AllMetadata(mixpanel=Metadata(display_name="Amount"))),
+        "amount": SchemaProperty(
+            type="number", metadata=VendorMetadata(mixpanel=SchemaMetadata(display_name="Amount"))
+        ),
     },
-    metadata=AllMetadata(mixpanel=Metadata(tags=["core"], hidden=None)),
+    metadata=VendorMetadata(mixpanel=SchemaMetadata(tags=["core"], hidden=None)),
     unknown={"required": ["amount"]},
 )
 ENTRY = {"entityType": "event", "name": "Purchase", "schemaJson": SCHEMA}
 LISTED = {"results": [ENTRY], "status": "ok"}
 GONE = {"results": {"delete_count": 2}, "status": "ok"}
 ONE = {"entity_type": "event", "name": "Add / to cart"}
-WIDE = Schema(properties={f"p{n}": Property(type="string") for n in range(1999)})
+WIDE = Schema(properties={f"p{n}": SchemaProperty(type="string") for n in range(1999)})
 
 NOTE = {
     "id": 123,
@@ -85,7 +87,7 @@ ADMINISTRATION = {
         {"status": "ok"},
         path=ONE,
         body=SCHEMA,
-        bad=lambda mp: mp.lexicon.create_schema("event", "e", Schema(properties={"a": Property(type="date")})),
+        bad=lambda mp: mp.lexicon.create_schema("event", "e", Schema(properties={"a": SchemaProperty(type="date")})),
         says="type of 'e', property 'a', is 'date'",
     ),
     "lexicon.delete_schema": Example(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from mixpanel_etl.client.experiments import Changes
-from mixpanel_etl.client.feature_flags.definitions import NewFlag, Rollout, RuleSet, Test, Variant
+from mixpanel_etl.client import ExperimentChanges, FlagRollout, FlagRuleSet, FlagTesters, FlagVariant, NewFlag
 
 from .example import Example
 
@@ -38,10 +37,10 @@ NEW = NewFlag(
     key="new_checkout",
     context="device_id",
     serving_method="server",
-    ruleset=RuleSet(
-        variants=[Variant(**variant) for variant in VARIANTS],  # type: ignore[arg-type]
-        rollout=[Rollout(**ROLLOUT)],  # type: ignore[arg-type]
-        test=Test(users={"qa": "treatment"}),
+    ruleset=FlagRuleSet(
+        variants=[FlagVariant(**variant) for variant in VARIANTS],  # type: ignore[arg-type]
+        rollout=[FlagRollout(**ROLLOUT)],  # type: ignore[arg-type]
+        test=FlagTesters(users={"qa": "treatment"}),
     ),
 )
 SENT = {
@@ -130,11 +129,11 @@ FLAGS = {
         lambda found: is_the_experiment(found[0]),
     ),
     "experiments.create_experiment": Example(
-        lambda mp: mp.experiments.create_experiment("Checkout", Changes(hypothesis="It sells")),
+        lambda mp: mp.experiments.create_experiment("Checkout", ExperimentChanges(hypothesis="It sells")),
         ONE,
         is_the_experiment,
         body={"name": "Checkout", "hypothesis": "It sells"},
-        bad=lambda mp: mp.experiments.create_experiment("Checkout", Changes(description="x" * 401)),
+        bad=lambda mp: mp.experiments.create_experiment("Checkout", ExperimentChanges(description="x" * 401)),
         says="description has 401 characters, the limit is 400",
         status=201,
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from mixpanel_etl.client.service_accounts import ProjectRole
+from mixpanel_etl.client import ProjectRole
 
 from .example import Example
 

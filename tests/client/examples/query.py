@@ -163,7 +163,7 @@ QUERY = {
             "limit": "2",
         },
         bad=lambda mp: mp.query.event_properties("Login", "plan", FIRST, LAST, values="pro"),
-        says="list of texts",
+        says="list of strings",
     ),
     "query.top_properties": Example(
         lambda mp: mp.query.top_properties("Login", limit=100),

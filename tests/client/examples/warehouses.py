@@ -7,18 +7,18 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from mixpanel_etl.client.pipelines.types import (
-    Aws,
-    AzureBlob,
-    AzureRaw,
-    BigQuery,
-    Changes,
-    GcsRaw,
-    GcsSchema,
-    S3Raw,
-    Snowflake,
+from mixpanel_etl.client import (
+    AwsPipeline,
+    AzureBlobPipeline,
+    AzureRawPipeline,
+    BigQueryPipeline,
+    GcsRawPipeline,
+    GcsSchemaPipeline,
+    PipelineChanges,
+    RunEvery,
+    S3RawPipeline,
+    SnowflakePipeline,
 )
-from mixpanel_etl.client.warehouse_connectors import RunEvery
 
 from .example import Example
 
@@ -61,7 +61,7 @@ def is_the_import(found: Any) -> bool:
 
 def create(mode: str = "time_based", **more: Any) -> Any:
     def call(mixpanel: Any) -> Any:
-        return mixpanel.warehouse.create_event_stream(
+        return mixpanel.warehouse_connectors.create_event_stream(
             5, {"table": "events"}, "ts", mode, **{"event_name": "Login", "insert_time_column_name": "loaded", **more}
         )
 
@@ -76,7 +76,7 @@ WAREHOUSES = {
     ),
     "pipelines.create": Example(
         lambda mp: mp.pipelines.create(
-            S3Raw(
+            S3RawPipeline(
                 s3_bucket="b",
                 s3_region="us-east-2",
                 s3_role="arn:aws:iam::1:role/r",
@@ -96,15 +96,15 @@ WAREHOUSES = {
             **S3,
         },
         bad=lambda mp: mp.pipelines.create(
-            BigQuery(from_date=date(2026, 1, 1), bq_region="us-east-2", gcp_project="p", bq_dataset_name="d")
+            BigQueryPipeline(from_date=date(2026, 1, 1), bq_region="us-east-2", gcp_project="p", bq_dataset_name="d")
         ),
         says="bq_region is 'us-east-2'",
     ),
     "pipelines.edit": Example(
-        lambda mp: mp.pipelines.edit(NAME, Changes(events=["Login"], bq_share_with_group=["a@b.c", "d@e.f"])),
+        lambda mp: mp.pipelines.edit(NAME, PipelineChanges(events=["Login"], bq_share_with_group=["a@b.c", "d@e.f"])),
         b"",
         body={**NAMED, "events": "Login", "bq_share_with_group": ["a@b.c", "d@e.f"]},
-        bad=lambda mp: mp.pipelines.edit(NAME, Changes()),
+        bad=lambda mp: mp.pipelines.edit(NAME, PipelineChanges()),
         says="nothing to change",
     ),
     "pipelines.pause": Example(
@@ -130,28 +130,30 @@ WAREHOUSES = {
         lambda days: (days[0].date, days[0].status) == ("2026-01-01", "synced"),
         query={"name": NAME},
     ),
-    "warehouse.list_imports": Example(
-        lambda mp: mp.warehouse.list_imports(),
+    "warehouse_connectors.list_imports": Example(
+        lambda mp: mp.warehouse_connectors.list_imports(),
         {"status": "ok", "results": [IMPORT]},
         lambda imports: is_the_import(imports[0]),
     ),
-    "warehouse.get_import": Example(lambda mp: mp.warehouse.get_import(77), DETAIL, is_the_import, path=ID),
-    "warehouse.update_import": Example(
-        lambda mp: mp.warehouse.update_import(77, paused=True, run_every=RunEvery.API),
+    "warehouse_connectors.get_import": Example(
+        lambda mp: mp.warehouse_connectors.get_import(77), DETAIL, is_the_import, path=ID
+    ),
+    "warehouse_connectors.update_import": Example(
+        lambda mp: mp.warehouse_connectors.update_import(77, paused=True, run_every=RunEvery.API),
         DETAIL,
         is_the_import,
         path=ID,
         body={"paused": True, "run_every": 0},
-        bad=lambda mp: mp.warehouse.update_import(77, paused=True, run_every=60),  # type: ignore[arg-type]
+        bad=lambda mp: mp.warehouse_connectors.update_import(77, paused=True, run_every=60),  # type: ignore[arg-type]
         says="run_every is '60'",
     ),
-    "warehouse.delete_import": Example(
-        lambda mp: mp.warehouse.delete_import(77, delete_data=True),
+    "warehouse_connectors.delete_import": Example(
+        lambda mp: mp.warehouse_connectors.delete_import(77, delete_data=True),
         {"status": "ok"},
         path=ID,
         body={"delete_data": True},
     ),
-    "warehouse.create_event_stream": Example(
+    "warehouse_connectors.create_event_stream": Example(
         create(user_column_name="user_id", property_mappings={"amt": "Amount"}, run_every=RunEvery.HOURLY),
         DETAIL,
         is_the_import,
@@ -170,8 +172,8 @@ WAREHOUSES = {
         bad=create("full_sync"),
         says="not for events",
     ),
-    "warehouse.create_people": Example(
-        lambda mp: mp.warehouse.create_people(5, {"table": "users"}, "user_id", "full_sync"),
+    "warehouse_connectors.create_people": Example(
+        lambda mp: mp.warehouse_connectors.create_people(5, {"table": "users"}, "user_id", "full_sync"),
         DETAIL,
         is_the_import,
         body={
@@ -181,11 +183,11 @@ WAREHOUSES = {
             "sync_mode": "full_sync",
             "user_column_name": "user_id",
         },
-        bad=lambda mp: mp.warehouse.create_people(5, {}, "user_id", "full_sync"),
+        bad=lambda mp: mp.warehouse_connectors.create_people(5, {}, "user_id", "full_sync"),
         says="table_params is empty",
     ),
-    "warehouse.create_groups": Example(
-        lambda mp: mp.warehouse.create_groups(5, {"table": "g"}, "company", "id", "mirror_mode"),
+    "warehouse_connectors.create_groups": Example(
+        lambda mp: mp.warehouse_connectors.create_groups(5, {"table": "g"}, "company", "id", "mirror_mode"),
         DETAIL,
         is_the_import,
         body={
@@ -196,11 +198,11 @@ WAREHOUSES = {
             "group_key": "company",
             "group_id_column": "id",
         },
-        bad=lambda mp: mp.warehouse.create_groups(5, {"table": "g"}, "company", "id", "time_based"),
+        bad=lambda mp: mp.warehouse_connectors.create_groups(5, {"table": "g"}, "company", "id", "time_based"),
         says="insert_time_column_name",
     ),
-    "warehouse.create_lookup_table": Example(
-        lambda mp: mp.warehouse.create_lookup_table(5, {"table": "t"}, "sku", "id", "one_time"),
+    "warehouse_connectors.create_lookup_table": Example(
+        lambda mp: mp.warehouse_connectors.create_lookup_table(5, {"table": "t"}, "sku", "id", "one_time"),
         DETAIL,
         is_the_import,
         body={
@@ -211,18 +213,18 @@ WAREHOUSES = {
             "mixpanel_property": {"value": "sku", "resourceType": "event"},
             "property_key_column_name": "id",
         },
-        bad=lambda mp: mp.warehouse.create_lookup_table(5, {"table": "t"}, "sku", "id", "mirror_mode"),  # type: ignore[arg-type]
+        bad=lambda mp: mp.warehouse_connectors.create_lookup_table(5, {"table": "t"}, "sku", "id", "mirror_mode"),  # type: ignore[arg-type]
         says="full_sync, one_time",
     ),
-    "warehouse.manual_sync": Example(
-        lambda mp: mp.warehouse.manual_sync(77),
+    "warehouse_connectors.manual_sync": Example(
+        lambda mp: mp.warehouse_connectors.manual_sync(77),
         {"status": "ok", "results": {"run_id": "8d1c"}},
         lambda run: run == "8d1c",
         path=ID,
         body={},
     ),
-    "warehouse.history": Example(
-        lambda mp: mp.warehouse.history(77),
+    "warehouse_connectors.history": Example(
+        lambda mp: mp.warehouse_connectors.history(77),
         {"status": "ok", "results": {"runs": RUNS}},
         lambda runs: (
             [(run.status, run.started_at) for run in runs]
@@ -237,11 +239,13 @@ SECRET = SecretStr("pass word/1")
 AZURE = {"storage_account": "a", "container_name": "c", "client_id": "i", "tenant_id": "t"}
 START = date(2026, 3, 10)
 PIPELINES = [
-    GcsRaw(from_date=START, gcs_bucket="b", gcs_region="europe-west1", where='properties["plan"] == "pro"'),
-    S3Raw(from_date=START, s3_bucket="b", s3_region="eu-west-1", s3_role="arn:aws:iam::1:role/r", s3_encryption="aes"),
-    AzureRaw(from_date=START, client_secret=SECRET, **AZURE),  # type: ignore[arg-type]
-    BigQuery(from_date=START, bq_region="EU", gcp_project="p", bq_dataset_name="d", schema_type="multischema"),
-    Snowflake(
+    GcsRawPipeline(from_date=START, gcs_bucket="b", gcs_region="europe-west1", where='properties["plan"] == "pro"'),
+    S3RawPipeline(
+        from_date=START, s3_bucket="b", s3_region="eu-west-1", s3_role="arn:aws:iam::1:role/r", s3_encryption="aes"
+    ),
+    AzureRawPipeline(from_date=START, client_secret=SECRET, **AZURE),  # type: ignore[arg-type]
+    BigQueryPipeline(from_date=START, bq_region="EU", gcp_project="p", bq_dataset_name="d", schema_type="multischema"),
+    SnowflakePipeline(
         from_date=START,
         snowflake_account_name="a",
         snowflake_warehouse="w",
@@ -252,7 +256,7 @@ PIPELINES = [
         snowflake_database="d",
         snowflake_schema="s",
     ),
-    Aws(
+    AwsPipeline(
         from_date=START,
         s3_bucket="b",
         s3_region="eu-west-1",
@@ -262,6 +266,6 @@ PIPELINES = [
         glue_database="d",
         glue_role="arn:aws:iam::1:role/g",
     ),
-    AzureBlob(from_date=START, client_secret=SECRET, frequency="daily", **AZURE),  # type: ignore[arg-type]
-    GcsSchema(from_date=START, gcs_bucket="b", gcs_region="europe-west1"),
+    AzureBlobPipeline(from_date=START, client_secret=SECRET, frequency="daily", **AZURE),  # type: ignore[arg-type]
+    GcsSchemaPipeline(from_date=START, gcs_bucket="b", gcs_region="europe-west1"),
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from starlette.routing import Match, Route
 
 from mixpanel_etl.client.http.regions import FAMILIES
-from mixpanel_etl.client.operations.catalogue import OPERATIONS
+from mixpanel_etl.client.operations.catalogue import CATALOGUE
 from mixpanel_etl.client.operations.operation import Operation
 from mixpanel_etl.sandbox.apis.routes import api_routes
 
@@ -21,12 +21,13 @@ def test_the_page_shows_which_operations_are_answered() -> None:
 
 def _rows() -> Iterator[str]:
     routes = api_routes()
-    by_api: dict[str, list[Operation]] = defaultdict(list)
-    for operation in OPERATIONS:
-        by_api[operation.name.rpartition(".")[0] or operation.family].append(operation)
+    by_api: dict[str, dict[str, Operation]] = defaultdict(dict)
+    for name, operation in CATALOGUE.items():
+        api, _, method = name.rpartition(".")
+        by_api[api or operation.family][method] = operation
     for api, operations in sorted(by_api.items()):
-        missing = [operation for operation in operations if not _is_answered(operation, routes)]
-        names = ", ".join(f"`{operation.name.rpartition('.')[2]}`" for operation in missing)
+        missing = [name for name, operation in operations.items() if not _is_answered(operation, routes)]
+        names = ", ".join(f"`{name}`" for name in missing)
         yield f"| `{api}` | {len(operations)} | {len(operations) - len(missing)} | {names} |"
 
 
