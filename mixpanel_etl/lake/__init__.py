@@ -29,6 +29,7 @@ from mixpanel_etl.lake.events_table import EventsTable
 from mixpanel_etl.lake.export_window import Window
 from mixpanel_etl.lake.external_statements import external_tables
 from mixpanel_etl.lake.ingest import ingest
+from mixpanel_etl.lake.lake import Lake
 from mixpanel_etl.lake.provenance import Provenance
 from mixpanel_etl.lake.sql import connect
 from mixpanel_etl.lake.storage import Storage
@@ -47,6 +48,7 @@ __all__ = [
     "ExportError",
     "ExportProvenance",
     "ForeignFile",
+    "Lake",
     "LakeError",
     "MalformedLine",
     "OutsideWindow",

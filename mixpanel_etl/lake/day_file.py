@@ -46,7 +46,7 @@ class PublishedDay:
 
     Attributes:
         duplicates: copies left out when the day was written.
-        request: the `ExportProvenance` in its plain form; empty for a file that this package did not write.
+        provenance: the `ExportProvenance` in its plain form; empty for a file that this package did not write.
         malformed: lines set aside when the day was published just now (see `EventsTable.malformed`).
     """
 
@@ -58,7 +58,7 @@ class PublishedDay:
     first_time: datetime | None
     last_time: datetime | None
     newest_processing_time: datetime | None
-    request: dict[str, Any]
+    provenance: dict[str, Any]
     malformed: int = 0
 
 
@@ -129,12 +129,12 @@ def read_day(handle: IO[bytes], day: date, uri: str) -> PublishedDay:
         rows=footer.num_rows,
         bytes=size,
         duplicates=record.get("duplicates", 0),
-        request=record.get("request", {}),
-        first_time=_moment(record.get("first_time")),
-        last_time=_moment(record.get("last_time")),
-        newest_processing_time=_moment(record.get("newest_processing_time")),
+        provenance=record.get("request", {}),
+        first_time=_timestamp(record.get("first_time")),
+        last_time=_timestamp(record.get("last_time")),
+        newest_processing_time=_timestamp(record.get("newest_processing_time")),
     )
 
 
-def _moment(text: str | None) -> datetime | None:
+def _timestamp(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text).astimezone(UTC) if text else None

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pyarrow as pa
 
@@ -246,3 +246,11 @@ _TYPES: dict[str, tuple[pa.DataType, Callable[[Any], Any]]] = {
     "boolean": (pa.bool_(), _boolean),
     "timestamp": (TIMESTAMP, _timestamp),
 }
+
+
+def promoted_type(arrow_type: pa.DataType) -> ColumnType:
+    """The `type` of a promoted column whose files hold this Arrow type; wider ones count as strings."""
+    for name, (known, _) in _TYPES.items():
+        if known == arrow_type:
+            return cast("ColumnType", name)
+    return "string"

@@ -7,11 +7,10 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,14 +18,12 @@ import pyarrow.parquet as pq
 from mixpanel_etl.lake.column_record import check_columns
 from mixpanel_etl.lake.day_file import ExportProvenance, PublishedDay, read_day
 from mixpanel_etl.lake.dedup import compactable
-from mixpanel_etl.lake.errors import ConfigurationError, DayShrinks, UnreadableFile, WriteConflict
+from mixpanel_etl.lake.errors import ConfigurationError, DayShrinks
 from mixpanel_etl.lake.event_columns import CORE_SCHEMA, DEDUP_KEY, PromotedColumn, event_schema, in_core_schema
-from mixpanel_etl.lake.folder_names import check_folder
+from mixpanel_etl.lake.partitioned_table import PartitionedTable
 from mixpanel_etl.lake.person_columns import ANYWHERE
-from mixpanel_etl.lake.provenance import is_newer
-from mixpanel_etl.lake.publication import publish, versions
 from mixpanel_etl.lake.scanning import Scan
-from mixpanel_etl.lake.storage import Draft, Storage, storage
+from mixpanel_etl.lake.storage import Draft
 from mixpanel_etl.lake.suppression import Suppressed, reply_without_suppressed
 
 if TYPE_CHECKING:
@@ -37,7 +34,7 @@ _MALFORMED, _LINES = "_malformed", ".jsonl.gz"  # not in the table's own folder,
 
 
 @dataclass(frozen=True)
-class EventsTable:
+class EventsTable(PartitionedTable[PublishedDay]):
     """`<lake>/<name>/date=YYYY-MM-DD/events.parquet`, on a disk or S3.
 
     Attributes:
@@ -52,23 +49,19 @@ class EventsTable:
             share that is none.
     """
 
-    lake: str
     name: str = "events"
     promoted: Sequence[PromotedColumn] = ()
     shrink_tolerance: float = 0.0
+    column: str = field(default="date", init=False)
     schema: pa.Schema = field(init=False)
-    storage: Storage = field(init=False, repr=False)
+
+    file: ClassVar[str] = "events.parquet"
 
     def __post_init__(self) -> None:
         if not 0 <= self.shrink_tolerance <= 1:
             raise ConfigurationError(f"shrink_tolerance must be a share from 0 to 1, not {self.shrink_tolerance}")
         object.__setattr__(self, "schema", event_schema(self.promoted))
-        check_folder(self.name)
-        object.__setattr__(self, "storage", storage(self.lake))
-
-    @property
-    def uri(self) -> str:
-        return self.storage.uri(self.name)
+        super().__post_init__()
 
     @property
     def malformed_uri(self) -> str:
@@ -76,26 +69,16 @@ class EventsTable:
         return self.storage.uri(f"{_MALFORMED}/{self.name}")
 
     def days(self) -> list[date]:
-        """The days that have a file, those without events included; sorted."""
-        names = self.storage.names(self.name, "/events.parquet")
-        found = (
-            re.fullmatch(rf"{re.escape(self.name)}/date=(\d{{4}}-\d\d-\d\d)/events\.parquet", name) for name in names
-        )
-        return [date.fromisoformat(match[1]) for match in found if match]
+        """The days that have a file, including those without events; sorted."""
+        return [date.fromisoformat(key) for key in self.keys() if re.fullmatch(r"\d{4}-\d\d-\d\d", key)]
 
     def day(self, day: date) -> PublishedDay | None:
         """What is published for a day; None if nothing is.
 
         Raises:
-            UnreadableFile: what is there is no Parquet file.
+            UnreadableFile: the file is not a Parquet file.
         """
-        uri = self.storage.uri(self._file(day))
-        try:
-            return self.storage.read_with(self._file(day), lambda handle: read_day(handle, day, uri))
-        except FileNotFoundError:
-            return None
-        except pa.ArrowInvalid as error:
-            raise UnreadableFile(uri, str(error)) from error
+        return self._published(str(day))
 
     def file_schema(self, day: date) -> pa.Schema:
         """The schema that a published day really has.
@@ -103,7 +86,7 @@ class EventsTable:
         Raises:
             FileNotFoundError: the day is not published.
         """
-        return self.storage.read_with(self._file(day), pq.read_schema)
+        return self.storage.read_with(self._path(str(day)), pq.read_schema)
 
     def batches(self, day: date) -> Iterator[pa.RecordBatch]:
         """The rows of a day in the columns that all events have, some thousand at a time.
@@ -111,7 +94,7 @@ class EventsTable:
         Raises:
             FileNotFoundError: the day is not published.
         """
-        with self.storage.snapshot(self._file(day)) as handle, pq.ParquetFile(handle, pre_buffer=False) as file:
+        with self.storage.snapshot(self._path(str(day))) as handle, pq.ParquetFile(handle, pre_buffer=False) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=CORE_SCHEMA.names, use_threads=False):
                 yield in_core_schema(batch)
 
@@ -123,7 +106,7 @@ class EventsTable:
         """
         present = self.days()
         wanted = set(present if days is None else days)
-        files = [self._file(day) for day in present if day in wanted]
+        files = [self._path(str(day)) for day in present if day in wanted]
         return Scan(self.storage, self.name, self.schema, others=False).files(files)
 
     def check_columns(self) -> None:
@@ -163,21 +146,15 @@ class EventsTable:
             ForeignFile: another project's file is there.
             OSError: the upload failed; what was there remains.
         """
-        name = self._file(day)
-        for version in versions(self.storage, name):
-            present = self.day(day)
-            if present and is_newer(present.uri, present.request, provenance):
-                return present
+
+        def check(present: PublishedDay | None) -> None:
             received = rows + len(malformed)
             if present and not allow_shrink and received < present.rows:
                 self._check_loss(day, received, present.rows)
             self._keep_malformed(day, malformed)
-            with suppress(WriteConflict):
-                publish(self.storage, draft, name, version)
-                if published := self.day(day):
-                    return replace(published, malformed=len(malformed))
-                break
-        raise FileNotFoundError(f"{self.storage.uri(name)} vanished when it was published")
+
+        published, is_draft = self._replace(str(day), draft, provenance, check)
+        return replace(published, malformed=len(malformed)) if is_draft else published
 
     def malformed(self, days: Iterable[date] | None = None) -> dict[date, list[bytes]]:
         """Lines of exports that are no events, as they came, by the day beside which they were set aside.
@@ -213,7 +190,7 @@ class EventsTable:
         that agree in event, distinct_id and `$insert_id`, whatever their times (mixpanel-api.md#deduplication), where
         this table keeps one for each time.
         """
-        explained = self.storage.read_with(self._file(day), partial(self._explained, before - rows))
+        explained = self.storage.read_with(self._path(str(day)), partial(self._explained, before - rows))
         allowed = math.floor(before * self.shrink_tolerance)
         if rows < before - explained - allowed:
             raise DayShrinks(day, (before, rows), explained, allowed)
@@ -225,5 +202,5 @@ class EventsTable:
                 return suppressed
             return suppressed + compactable(lambda names: file.iter_batches(_BATCH_ROWS, columns=list(names)))
 
-    def _file(self, day: date) -> str:
-        return f"{self.name}/date={day}/events.parquet"
+    def _described(self, file: IO[bytes], key: str, uri: str) -> PublishedDay:
+        return read_day(file, date.fromisoformat(key), uri)

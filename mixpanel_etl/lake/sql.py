@@ -21,7 +21,7 @@ _STATEMENTS = Path(__file__).parent / "statements"
 #: What is created over the events: files of `statements`, in the order in which they build on each other.
 _OVER_EVENTS = ("project_time.sql", "segmentation.sql", "funnel.sql", "retention.sql")
 #: A file of a table: folders, the first `column=key`, a name.
-_FILE = re.compile(r"(?P<folder>[^=]+)/(?P<column>[^/=]+)=(?P<key>[^/]*)/[^/]+\.parquet")
+_FILE = re.compile(r"(?P<folder>[^=]+)/(?P<column>[^/=]+)=(?P<key>[^/]*)/(?P<file>[^/]+\.parquet)")
 #: What begins like this is no table's: drafts, replies.
 _HIDDEN = re.compile(r"(?:^|/)[._]")
 #: Schemas that DuckDB or this package has already: tables below folders of these names have the whole folder as their
@@ -67,11 +67,17 @@ def connect(lake: str, *, timezone: str = "UTC", created_before_2023: bool = Fal
 
 
 class Folder(NamedTuple):
-    """A table as the lake's folders show it: `<folder>/<column>=<key>/`, one file in each."""
+    """A table as the lake's folders show it: `<folder>/<column>=<key>/`, one file in each.
+
+    Attributes:
+        keys: partitions as the folders spell them.
+        file: name of a partition's file.
+    """
 
     folder: str
     column: str
     keys: Collection[str]
+    file: str
 
     @property
     def type(self) -> str:
@@ -81,11 +87,14 @@ class Folder(NamedTuple):
 def folders(store: Storage) -> list[Folder]:
     """The tables of a lake, by name."""
     keys: dict[tuple[str, str], set[str]] = defaultdict(set)
+    files: dict[tuple[str, str], str] = {}
     for name in store.names("", ".parquet"):
         match = _FILE.fullmatch(name)
         if match and not _HIDDEN.search(name):
-            keys[match["folder"], match["column"]].add(match["key"])
-    return [Folder(folder, column, found) for (folder, column), found in sorted(keys.items())]
+            table = match["folder"], match["column"]
+            keys[table].add(match["key"])
+            files.setdefault(table, match["file"])
+    return [Folder(*table, found, files[table]) for table, found in sorted(keys.items())]
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection, store: Storage, tables: Collection[Folder]) -> None:

@@ -1,34 +1,31 @@
-"""Tables whose partitions are single Parquet files: reports, snapshots, catalogues, dead letters."""
+"""Tables whose partitions are single Parquet files: reports, snapshots, catalogues, rejected rows."""
 
 from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from mixpanel_etl.lake.documents import packed
-from mixpanel_etl.lake.errors import PartitionsHeldBack, UnreadableFile, WriteConflict, shrinks
-from mixpanel_etl.lake.folder_names import check_folder
+from mixpanel_etl.lake.errors import PartitionsHeldBack, shrinks
+from mixpanel_etl.lake.partitioned_table import PartitionedTable
 from mixpanel_etl.lake.person_columns import Places, declares_persons
-from mixpanel_etl.lake.provenance import Provenance, is_newer, read_record, write_record
-from mixpanel_etl.lake.publication import publish, versions
+from mixpanel_etl.lake.provenance import Provenance, read_record, write_record
 from mixpanel_etl.lake.row_groups import ROW_GROUP_ROWS, bloom_filters, row_groups
 from mixpanel_etl.lake.scanning import Scan
-from mixpanel_etl.lake.storage import Storage, storage
 from mixpanel_etl.lake.suppression import reply_without_suppressed
 
 if TYPE_CHECKING:
     import polars as pl
 
-_FILE = "data.parquet"
 _REPLIES = "_replies"  # engines skip folders and files that begin with an underscore
 
 
@@ -54,55 +51,28 @@ class Partition:
 
 
 @dataclass(frozen=True)
-class Table:
-    """`<lake>/<name>/<column>=<key>/data.parquet`, on a disk or S3: one file a partition, published in one step.
+class Table(PartitionedTable[Partition]):
+    """`<lake>/<name>/<column>=<key>/data.parquet`, on a disk or S3: one file per partition, published in one step.
 
     Attributes:
         lake: path, `file://` or `s3://` URI of the lake.
-        name: folder of this table in the lake; may have several levels, as `reports/signups`.
-        schema: of every file. It does not have the partition's column, which readers make of the folder's name.
-        column: what the partitions are called, `date` as a rule.
+        name: folder of this table in the lake; may have several levels, e.g. `reports/signups`.
+        schema: schema of every file, without the partition column, which readers make of the folder's name.
+        column: name of the partition column.
 
     Raises:
         ConfigurationError: an unknown kind of URI, or a name that leads out of the lake.
     """
 
-    lake: str
-    name: str
     schema: pa.Schema
-    column: str = "date"
-    storage: Storage = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        check_folder(self.name)
-        check_folder(self.column, "column")
-        object.__setattr__(self, "storage", storage(self.lake))
-
-    @property
-    def uri(self) -> str:
-        return self.storage.uri(self.name)
-
-    def keys(self) -> list[str]:
-        """The partitions that have a file, those without rows included; sorted."""
-        start, end = f"{self.name}/{self.column}=", f"/{_FILE}"
-        names = self.storage.names(self.name, end)
-        found = (name.removeprefix(start).removesuffix(end) for name in names if name.startswith(start))
-        return sorted(unquote(key) for key in found if "/" not in key)
 
     def partition(self, key: str) -> Partition | None:
         """What is published for a partition; None if nothing is.
 
         Raises:
-            UnreadableFile: what is there is no Parquet file.
+            UnreadableFile: the file is not a Parquet file.
         """
-        uri = self.storage.uri(self._file(key))
-        try:
-            size, footer = self.storage.read_with(self._file(key), _size_and_footer)
-        except FileNotFoundError:
-            return None
-        except pa.ArrowInvalid as error:
-            raise UnreadableFile(uri, str(error)) from error
-        return Partition(key, uri, footer.num_rows, size, read_record(footer))
+        return self._published(key)
 
     def write(
         self,
@@ -129,22 +99,15 @@ class Table:
             OSError: the disk is full or the upload failed; what was there remains.
         """
         batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
-        name = self._file(key)
         with self.storage.draft(self.name.replace("/", "-")) as draft:
             write_parquet(draft.path, batches, self.schema, provenance)
             arrived = pq.read_metadata(draft.path).num_rows
-            for version in versions(self.storage, name):
-                present = self.partition(key)
-                if present and is_newer(present.uri, present.provenance, provenance):
-                    return present
+
+            def check(present: Partition | None) -> None:
                 if present and not allow_shrink and shrinks(present.rows, arrived):
                     raise PartitionsHeldBack({key: (present.rows, arrived)})
-                with suppress(WriteConflict):
-                    publish(self.storage, draft, name, version)
-                    if published := self.partition(key):
-                        return published
-                    break
-        raise FileNotFoundError(f"{self.storage.uri(name)} vanished when it was published")
+
+            return self._replace(key, draft, provenance, check)[0]
 
     def as_published(self, partition: Partition, rows: pa.Table) -> pa.Table:
         """The rows of a partition that was just written: those of suppressed persons are not among them."""
@@ -164,7 +127,7 @@ class Table:
         wanted = set(present if keys is None else keys)
         scan = Scan(self.storage, self.name, self.schema, others=True)
         frames = [
-            scan.files([self._file(key)]).with_columns(pl.lit(key).alias(self.column))
+            scan.files([self._path(key)]).with_columns(pl.lit(key).alias(self.column))
             for key in present
             if key in wanted
         ]
@@ -172,12 +135,12 @@ class Table:
 
     def batches(self, key: str) -> Iterator[pa.RecordBatch]:
         """The rows of a partition in the table's schema, a batch at a time; none if it is not published."""
-        with suppress(FileNotFoundError), self.storage.snapshot(self._file(key)) as file:
+        with suppress(FileNotFoundError), self.storage.snapshot(self._path(key)) as file:
             yield from ds.ParquetFileFormat().make_fragment(file).to_batches(schema=self.schema)
 
     def remove(self, key: str) -> None:
         """Remove a partition; harmless when there is none."""
-        self.storage.remove(self._file(key))
+        self.storage.remove(self._path(key))
 
     def keep_reply(self, name: str, content: bytes) -> str:
         """Keep a raw reply of Mixpanel beside the rows that were made of it: `_replies/<name>.gz`. Its address.
@@ -197,12 +160,9 @@ class Table:
         except FileNotFoundError:
             return None
 
-    def _file(self, key: str) -> str:
-        return f"{self.name}/{self.column}={quote(key, safe='')}/{_FILE}"
-
-
-def _size_and_footer(file: IO[bytes]) -> tuple[int, pq.FileMetaData]:
-    return file.seek(0, 2), pq.read_metadata(file)
+    def _described(self, file: IO[bytes], key: str, uri: str) -> Partition:
+        size, footer = file.seek(0, 2), pq.read_metadata(file)
+        return Partition(key, uri, footer.num_rows, size, read_record(footer))
 
 
 def write_parquet(path: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema, provenance: Provenance) -> None:

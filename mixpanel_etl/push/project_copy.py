@@ -87,7 +87,7 @@ class ProjectMapping:
         published = self.events.day(day)
         if published is None:
             raise PushError(f"{self.events.uri} has no {day}: export that day first")
-        from_project = published.request.get("project_id")
+        from_project = published.provenance.get("project_id")
         if to_project is not None and from_project == to_project:
             raise PushError(
                 f"{published.uri} was exported from project {to_project}, into which it would be copied: give "

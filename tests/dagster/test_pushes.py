@@ -181,7 +181,7 @@ def test_users_are_sent_when_they_change(
     profiles = mixpanel.profiles()
     assert "u3" not in profiles
     assert {profiles["u4"].properties["orders"], profiles["u5"].properties["orders"]} == {49, 50}
-    assert Table(Settings.load().lake, "pushes/people", dead_letters("", "x").schema, "snapshot").keys()
+    assert Table(Settings.load().lake, "pushes/people", dead_letters("", "x").schema, column="snapshot").keys()
 
 
 def test_a_lookup_table_is_replaced_when_it_changes_and_held_back_when_most_of_it_is_gone(

@@ -249,7 +249,7 @@ def test_a_rewritten_file_keeps_its_provenance_and_its_make(lake: Path, table: E
     after, new = table.day(DAYS[0]), pq.read_metadata(table.uri + f"/date={DAYS[0]}/events.parquet")
     assert before
     assert after
-    assert after.request == before.request
+    assert after.provenance == before.provenance
     assert after.rows == before.rows - 4
     assert new.schema.to_arrow_schema() == old.schema.to_arrow_schema()
     columns = [(group.row_group(0).column(n)) for group in (old, new) for n in range(old.num_columns)]

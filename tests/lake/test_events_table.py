@@ -34,7 +34,7 @@ def test_a_file_tells_which_request_wrote_it_and_what_it_holds(table: EventsTabl
     assert told.first_time == midnight + timedelta(seconds=5)
     assert told.last_time == midnight + timedelta(seconds=9.5)
     assert told.newest_processing_time == midnight + timedelta(seconds=90)
-    assert told.request == {
+    assert told.provenance == {
         "requested_at": "2026-06-01T00:00:00+00:00",
         "from_date": "2026-03-05",
         "to_date": "2026-03-06",
@@ -81,7 +81,7 @@ def test_a_file_of_this_layout_that_someone_else_wrote_is_guarded_and_replaced(t
     pq.write_table(pa.table({"event_name": ["a", "b"]}), path)
     there = table.day(DAY)
     assert there
-    assert (there.rows, there.request, there.first_time) == (2, {}, None)
+    assert (there.rows, there.provenance, there.first_time) == (2, {}, None)
     with pytest.raises(DaysHeldBack):
         pull(table, [line()])
     assert pull(table, [line()] * 2)[0].rows == 2
@@ -156,4 +156,4 @@ def test_a_file_uri_is_a_path(table: EventsTable, lake: Path) -> None:
 def test_of_one_request_the_days_carry_the_same_moment(table: EventsTable) -> None:
     days = days_from(DAY, 3)
     told = pull(table, [], request(days[0], days[-1]))
-    assert {day.request["requested_at"] for day in told} == {REQUESTED_AT.isoformat()}
+    assert {day.provenance["requested_at"] for day in told} == {REQUESTED_AT.isoformat()}

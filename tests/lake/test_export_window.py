@@ -68,7 +68,7 @@ def test_a_time_that_no_wall_clock_showed_is_read_as_the_end_of_the_gap() -> Non
 
 def test_the_zone_is_told_in_the_file_and_its_times_are_utc(table: EventsTable) -> None:
     (published,) = pull(table, [line(ms(DAY, 60))], request(zone="Asia/Kolkata"))
-    assert published.request["zone"] == "Asia/Kolkata"
+    assert published.provenance["zone"] == "Asia/Kolkata"
     assert published.first_time == datetime(2026, 3, 4, 18, 31, tzinfo=UTC)
 
 

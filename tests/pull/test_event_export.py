@@ -293,7 +293,7 @@ def test_a_later_request_is_not_undone_by_an_earlier_one(client: Mixpanel, table
     list(pull_events(client, table, DAYS[:1]))
     day = table.day(DAYS[0])
     assert day
-    assert datetime.fromisoformat(day.request["requested_at"]) > requested_early
+    assert datetime.fromisoformat(day.provenance["requested_at"]) > requested_early
     assert_equals_store(table, shop, DAYS[:1])
 
 
@@ -302,7 +302,7 @@ def test_only_the_named_events_are_pulled(client: Mixpanel, table: EventsTable, 
     assert table.scan().collect()["event_name"].unique().to_list() == ["page view"]
     day = table.day(DAYS[0])
     assert day
-    assert day.request["events"] == ["page view"]
+    assert day.provenance["events"] == ["page view"]
 
 
 def test_progress_counts_rows_and_bytes(client: Mixpanel, table: EventsTable, shop: Sandbox) -> None:

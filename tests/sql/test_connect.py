@@ -24,7 +24,7 @@ NOW = datetime(2026, 2, 1, tzinfo=UTC)
 
 def write(lake: str, name: str, key: str, values: list[Any], column: str = "date") -> Table:
     rows = pa.table({"value": pa.array(values, pa.int64())})
-    table = Table(lake, name, rows.schema, column)
+    table = Table(lake, name, rows.schema, column=column)
     table.write(key, rows, Provenance(requested_at=NOW))
     return table
 

@@ -92,7 +92,7 @@ def export_days(
 
 def _published_by(run_id: str, table: EventsTable, days: Sequence[date]) -> list[PublishedDay]:
     found = (table.day(day) for day in days)
-    return [day for day in found if day and day.request.get("run_id") == run_id]
+    return [day for day in found if day and day.provenance.get("run_id") == run_id]
 
 
 def _metadata(day: PublishedDay) -> Metadata:

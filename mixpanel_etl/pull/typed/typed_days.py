@@ -70,12 +70,12 @@ def type_day(
         # The record is written after the last row: only then is it known what was seen.
         request["seen"] = seen.plain()
 
-    asked = published.request.get("requested_at")
+    asked = published.provenance.get("requested_at")
     provenance = Provenance(
         # Of the export that brought the events: what is made of a later one stays.
         requested_at=datetime.fromisoformat(asked) if asked else datetime.now(UTC),
         run_id=run_id,
-        project_id=published.request.get("project_id"),
+        project_id=published.provenance.get("project_id"),
         request=request,
     )
     partition = Table(events.lake, table, typed_schema(columns)).write(str(day), rows(), provenance)
