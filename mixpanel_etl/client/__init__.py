@@ -93,7 +93,7 @@ from mixpanel_etl.client.query.events import EventCounts, TopEvent, TopEvents
 from mixpanel_etl.client.query.funnels import Funnel, FunnelAnalysis, FunnelDay, FunnelStep, SavedFunnel
 from mixpanel_etl.client.query.parameters import Counting, Interval, LengthUnit, NumericUnit, RetentionType, Unit
 from mixpanel_etl.client.query.profiles import Arrived, Profile, ProfilePage
-from mixpanel_etl.client.query.retention import Addiction, RetentionCohort
+from mixpanel_etl.client.query.retention import Addiction, Retention, RetentionCohort
 from mixpanel_etl.client.query.saved import Cohort, DateRange, Insights
 from mixpanel_etl.client.query.segmentation import NumericResults, Segmentation
 from mixpanel_etl.client.query.stream import StreamEvent
@@ -212,6 +212,7 @@ __all__ = [
     "ReplyTooLarge",
     "ResourceType",
     "Response",
+    "Retention",
     "RetentionCohort",
     "RetentionType",
     "Retrieval",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import IntEnum
 from typing import Any, Literal, get_args
 
@@ -11,6 +11,7 @@ from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.operations import parameters
 from mixpanel_etl.client.operations.api import JSON, Api, Operations
 from mixpanel_etl.client.operations.replies import Reply, results, typed
+from mixpanel_etl.timestamps import from_epoch
 
 operation = Operations("app", "connectors", prefix="/projects/{project_id}/warehouse-sources/imports")
 
@@ -34,7 +35,7 @@ class WarehouseImport(Reply, frozen=True, kw_only=True):
         import_type: event_stream, people, groups, lookup_table, or event_sync, which can't be created.
         sync_mode: time_based ("append" in the UI), mirror_mode, full_sync or one_time.
         run_every: nanoseconds, see `RunEvery`.
-        last_dispatch: when it last ran; see `moment` for its unit.
+        last_dispatch: time of the last run; Mixpanel does not document the unit.
     """
 
     id: int
@@ -72,12 +73,12 @@ class ImportRun(Reply, frozen=True, kw_only=True):
     @property
     def started_at(self) -> datetime | None:
         """Aware, UTC."""
-        return moment(self.start_time)
+        return from_epoch(self.start_time)
 
     @property
     def ended_at(self) -> datetime | None:
         """Aware, UTC."""
-        return moment(self.end_time)
+        return from_epoch(self.end_time)
 
 
 class WarehouseConnectors(Api):
@@ -282,16 +283,6 @@ class WarehouseConnectors(Api):
 
 def _path(import_id: int) -> dict[str, int]:
     return {"import_id": parameters.integer("import_id", import_id)}
-
-
-def moment(value: int | None) -> datetime | None:
-    """A time whose unit Mixpanel does not document: seconds, or thousandths, millionths or billionths by its size."""
-    if value is None:
-        return None
-    seconds = float(value)
-    while seconds > 1e11:
-        seconds /= 1000
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _source(

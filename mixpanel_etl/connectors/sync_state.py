@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from mixpanel_etl.client import ImportRun
-from mixpanel_etl.client.warehouse_connectors import moment
+from mixpanel_etl.timestamps import from_epoch
 
 Phase = Literal["waiting", "triggered", "running", "ended"]
 
@@ -32,7 +32,7 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True):
         unanswered: how the trigger failed without telling whether it arrived.
         waits_for: why it is not triggered yet.
         not_before: until when there is no use in trying.
-        status: of the run in the history; `start_time`, `end_time` as Mixpanel has them, see `client.warehouse.moment`.
+        status: of the run in the history; `start_time`, `end_time` as Mixpanel has them, in seconds or smaller units.
         rows: `num_events_imported`.
         previous_start: of the newest run before this one that succeeded.
         problem: why it will not succeed any more, and what to do.
@@ -73,17 +73,17 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def started_at(self) -> datetime | None:
         """Aware, UTC; by Mixpanel's clock."""
-        return moment(self.start_time)
+        return from_epoch(self.start_time)
 
     @property
     def ended_at(self) -> datetime | None:
         """Aware, UTC; by Mixpanel's clock."""
-        return moment(self.end_time)
+        return from_epoch(self.end_time)
 
     @property
     def previous_started_at(self) -> datetime | None:
         """Aware, UTC; by Mixpanel's clock."""
-        return moment(self.previous_start)
+        return from_epoch(self.previous_start)
 
     def __str__(self) -> str:
         name = f"warehouse import {self.import_id}"

@@ -14,6 +14,8 @@ from datetime import UTC, datetime, tzinfo
 from enum import Enum
 from typing import Any, Final, TypeGuard
 
+from mixpanel_etl.timestamps import is_milliseconds
+
 
 class _Undefined(Enum):
     UNDEFINED = "undefined"
@@ -30,8 +32,6 @@ Value = Any
 
 _DECIMAL = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")
 _INTEGER = re.compile(r"[+-]?\d{1,300}")
-# Above this a number is milliseconds: 1e11 seconds is the year 5138, 1e11 milliseconds is 1973.
-_MILLISECONDS_FROM = 100_000_000_000
 _EXACT_INTEGERS = 2**53
 
 
@@ -104,7 +104,7 @@ def cast_to_datetime(value: Value, zone: tzinfo = UTC) -> Value:
             timestamp = datetime.fromisoformat(value.strip())
             return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=zone)
         if is_number(value):
-            seconds = value / 1000 if abs(value) >= _MILLISECONDS_FROM else value
+            seconds = value / 1000 if is_milliseconds(value) else value
             return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return UNDEFINED

@@ -13,6 +13,7 @@ from mixpanel_etl.client import (
     BudgetExhausted,
     ConnectionFailed,
     CredentialError,
+    FailedRecord,
     FutureDate,
     Mixpanel,
     MixpanelError,
@@ -21,7 +22,9 @@ from mixpanel_etl.client import (
     PermissionDenied,
     PlanError,
     RateLimited,
+    RecordsRejected,
     ReplyError,
+    ReplyTooLarge,
     ServerError,
     Timeouts,
 )
@@ -174,6 +177,29 @@ def test_an_error_survives_the_way_to_another_process() -> None:
     error = BudgetExhausted("used up", endpoint="GET /x", advice="Wait.", free_at=NOW)
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), copy.free_at, copy.args) == (str(error), NOW, error.args)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BudgetExhausted("used up", endpoint="GET /x", free_at=NOW),
+        RateLimited("too many", retry_after=7.0, hourly=True),
+        ReplyTooLarge("large", setting="MIXPANEL_MAX_REPLY_BYTES", may_have_arrived=False),
+        RecordsRejected("some", status=400, failed_records=[FailedRecord(3, "bad")], imported=2, unplaced=["x"]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_changed_error_is_of_the_same_kind_and_keeps_the_rest(error: MixpanelError) -> None:
+    changed = error.replace(advice="Do this.")
+    assert type(changed) is type(error)
+    assert vars(changed) == {**vars(error), "advice": "Do this."}
+    assert changed is not error
+
+
+def test_a_changed_error_keeps_its_traceback(mixpanel: Mixpanel, server: ScriptedServer) -> None:
+    server.answers(Answer(400, b"bad where"))
+    error = failed_export(mixpanel)
+    assert error.replace(advice="").__traceback__ is error.__traceback__
 
 
 def test_a_value_in_a_path_cannot_leave_its_place(mixpanel: Mixpanel, server: ScriptedServer) -> None:

@@ -31,7 +31,7 @@ from mixpanel_etl.client import (
     SchemaProperty,
 )
 from mixpanel_etl.client.operations.replies import typed
-from mixpanel_etl.client.warehouse_connectors import moment
+from mixpanel_etl.timestamps import from_epoch
 
 from .examples import EXAMPLES
 from .examples.example import FIRST, LAST
@@ -257,8 +257,8 @@ def test_unknown_fields_are_kept_at_every_depth() -> None:
 
 
 @pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9])
-def test_a_moment_is_read_in_whichever_unit_it_comes(unit: int) -> None:
-    assert moment(1_768_003_200 * unit) == datetime(2026, 1, 10, tzinfo=UTC)
+def test_a_timestamp_is_read_in_every_unit(unit: int) -> None:
+    assert from_epoch(1_768_003_200 * unit) == datetime(2026, 1, 10, tzinfo=UTC)
 
 
 def test_nothing_of_a_request_with_secrets_is_logged(

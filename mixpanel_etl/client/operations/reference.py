@@ -23,10 +23,16 @@ KINDS: dict[type[Credential], str] = {
 INTRODUCTION = """\
 # Every operation
 
-Generated from the methods of the client by `make reference`.
+```python
+from mixpanel_etl import Mixpanel
 
-`with Mixpanel(Settings.load()) as mixpanel:` opens the client, and `mixpanel.query.segmentation(...)` is the method
-`query.segmentation` below. The docstring of a method describes its parameters and its reply. A source is a section of
+with Mixpanel.from_env() as mixpanel:
+    counts = mixpanel.query.segmentation("Purchase", "2026-01-01", "2026-01-31")
+    print(counts.to_polars())
+```
+
+Generated from the methods of the client by `make reference`. The docstring of a method describes its parameters and its
+reply; their types are in `mixpanel_etl.client`. A source is a section of
 [the facts about Mixpanel's APIs](mixpanel-api.md) on which the package rests. The sandbox answers all operations.
 
 - **Credentials**: the first kind that the settings hold is used. "In the body" means that no header is sent.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.http.encoding import json_string
@@ -10,6 +11,7 @@ from mixpanel_etl.client.operations import parameters
 from mixpanel_etl.client.operations.parameters import Day, given
 from mixpanel_etl.client.operations.replies import Reply, typed
 from mixpanel_etl.client.query.base import Counts, Number, QueryApi, query_operations, unwrapped
+from mixpanel_etl.client.query.frames import data_frame, series_frame
 from mixpanel_etl.client.query.parameters import (
     Counting,
     Unit,
@@ -20,6 +22,9 @@ from mixpanel_etl.client.query.parameters import (
     optional_strings,
 )
 from mixpanel_etl.client.query.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    import polars as pl
 
 operation = query_operations("query-events")
 
@@ -39,6 +44,10 @@ class EventCounts(Reply, frozen=True, kw_only=True):
     values: dict[str, Counts]
     legend_size: int | None = None
 
+    def to_polars(self) -> pl.DataFrame:
+        """The counts: columns event, time (as Mixpanel writes it) and value. Needs `mixpanel_etl[lake]`."""
+        return series_frame(self.values, "event")
+
 
 class TopEvent(Reply, frozen=True, kw_only=True):
     """Today's count of an event, and its change since yesterday."""
@@ -53,6 +62,11 @@ class TopEvents(Reply, frozen=True, kw_only=True):
 
     events: list[TopEvent]
     type: str | None = None
+
+    def to_polars(self) -> pl.DataFrame:
+        """The events: columns event, amount and percent_change. Needs `mixpanel_etl[lake]`."""
+        columns = {"event": str, "amount": float, "percent_change": float}
+        return data_frame(columns, ([event[name] for name in columns] for event in self.events))
 
 
 class EventQueries(QueryApi):

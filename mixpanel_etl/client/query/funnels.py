@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,6 +11,7 @@ from mixpanel_etl.client.operations import parameters
 from mixpanel_etl.client.operations.parameters import Day
 from mixpanel_etl.client.operations.replies import Reply, typed
 from mixpanel_etl.client.query.base import Number, QueryApi, query_operations
+from mixpanel_etl.client.query.frames import data_frame
 from mixpanel_etl.client.query.parameters import (
     MAX_VALUES,
     MAX_WINDOW,
@@ -20,6 +21,9 @@ from mixpanel_etl.client.query.parameters import (
     optional_choices,
     optional_integers,
 )
+
+if TYPE_CHECKING:
+    import polars as pl
 
 operation = query_operations("query-funnels")
 
@@ -63,6 +67,22 @@ class Funnel(Reply, frozen=True, kw_only=True):
 
     dates: list[str]
     data: dict[str, FunnelDay]
+
+    def to_polars(self) -> pl.DataFrame:
+        """The steps by day and segment, which is null for all users together. Needs `mixpanel_etl[lake]`.
+
+        Returns:
+            A data frame with the columns date, segment, step (from 1), event, count, avg_time (seconds),
+            step_conv_ratio and overall_conv_ratio.
+        """
+        facts = {"event": str, "count": int, "avg_time": float, "step_conv_ratio": float, "overall_conv_ratio": float}
+        rows = (
+            (date, segment, number, *(step[name] for name in facts))
+            for date, day in self.data.items()
+            for segment, steps in [(None, day.steps), *day.segments.items()]
+            for number, step in enumerate(steps, 1)
+        )
+        return data_frame({"date": str, "segment": str, "step": int, **facts}, rows)
 
 
 class SavedFunnel(Reply, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,6 +11,7 @@ from mixpanel_etl.client.operations import parameters
 from mixpanel_etl.client.operations.parameters import Day
 from mixpanel_etl.client.operations.replies import Reply, typed
 from mixpanel_etl.client.query.base import Number, QueryApi, query_operations
+from mixpanel_etl.client.query.frames import data_frame
 from mixpanel_etl.client.query.parameters import (
     MAX_WINDOW,
     Interval,
@@ -22,6 +23,9 @@ from mixpanel_etl.client.query.parameters import (
     optional_integers,
     optional_strings,
 )
+
+if TYPE_CHECKING:
+    import polars as pl
 
 operation = query_operations("query-retention")
 
@@ -42,10 +46,42 @@ class RetentionCohort(Reply, frozen=True, kw_only=True):
     segments: dict[str, RetentionCohort] = msgspec.field(default_factory=dict)
 
 
+class Retention(dict[str, RetentionCohort]):
+    """Cohorts by the first day of the interval in which they began."""
+
+    def to_polars(self) -> pl.DataFrame:
+        """The counts by cohort and segment, which is null for all users together. Needs `mixpanel_etl[lake]`.
+
+        Returns:
+            A data frame with the columns date, segment, size (users who began), interval (from 0) and count.
+        """
+        rows = (
+            (date, segment, part.first, interval, count)
+            for date, cohort in self.items()
+            for segment, part in [(None, cohort), *cohort.segments.items()]
+            for interval, count in enumerate(part.counts)
+        )
+        return data_frame({"date": str, "segment": str, "size": int, "interval": int, "count": int}, rows)
+
+
 class Addiction(Reply, frozen=True, kw_only=True):
     """By interval, users who were active in at least 1, 2, 3 ... of its parts; by value of `on` if segmented."""
 
     data: dict[str, list[int] | dict[str, list[int]]]
+
+    def to_polars(self) -> pl.DataFrame:
+        """The users by interval and segment, which is null without `on`. Needs `mixpanel_etl[lake]`.
+
+        Returns:
+            A data frame with the columns date, segment, parts (in at least how many the users were active) and users.
+        """
+        rows = (
+            (date, segment, parts, users)
+            for date, found in self.data.items()
+            for segment, counts in (found.items() if isinstance(found, dict) else [(None, found)])
+            for parts, users in enumerate(counts, 1)
+        )
+        return data_frame({"date": str, "segment": str, "parts": int, "users": int}, rows)
 
 
 class RetentionQueries(QueryApi):
@@ -68,7 +104,7 @@ class RetentionQueries(QueryApi):
         unbounded_retention: bool | None = None,
         on: str | None = None,
         limit: int | None = None,
-    ) -> dict[str, RetentionCohort]:
+    ) -> Retention:
         """Cohorts of users by the interval in which they began, and how many came back.
 
         Args:
@@ -99,7 +135,7 @@ class RetentionQueries(QueryApi):
             **optional_integers(interval_count=interval_count),
             **optional_flags(unbounded_retention=unbounded_retention),
         }
-        return typed(_shaped(self._json(query=query)), dict[str, RetentionCohort])
+        return Retention(typed(_shaped(self._json(query=query)), dict[str, RetentionCohort]))
 
     @operation("GET", "/retention/addiction")
     def retention_addiction(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mixpanel_etl.client.operations.replies import Reply, typed
 from mixpanel_etl.client.query.base import QueryApi, query_operations
+from mixpanel_etl.client.query.frames import data_frame, leaves
 from mixpanel_etl.client.query.parameters import optional_integers
+
+if TYPE_CHECKING:
+    import polars as pl
 
 cohort_operation = query_operations("query-cohorts")
 insights_operation = query_operations("query-insights")
@@ -48,6 +52,19 @@ class Insights(Reply, frozen=True, kw_only=True):
     headers: list[str] = msgspec.field(default_factory=list)
     computed_at: str | None = None
     date_range: DateRange | None = None
+
+    def to_polars(self) -> pl.DataFrame:
+        """The numbers of the report: a column for each level of `series`, and value. Needs `mixpanel_etl[lake]`.
+
+        Levels have the names of `headers` if there is one for each level but the last, which is the unit of time.
+        """
+        found = list(leaves(self.series))
+        depth = max((len(path) for path, _ in found), default=0)
+        levels = [*self.headers, "time"]
+        if len(set(levels)) != depth:
+            levels = [f"level_{number}" for number in range(1, depth + 1)]
+        rows = ((*path, *[None] * (depth - len(path)), value) for path, value in found)
+        return data_frame({**dict.fromkeys(levels, str), "value": float}, rows)
 
 
 class SavedQueries(QueryApi):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mixpanel_etl.client.errors import InvalidRequest
 from mixpanel_etl.client.operations.parameters import Day
 from mixpanel_etl.client.operations.replies import Reply, typed
 from mixpanel_etl.client.query.base import Counts, QueryApi, query_operations, unwrapped
+from mixpanel_etl.client.query.frames import data_frame, series_frame
 from mixpanel_etl.client.query.parameters import (
     MAX_VALUES,
     Counting,
@@ -16,6 +19,9 @@ from mixpanel_etl.client.query.parameters import (
     optional_choices,
     optional_integers,
 )
+
+if TYPE_CHECKING:
+    import polars as pl
 
 operation = query_operations("query-segmentation")
 
@@ -33,6 +39,10 @@ class Segmentation(Reply, frozen=True, kw_only=True):
     values: dict[str, Counts]
     legend_size: int | None = None
 
+    def to_polars(self) -> pl.DataFrame:
+        """The counts: columns segment, time (as Mixpanel writes it) and value. Needs `mixpanel_etl[lake]`."""
+        return series_frame(self.values, "segment")
+
 
 class NumericResults(Reply, frozen=True, kw_only=True):
     """A sum or an average by unit of time; `computed_at` because results can be cached."""
@@ -40,6 +50,10 @@ class NumericResults(Reply, frozen=True, kw_only=True):
     results: Counts
     status: str | None = None
     computed_at: str | None = None
+
+    def to_polars(self) -> pl.DataFrame:
+        """The results: columns time (as Mixpanel writes it) and value. Needs `mixpanel_etl[lake]`."""
+        return data_frame({"time": str, "value": float}, self.results.items())
 
 
 class SegmentationQueries(QueryApi):

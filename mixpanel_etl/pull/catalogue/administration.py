@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from mixpanel_etl.client import Mixpanel, PipelineJob
-from mixpanel_etl.client.warehouse_connectors import moment
 from mixpanel_etl.lake.event_columns import JSON, TIMESTAMP
 from mixpanel_etl.pull.listings import FLAG, TEXT, TEXTS, WHOLE, Column, Listing
+from mixpanel_etl.timestamps import from_epoch
 
 
 def service_accounts(organization_id: int | None) -> Listing:
@@ -147,7 +147,7 @@ def _imports(mixpanel: Mixpanel) -> Iterator[dict[str, Any]]:
             **{column.name: getattr(found, column.name, None) for column in WAREHOUSE_IMPORTS.columns},
             "import_id": found.id,
             "run_every_seconds": None if found.run_every is None else found.run_every // 1_000_000_000,
-            "last_dispatch": moment(found.last_dispatch),
+            "last_dispatch": from_epoch(found.last_dispatch),
         }
 
 

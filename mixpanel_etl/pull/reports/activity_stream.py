@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 from typing import Annotated, NamedTuple
 
 import pyarrow as pa
@@ -13,9 +13,7 @@ from mixpanel_etl.client import Query, ReplyError, StreamEvent
 from mixpanel_etl.lake.event_columns import readable_json
 from mixpanel_etl.pull.reports.calendar import Days
 from mixpanel_etl.pull.reports.report import EVENT, MOMENT, Column, Fact, RangeReport, Value
-
-_MILLISECONDS = 1e11  # seconds would be the year 5138
-
+from mixpanel_etl.timestamps import from_epoch
 
 _ENDPOINT = "GET /api/query/stream/query"
 
@@ -62,12 +60,12 @@ class ActivityStream(RangeReport):
             stored = event.time if event.time is not None else properties.get("time")
             if not isinstance(stored, int | float):
                 raise ReplyError("an event of the reply has no time", endpoint=_ENDPOINT)
-            moment = datetime.fromtimestamp(stored / 1000 if stored > _MILLISECONDS else stored, UTC)
+            timestamp = from_epoch(stored)
             insert_id = properties.get("$insert_id")
             yield Fact(
-                str(moment.astimezone(zone).date()),
+                str(timestamp.astimezone(zone).date()),
                 (
-                    moment,
+                    timestamp,
                     event.event,
                     user,
                     None if insert_id is None else str(insert_id),
