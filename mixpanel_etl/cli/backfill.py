@@ -29,12 +29,15 @@ def backfill(
     missing: Annotated[bool, typer.Option("--missing", help="Only days that are not materialized yet.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Only days whose last run failed.")] = False,
     queue: Annotated[
-        bool, typer.Option("--queue", help="Hand it to Dagster's daemon instead of running it in this process.")
+        bool,
+        typer.Option("--queue", help="Queue the runs for Dagster's daemon instead of running them in this process."),
     ] = False,
     module: Annotated[
         str | None,
         typer.Option(
-            "-m", "--module", help="Python module with the definitions; by default of the Dagster project here."
+            "-m",
+            "--module",
+            help="Python module with the definitions; by default that of the Dagster project in this folder.",
         ),
     ] = None,
 ) -> None:
@@ -76,7 +79,7 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
     reasons = [
         data.user_failure_data.description or data.user_failure_data.label
         if data.user_failure_data
-        else str(data.error.message if data.error else "failed without a word")
+        else str(data.error.message if data.error else "failed without a message")
         for data in steps
     ]
     checks = [

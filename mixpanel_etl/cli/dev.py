@@ -16,7 +16,7 @@ from mixpanel_etl.demo.project import ROOT, demo_project
 from mixpanel_etl.settings import Settings, SettingsError
 
 
-def dev(port: Annotated[int, typer.Option(help="Of the UI, on localhost.")] = 3000) -> None:
+def dev(port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000) -> None:
     """Run Dagster's webserver and daemon; against a sandbox with demo data when no credentials are set."""
     with exit_on_error():
         _check_free(port)

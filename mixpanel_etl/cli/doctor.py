@@ -19,7 +19,7 @@ from mixpanel_etl.settings import Settings, SettingsError
 _LINKS = {
     "original": "merge, identify and alias link ids",
     "legacy": "alias links ids, merge and identify are ignored",
-    "simplified": "user_id and device_id of events link ids; pushes of links and identity events are refused",
+    "simplified": "user_id and device_id of events link ids; pushes of links and identity events are rejected",
 }
 _CLOCK_TOLERANCE = timedelta(seconds=60)
 
@@ -79,7 +79,7 @@ def _identities(mixpanel: Mixpanel) -> str:
 
 def _clock(settings: Settings) -> str:
     url = url_of("app", "/me", region=settings.region, base_url=settings.base_url)
-    # Without credentials: any answer, also a refusal, carries the server's time.
+    # Without credentials: any reply, also an error, carries the server's time.
     try:
         answer = requests.get(url, timeout=10, allow_redirects=False)
     except requests.RequestException:

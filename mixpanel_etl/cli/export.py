@@ -20,14 +20,14 @@ def export(
     from_date: FromDate,
     to_date: ToDate,
     event: Annotated[list[str] | None, typer.Option(help="Only this event; may be repeated.")] = None,
-    where: Annotated[str | None, typer.Option(help="Segmentation expression that events must fulfil.")] = None,
+    where: Annotated[str | None, typer.Option(help="Filter, such as properties['plan'] == 'pro'.")] = None,
     lake: Annotated[str | None, typer.Option(help="Path or s3:// URI; MIXPANEL_LAKE by default.")] = None,
     allow_shrink: Annotated[
         bool, typer.Option("--allow-shrink", help="Replace days even if Mixpanel now has fewer events for them.")
     ] = False,
     set_aside_malformed: Annotated[
         bool,
-        typer.Option("--set-aside-malformed", help="Publish days with lines that are no events; keep these lines."),
+        typer.Option("--set-aside-malformed", help="Publish days with malformed lines; keep these lines beside them."),
     ] = False,
 ) -> None:
     """Export days into URI/events/date=... Exits with 1 when a day is missing."""
@@ -74,7 +74,7 @@ def export(
     rows = sum(day.rows for day in published.values())
     copies = sum(day.duplicates for day in published.values())
     if aside := sum(day.malformed for day in published.values()):
-        console.print(f"{aside:,} line(s) that are no events were set aside in {table.malformed_uri}")
+        console.print(f"{aside:,} malformed line(s) were set aside in {table.malformed_uri}")
     console.print(f"{len(published)} days, {rows:,} events, {copies:,} duplicates removed, in {table.uri}")
 
 

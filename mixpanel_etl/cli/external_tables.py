@@ -12,7 +12,7 @@ from mixpanel_etl.settings import Settings
 
 
 def external_tables(
-    dialect: Annotated[external.Dialect, typer.Argument(help="Whose SQL: athena, bigquery or snowflake.")],
+    dialect: Annotated[external.Dialect, typer.Argument(help="SQL dialect: athena, bigquery or snowflake.")],
     database: Annotated[
         str, typer.Option(help="Database (Athena), dataset (BigQuery) or schema (Snowflake) of the tables.")
     ] = "mixpanel",

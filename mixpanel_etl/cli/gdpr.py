@@ -29,15 +29,15 @@ from mixpanel_etl.gdpr.redaction import GdprError
 from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
 
 gdpr = typer.Typer(
-    help="Requests of data subjects: how far they are, and what a person decides about them.",
+    help="Show data subject requests and act on them.",
     no_args_is_help=True,
     add_completion=False,
 )
 
-Request = Annotated[str, typer.Argument(help="Its request_id.")]
-JobId = Annotated[str, typer.Argument(help="As `gdpr status` gives it.")]
-EnvPrefix = Annotated[str, typer.Option(help="What the project's variables begin with.")]
-By = Annotated[str | None, typer.Option(help="Who decides, for the record; by default your login name.")]
+Request = Annotated[str, typer.Argument(help="request_id of the request.")]
+JobId = Annotated[str, typer.Argument(help="Job id, as in `gdpr status`.")]
+EnvPrefix = Annotated[str, typer.Option(help="Prefix of the project's environment variables.")]
+By = Annotated[str | None, typer.Option(help="Name recorded with the decision; your login name by default.")]
 Lake = Annotated[str | None, typer.Option(help="Path or s3:// URI; by default the variable MIXPANEL_LAKE.")]
 
 _LATE = timedelta(days=30)
@@ -46,8 +46,8 @@ _MAX_LISTED = 20
 
 @gdpr.command()
 def status(
-    request: Annotated[str | None, typer.Argument(help="Show only this request, also if it is over.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+    request: Annotated[str | None, typer.Argument(help="request_id of one request, open or closed.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     env_prefix: EnvPrefix = DEFAULT_PREFIX,
     lake: Lake = None,
 ) -> None:
@@ -74,16 +74,18 @@ def status(
 
 @gdpr.command()
 def confirm(
-    requests: Annotated[list[str] | None, typer.Argument(help="request_ids; without any, all that wait.")] = None,
+    requests: Annotated[
+        list[str] | None, typer.Argument(help="request_ids; by default all that wait for a decision.")
+    ] = None,
     claims: Annotated[
         str | None,
-        typer.Option(help="Numbers of the claims that you accept (1,3), `none` or `all`. The others are declined."),
+        typer.Option(help="Numbers of the accepted claims (1,3), `none` or `all`. The others are declined."),
     ] = None,
     file: Annotated[
         Path | None,
         typer.Option("--from", exists=True, dir_okay=False, help="CSV file with the columns request_id and claims."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as a JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as one JSON object per line.")] = False,
     by: By = None,
     env_prefix: EnvPrefix = DEFAULT_PREFIX,
     lake: Lake = None,
@@ -125,13 +127,15 @@ def cancel(request: Request, by: By = None, env_prefix: EnvPrefix = DEFAULT_PREF
 
 @gdpr.command()
 def retry(
-    request: Annotated[str | None, typer.Argument(help="Its request_id.")] = None,
-    job: Annotated[str | None, typer.Option(help="Retry all requests of this failed job, in two halves.")] = None,
+    request: Annotated[str | None, typer.Argument(help="request_id of the request.")] = None,
+    job: Annotated[
+        str | None, typer.Option(help="Job id of a failed job: retry all its requests, in two halves.")
+    ] = None,
     by: By = None,
     env_prefix: EnvPrefix = DEFAULT_PREFIX,
     lake: Lake = None,
 ) -> None:
-    """Ask Mixpanel anew for a request whose job has failed, or whose archive can't be delivered."""
+    """Create another job for a request whose job failed, or whose archive can't be delivered."""
     with exit_on_error():
         if (request is None) == (job is None):
             raise GdprError("give a request_id or --job, not both")
@@ -148,9 +152,9 @@ def retry(
 def adopt(
     job: JobId,
     tracking_id: Annotated[
-        str | None, typer.Argument(help="As Mixpanel lists it under Project Settings > Data & Privacy.")
+        str | None, typer.Argument(help="Tracking id, from Mixpanel's Project Settings > Data & Privacy.")
     ] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Take back an adoption, until the job has ended.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Undo an adoption; possible until the job has ended.")] = False,
     by: By = None,
     env_prefix: EnvPrefix = DEFAULT_PREFIX,
     lake: Lake = None,
@@ -290,7 +294,7 @@ def _needs_a_person(ledger: Ledger, progress: list[Progress], now: datetime) -> 
 
 def _rejections(ledger: Ledger, request: str | None) -> Iterator[str]:
     table = rejected_table(ledger.lake)
-    for key in table.keys():  # noqa: SIM118 - it is no dictionary
+    for key in table.keys():  # noqa: SIM118 - not a dictionary
         for row in (row for batch in table.batches(key) for row in batch.to_pylist()):
             if request in (None, row["request_id"]):
                 name = row["request_id"] or "(without a usable id)"

@@ -19,8 +19,8 @@ lexicon = typer.Typer(
     add_completion=False,
 )
 
-Directory = Annotated[Path, typer.Argument(help="The schema directory.")]
-Delete = Annotated[bool, typer.Option("--delete", help="Delete what only Mixpanel has.")]
+Directory = Annotated[Path, typer.Argument(help="Folder of the schema files.")]
+Delete = Annotated[bool, typer.Option("--delete", help="Delete schemas that only Mixpanel has.")]
 Truncate = Annotated[bool, typer.Option("--truncate", help="Empty Mixpanel's ENTIRE dictionary first.")]
 
 CHANGES = 3  # the exit code of a plan that has some; 1 is an error, 2 wrong usage
@@ -56,10 +56,13 @@ def apply_(
     delete: Delete = False,
     truncate: Truncate = False,
     allow_drop: Annotated[
-        bool, typer.Option("--allow-drop", help="Let Mixpanel lose at ingestion, for ever, what is `dropped: true`.")
+        bool,
+        typer.Option(
+            "--allow-drop", help="Allow `dropped: true`: Mixpanel discards these events permanently at ingestion."
+        ),
     ] = False,
 ) -> None:
-    """Make Mixpanel's dictionary say what DIRECTORY says."""
+    """Change Mixpanel's dictionary to what DIRECTORY has."""
     with exit_on_error(), _mixpanel() as mixpanel:
         found = _compared(mixpanel, directory, delete=delete, truncate=truncate)
         _show(found)

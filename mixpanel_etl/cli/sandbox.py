@@ -12,17 +12,21 @@ from mixpanel_etl.cli.shared import DATES, console, exit_on_error
 
 
 def sandbox(
-    port: Annotated[int, typer.Option(help="Where to listen on 127.0.0.1.")] = 8010,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8010,
     host_name: Annotated[
         list[str] | None,
-        typer.Option(help="Name to answer to beside localhost, 127.0.0.1 and [::1]; may be repeated."),
+        typer.Option(help="Further host name to answer to, besides localhost, 127.0.0.1 and [::1]; repeatable."),
     ] = None,
     load: Annotated[
-        list[Path] | None, typer.Option(help="File of exported events (JSON lines, .gz or not); may be repeated.")
+        list[Path] | None, typer.Option(help="File of exported events (JSON lines, .gz or not) to load; repeatable.")
     ] = None,
-    generate: Annotated[int, typer.Option(help="Make so many events of a small web shop.")] = 0,
-    from_date: Annotated[datetime | None, typer.Option("--from", formats=DATES, help="First day of these.")] = None,
-    to_date: Annotated[datetime | None, typer.Option("--to", formats=DATES, help="Last day of these.")] = None,
+    generate: Annotated[int, typer.Option(help="Number of sample events to generate.")] = 0,
+    from_date: Annotated[
+        datetime | None, typer.Option("--from", formats=DATES, help="First day of the generated events.")
+    ] = None,
+    to_date: Annotated[
+        datetime | None, typer.Option("--to", formats=DATES, help="Last day of the generated events.")
+    ] = None,
     projects: Annotated[
         Path | None, typer.Option(help="File that declares the projects (docs/sandbox.md); by default there is one.")
     ] = None,

@@ -38,7 +38,8 @@ class Format(StrEnum):
 def sql(
     statement: Annotated[str | None, typer.Argument(help="SQL to run; without it, a shell opens.")] = None,
     output: Annotated[
-        Format, typer.Option("--format", help="A table shows the first and last rows, the others have all of them.")
+        Format,
+        typer.Option("--format", help="Output format; a table shows the first and last rows, the others show all."),
     ] = Format.TABLE,
     lake: Annotated[str | None, typer.Option(help="Path or s3:// URI; MIXPANEL_LAKE by default.")] = None,
 ) -> None:
@@ -97,12 +98,12 @@ def _statements() -> Iterator[str]:
 
 
 def _run(connection: duckdb.DuckDBPyConnection, statement: str, output: Format) -> bool:
-    """Run SQL and print what it gives; whether it could be run. DuckDB's errors are told, not raised."""
+    """Run SQL and print what it gives; whether it could be run. DuckDB's errors are printed, not raised."""
     import duckdb
 
     try:
         _PRINT[output](connection, statement)
-    except BrokenPipeError:  # whoever reads has enough; without this Python complains when it flushes at its end
+    except BrokenPipeError:  # the reader has closed the pipe; without this Python complains when it flushes at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (duckdb.Error, OSError) as error:
         errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)

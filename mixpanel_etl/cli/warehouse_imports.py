@@ -15,7 +15,7 @@ from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
 
 
 def warehouse_imports(
-    env_prefix: Annotated[str, typer.Option(help="What the project's variables begin with.")] = DEFAULT_PREFIX,
+    env_prefix: Annotated[str, typer.Option(help="Prefix of the project's environment variables.")] = DEFAULT_PREFIX,
 ) -> None:
     """Print the warehouse imports of the project as a `defs.yaml`: save it, and fill in which models feed them."""
     with exit_on_error(), Mixpanel(Settings.load(env_prefix), deadline=60) as mixpanel:

@@ -1,7 +1,7 @@
-"""The types that leave a warehouse: plain Arrow, whatever the driver made of the warehouse's own.
+"""The types of a warehouse's columns as plain Arrow types, for every driver.
 
-Every value is exactly what the warehouse has, or the query is refused with what to cast: what a driver makes another
-value of (PostgreSQL's `money` times 100, DuckDB's UHUGEINT modulo 2**128) can't be told apart afterwards.
+Every value is exactly what the warehouse has, or the query fails and the error says what to cast: values that a driver
+changes (PostgreSQL's `money` times 100, DuckDB's UHUGEINT modulo 2**128) can't be recognized afterwards.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from mixpanel_etl.warehouse.driver_errors import WarehouseError
 
-_MOST_DIGITS = 38
+_MAX_DIGITS = 38
 
 Convert = Callable[[pa.Array], pa.Array]
 
@@ -116,7 +116,7 @@ def _numeric(typmod: bytes | None) -> pa.DataType:
     """The type of a `numeric`, from what PostgreSQL keeps of its declaration."""
     modifier = int(typmod or -1) - 4
     precision, scale = modifier >> 16, modifier & 0x7FF
-    if modifier < 0 or not 0 < precision <= _MOST_DIGITS or scale > precision:
+    if modifier < 0 or not 0 < precision <= _MAX_DIGITS or scale > precision:
         return NumberType()
     return pa.decimal128(precision, scale)
 
@@ -131,7 +131,7 @@ def _decimals(name: str, kind: pa.Decimal128Type, array: Any) -> pa.Array:
 
 
 def _exact(array: Any) -> pa.Array:
-    """Texts of one form: the same number is the same text, whatever its scale was."""
+    """Strings in one form: equal numbers are equal strings, regardless of their scale."""
     text = array.storage
     has_fraction = pc.match_substring(text, ".")
     short = pc.utf8_rtrim(pc.utf8_rtrim(text, characters="0"), characters=".")

@@ -10,9 +10,9 @@ from mixpanel_etl.quoting import redacted
 
 
 class WarehouseError(MixpanelEtlError):
-    """The warehouse can't be reached, refuses the query, or broke off in the middle of its result.
+    """The warehouse can't be reached, rejects the query, or broke off in the middle of its result.
 
-    The text says which, in the warehouse's own words, and what to do.
+    The message says which, in the warehouse's own words, and what to do.
     """
 
 
@@ -48,7 +48,7 @@ class Scrubber:
         parts = urlsplit(url)
         found = {url, parts.netloc, _password(parts), unquote(_password(parts))}
         found |= {value for name, value in parse_qsl(parts.query) if self._secret_options.search(name)}
-        # A network location without a password is no secret, and worth reading.
+        # A network location without a password is not secret, and worth reading.
         self._secrets = sorted((s for s in found if s and (s not in (url, parts.netloc) or _password(parts))), key=len)
 
     def __call__(self, text: str) -> str:

@@ -19,7 +19,7 @@ Parameters = Mapping[str, Any]
 _NO_DATABASE = ("duckdb:", "duckdb:///:memory:")
 _FIRST_FETCH = 1_000  # rows; what follows is measured by them
 _FETCH_BYTES = 8 << 20
-_MOST_FETCHED = 65_536
+_MAX_FETCHED = 65_536
 
 T = TypeVar("T")
 
@@ -51,18 +51,18 @@ class Warehouse:
 
     @contextmanager
     def query(self, sql: str, parameters: Parameters | None = None) -> Iterator[pa.RecordBatchReader]:
-        """Run a query, and stream its result: what is held of it does not grow with it.
+        """Run a query, and stream its result in bounded memory.
 
         Args:
             sql: one statement, in the warehouse's own SQL. Parameters are written `$name`.
-            parameters: their values. Moments must be aware.
+            parameters: values by name. Timestamps must be aware.
 
         Yields:
-            The batches, of any number of rows, with plain types: UUIDs are texts, JSON has Arrow's JSON type,
+            The batches, of any number of rows, with plain types: UUIDs are strings, JSON has Arrow's JSON type,
             PostgreSQL's `numeric(p, s)` is a decimal, and without a precision a `NumberType`.
 
         Raises:
-            WarehouseError: it can't be reached or refuses the query; also while the batches are read.
+            WarehouseError: the warehouse can't be reached or rejects the query; also while the batches are read.
         """
         bound = self._bound(sql, parameters)
         with self._session() as connection:
@@ -125,7 +125,7 @@ class Warehouse:
                         yield batch
                 if got < rows:
                     return
-                rows, first = min(_MOST_FETCHED, max(1, _FETCH_BYTES * got // max(1, nbytes))), False
+                rows, first = min(_MAX_FETCHED, max(1, _FETCH_BYTES * got // max(1, nbytes))), False
 
     def _watched(self, batches: Iterator[pa.RecordBatch], sql: str) -> Iterator[pa.RecordBatch]:
         while True:

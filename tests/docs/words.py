@@ -27,12 +27,15 @@ CHECKED = (
     "mixpanel_etl/formats.py",
     "mixpanel_etl/init",
     "mixpanel_etl/reserved_ids.py",
+    "mixpanel_etl/sandbox",
     "mixpanel_etl/scratch.py",
     "mixpanel_etl/settings.py",
+    "mixpanel_etl/warehouse",
     "sql",
     "tests/expressions",
     "tests/openapi",
     "tests/readers",
+    "tests/sandbox",
     "tests/sql",
 )
 #: Mixpanel's own files.
