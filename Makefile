@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check dev reference lock clean
+.PHONY: demo test test-fast check dev reference lock clean
 
 demo: .venv/installed  ## 250 days from a sandbox through Dagster into .demo/lake
 	@mixpanel-etl demo
 
 test: .venv/installed
 	pytest -n auto
+
+test-fast: .venv/installed  ## the tests without servers and Dagster runs (docs/testing.md)
+	pytest -n auto -m "not slow"
 
 check: .venv/installed  ## lint, formatting, types, import layers, words
 	ruff check .

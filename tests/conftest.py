@@ -22,6 +22,23 @@ FIRST = date(2026, 1, 1)
 hypothesis.settings.register_profile("here", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("here")
 
+#: Tests in these folders, and with these fixtures, start processes and servers or run assets: docs/testing.md.
+SLOW_FOLDERS = ("dagster", "readers", "redteam")
+SLOW_FIXTURES = frozenset(("instance", "location", "postgres_url", "redis_url", "s3_server"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without slow tests, folders of slow tests are not even imported."""
+    folders = [Path(__file__).parent / name for name in SLOW_FOLDERS]
+    return True if config.option.markexpr == "not slow" and collection_path in folders else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in SLOW_FOLDERS or SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
 
 @pytest.fixture(scope="session")
 def mixpanel_server() -> Iterator[Sandbox]:
