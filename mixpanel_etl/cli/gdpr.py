@@ -145,7 +145,7 @@ def retry(
         else:
             entries = [decisions.retry(ledger, str(request), _now(), by=_who(by))]
     names = f"request {request} gets" if request else f"{len(entries)} requests of {job} get"
-    console.print(f"{names} another Mixpanel job; the sensor asks for it", soft_wrap=True)
+    console.print(f"{names} another Mixpanel job; the sensor creates it", soft_wrap=True)
 
 
 @gdpr.command()
@@ -220,7 +220,7 @@ def _show_evidence(entries: list[Entry], as_json: bool) -> None:
                 _print(text)
     if not as_json:
         waiting = sum(bool(entry.in_doubt) for entry in entries)
-        _print(f"{waiting} {'request waits' if waiting == 1 else 'requests wait'} for you. Nothing is decided yet:")
+        _print(f"{waiting} {'request waits' if waiting == 1 else 'requests wait'} for your decision:")
         _print("  mixpanel-etl gdpr confirm REQUEST --claims 1,3   (or none, or all)")
         _print("  mixpanel-etl gdpr cancel REQUEST")
 
@@ -277,9 +277,9 @@ def _needs_a_person(ledger: Ledger, progress: list[Progress], now: datetime) -> 
     waiting = wait_for_retrievals(open_requests(ledger))
     waits = [one.entry for one in progress if one.entry.in_doubt]
     for entry in waits[:_MAX_LISTED]:
-        yield from (f"request {entry.request_id} waits for a person: {reason}" for reason in waiting_for(entry))
+        yield from (f"request {entry.request_id} waits for your decision: {reason}" for reason in waiting_for(entry))
     if waits:
-        yield f"`mixpanel-etl gdpr confirm` shows the evidence of all {len(waits)} requests that wait for a person"
+        yield f"`mixpanel-etl gdpr confirm` shows the evidence of all {len(waits)} requests that wait for your decision"
     for one in progress:
         if one.entry.cancelling_at and not one.entry.is_closed:
             yield f"a decision about request {one.entry.request_id} was interrupted: type it again"

@@ -194,6 +194,21 @@ def read_sql(name: str, folder: Path) -> str:
     raise ConfigurationError(f"{name}: no such file in {folder} or a folder above it")
 
 
+def sql_file(description: str, example: str) -> dg.Resolver:
+    """How YAML writes SQL: by the path of its file.
+
+    Args:
+        description: description of the attribute.
+        example: path of a file.
+    """
+
+    def resolve(context: dg.ResolutionContext, value: str | None) -> str | None:
+        name = context.resolve_value(value, str)
+        return read_sql(name, context.resolve_source_relative_path(".")) if name else None
+
+    return dg.Resolver(resolve, model_field_type=str | None, description=description, examples=[example])
+
+
 # Of components that are not converted yet.
 EnvPrefix = str
 TakeAt = CronSchedule

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, datetime
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ __all__ = ["desk"]
 @pytest.fixture(autouse=True)
 def _hasty(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The waits of the commands pass in a moment, too, and their lines are not folded."""
-    commands = sys.modules["mixpanel_etl.cli.gdpr"]  # the package has the group of commands under this name
+    commands = import_module("mixpanel_etl.cli.gdpr")
     monkeypatch.setattr(commands.console, "_width", 200)
     monkeypatch.setattr(commands, "Mixpanel", partial(Mixpanel, clock=desk.clock))
 
@@ -63,7 +63,7 @@ def test_status_shows_deadlines_jobs_and_rejections_and_no_person(open_desk: Des
 
 
 def test_status_fits_into_80_columns(open_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["mixpanel_etl.cli.gdpr"].console, "_width", 80)
+    monkeypatch.setattr(import_module("mixpanel_etl.cli.gdpr").console, "_width", 80)
     open_desk.ask("C-2026-11-30-0000000001", "dora-4714", kind="retrieval", requested_at=open_desk.now())
     rejected_table(open_desk.ledger.lake).remove(rejected_table(open_desk.ledger.lake).keys()[0])
     open_desk.work()
@@ -88,7 +88,7 @@ def claimed(desk: Desk) -> Desk:
 def test_confirm_shows_the_evidence_and_decides_nothing_without_a_choice(claimed: Desk) -> None:
     code, said = run("gdpr", "status")
     assert code == 0
-    assert "request R-1 waits for a person: 1 claimed id (a property of an event; anybody can send it)" in said
+    assert "request R-1 waits for your decision: 1 claimed id (a property of an event; anybody can send it)" in said
     assert "anna-4711" not in said
     code, said = run("gdpr", "confirm", "R-1")
     assert code == 0
@@ -140,7 +140,7 @@ def test_a_failed_job_is_tried_again_as_a_whole(open_desk: Desk) -> None:
     open_desk.work()
     job = open_desk.ledger.jobs()[0].job_id
     code, said = run("gdpr", "retry", "--job", job)
-    assert (code, said.strip()) == (0, f"2 requests of {job} get another Mixpanel job; the sensor asks for it")
+    assert (code, said.strip()) == (0, f"2 requests of {job} get another Mixpanel job; the sensor creates it")
     open_desk.work()
     assert [open_desk.state(name) for name in ("R-1", "R-2")] == ["waiting", "waiting"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from logging import Logger
@@ -12,9 +13,10 @@ from typing import Any, ClassVar
 import dagster as dg
 import pytest
 
+from mixpanel_etl import MixpanelGdpr
 from mixpanel_etl.client import Clock, Mixpanel
-from mixpanel_etl.dagster.gdpr import Gdpr, gdpr_definitions
 from mixpanel_etl.dagster.gdpr.metadata import step_metadata
+from mixpanel_etl.dagster.gdpr.overview import AssetName
 from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.gdpr import decisions
 from mixpanel_etl.gdpr.confirmation import confirm
@@ -44,8 +46,20 @@ class Hasty(MixpanelResource):
     clock: ClassVar[Clock] = Clock()
 
 
+class Timed(MixpanelGdpr):
+    """A component at the sandbox's time, whose alerts are kept."""
+
+    alerts: ClassVar[list[str]] = []
+
+    def now(self) -> datetime:
+        return Hasty.clock.now()
+
+    def alert(self, text: str) -> None:
+        self.alerts.append(text)
+
+
 @pytest.fixture
-def gdpr(mixpanel: Sandbox, tmp_path: Path) -> Gdpr:
+def gdpr(mixpanel: Sandbox, tmp_path: Path) -> MixpanelGdpr:
     """Requests out of a folder, at the sandbox's time."""
     mixpanel.clock.set(NOW, frozen=True)
     Hasty.clock = Clock(
@@ -53,8 +67,9 @@ def gdpr(mixpanel: Sandbox, tmp_path: Path) -> Gdpr:
         monotonic=lambda: mixpanel.clock.now().timestamp(),
         now=mixpanel.clock.now,
     )
+    Timed.alerts.clear()
     inbox, outbox = str(tmp_path / "inbox"), str(tmp_path / "outbox")
-    return Gdpr(folder=inbox, deliver_to=outbox, mixpanel=Hasty(), clock=Hasty.clock)
+    return Timed(folder=inbox, deliver_to=outbox, mixpanel=Hasty())
 
 
 @pytest.fixture
@@ -72,15 +87,15 @@ def lake(mixpanel: Sandbox, client: Mixpanel, table: EventsTable) -> Path:
 class Daemon:
     """What Dagster's daemon does: ticks of the sensors, their runs one after the other."""
 
-    def __init__(self, gdpr: Gdpr, instance: dg.DagsterInstance) -> None:
+    def __init__(self, gdpr: MixpanelGdpr, instance: dg.DagsterInstance) -> None:
         self.gdpr, self.instance = gdpr, instance
         self.runs: list[tuple[str, bool]] = []
         self._cursors: dict[str, str | None] = {}
 
     def tick(self, name: str) -> int:
         """One tick of a sensor in definitions made anew, as after a restart; how many runs it asked for."""
-        definitions = gdpr_definitions(self.gdpr)
-        sensor = definitions.resolve_sensor_def(f"{self.gdpr.name}_{name}")
+        definitions = self.gdpr.definitions()
+        sensor = definitions.resolve_sensor_def(f"mixpanel__gdpr_{name}_sensor")
         context = dg.build_sensor_context(
             instance=self.instance, cursor=self._cursors.get(name), repository_def=definitions.get_repository_def()
         )
@@ -105,7 +120,7 @@ class Daemon:
         self.tick("intake")
         for _ in range(12):
             runs = self.tick("progress")
-            unseen = [one.request_id for one in self.gdpr.ledger().entries() if one.in_doubt == ("never_seen",)]
+            unseen = [one.request_id for one in self.gdpr.ledger.entries() if one.in_doubt == ("never_seen",)]
             if unseen:
                 self.confirm(*unseen)
             elif not runs:
@@ -113,7 +128,7 @@ class Daemon:
 
     def confirm(self, *request_ids: str) -> None:
         """What `mixpanel-etl gdpr confirm REQUEST --claims all` does, for all that wait if none is named."""
-        ledger = self.gdpr.ledger()
+        ledger = self.gdpr.ledger
         waiting = [
             one for one in ledger.entries() if one.in_doubt and one.request_id in (request_ids or [one.request_id])
         ]
@@ -124,13 +139,13 @@ class Daemon:
     def settle_confirming(self) -> None:
         """As `settle`, with a person who accepts whatever waits."""
         self.settle()
-        while any(one.in_doubt and not one.settled_at for one in self.gdpr.ledger().entries()):
+        while any(one.in_doubt and not one.settled_at for one in self.gdpr.ledger.entries()):
             self.confirm()
             self.settle()
 
-    def materialize(self, name: str) -> None:
+    def materialize(self, name: AssetName) -> None:
         """A run of an asset without partitions, with its checks."""
-        job = gdpr_definitions(self.gdpr).resolve_implicit_global_asset_job_def()
+        job = self.gdpr.definitions().resolve_implicit_global_asset_job_def()
         assert job.get_subset(asset_selection={self.gdpr.key(name)}).execute_in_process(instance=self.instance).success
 
     def forget_failures(self) -> None:
@@ -138,7 +153,7 @@ class Daemon:
         for record in self.instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])):
             self.instance.delete_run(record.dagster_run.run_id)
 
-    def check(self, asset: str, name: str) -> bool:
+    def check(self, asset: AssetName, name: str) -> bool:
         """Whether a check passed the last time."""
         key = dg.AssetCheckKey(self.gdpr.key(asset), name)
         (record,) = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
@@ -147,7 +162,7 @@ class Daemon:
         assert evaluation
         return evaluation.passed
 
-    def recorded(self, step: str, request_id: str) -> dict[str, Any]:
+    def recorded(self, step: AssetName, request_id: str) -> dict[str, Any]:
         records = self.instance.fetch_materializations(
             dg.AssetRecordsFilter(self.gdpr.key(step), asset_partitions=[request_id]), limit=1
         ).records
@@ -159,11 +174,11 @@ class Daemon:
 
 
 @pytest.fixture
-def daemon(gdpr: Gdpr, instance: dg.DagsterInstance) -> Daemon:
+def daemon(gdpr: MixpanelGdpr, instance: dg.DagsterInstance) -> Daemon:
     return Daemon(gdpr, instance)
 
 
-def drop(gdpr: Gdpr, *rows: dict[str, Any], name: str = "requests.json") -> Path:
+def drop(gdpr: MixpanelGdpr, *rows: dict[str, Any], name: str = "requests.json") -> Path:
     """A file of requests in the folder."""
     path = Path(gdpr.folder or "") / name
     path.parent.mkdir(exist_ok=True)
@@ -172,14 +187,14 @@ def drop(gdpr: Gdpr, *rows: dict[str, Any], name: str = "requests.json") -> Path
 
 
 def test_a_file_becomes_a_deletion_an_erasure_and_a_certificate(
-    mixpanel: Sandbox, gdpr: Gdpr, lake: Path, daemon: Daemon
+    mixpanel: Sandbox, gdpr: MixpanelGdpr, lake: Path, daemon: Daemon
 ) -> None:
     path = drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": ["anna-4711"]})
     daemon.settle()
     assert not path.exists()
     shown = daemon.recorded("requests", "R-1")
     assert (shown["ids_asked"], shown["ids"], shown["ids_claimed"], shown["days_left"]) == (1, 1, 9, 29)
-    assert shown["waits_for_a_person"].startswith("9 claimed ids (a device of the user with rows that Mixpanel has")
+    assert shown["waits_for"].startswith("9 claimed ids (a device of the user with rows that Mixpanel has")
     assert not daemon.check("requests", "ids_confirmed")
     assert daemon.recorded("jobs", "R-1") == {}
     daemon.confirm("R-1")
@@ -200,7 +215,7 @@ def test_a_file_becomes_a_deletion_an_erasure_and_a_certificate(
 
 
 def test_rows_of_the_warehouse_are_taken_in_once_and_refused_with_a_reason(
-    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    mixpanel: Sandbox, gdpr: MixpanelGdpr, daemon: Daemon, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import psycopg
 
@@ -221,16 +236,16 @@ def test_rows_of_the_warehouse_are_taken_in_once_and_refused_with_a_reason(
     daemon.gdpr = replace(gdpr, query=sql)
     daemon.tick("intake")
     daemon.tick("intake")
-    assert daemon.instance.get_dynamic_partitions("mixpanel_gdpr_requests") == ["R-1"]
+    assert daemon.instance.get_dynamic_partitions("mixpanel__gdpr__requests") == ["R-1"]
     told = daemon.instance.fetch_observations(gdpr.key("requests"), limit=5).records
     reasons = [found.asset_observation.description for found in told if found.asset_observation]
     assert reasons == ["its kind is 'forgetting': write `deletion` or `retrieval` (or `access`)"]
-    table = rejected_table(gdpr.ledger().lake).scan().collect()
+    table = rejected_table(gdpr.ledger.lake).scan().collect()
     assert table.select("request_id", "reason", "source").rows() == [("R-2", reasons[0], "query")]
 
 
 def test_a_retrieval_found_by_email_is_delivered_with_a_certificate(
-    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon, lake: Path
+    mixpanel: Sandbox, gdpr: MixpanelGdpr, daemon: Daemon, lake: Path
 ) -> None:
     drop(gdpr, {"request_id": "R-1", "kind": "access", "lookup": "Someone@example.com"})
     daemon.settle()
@@ -247,7 +262,7 @@ def test_a_retrieval_found_by_email_is_delivered_with_a_certificate(
 
 
 def test_after_a_deletion_neither_lake_nor_dagster_nor_a_log_has_an_id(
-    mixpanel: Sandbox, gdpr: Gdpr, lake: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    mixpanel: Sandbox, gdpr: MixpanelGdpr, lake: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
     home = tmp_path / "dagster"
@@ -278,7 +293,7 @@ def test_after_a_deletion_neither_lake_nor_dagster_nor_a_log_has_an_id(
 
 
 def test_a_day_that_is_exported_again_while_deleted_rows_linger_does_not_bring_them_back(
-    mixpanel: Sandbox, gdpr: Gdpr, lake: Path, daemon: Daemon, client: Mixpanel
+    mixpanel: Sandbox, gdpr: MixpanelGdpr, lake: Path, daemon: Daemon, client: Mixpanel
 ) -> None:
     drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna-4711"})
     mixpanel.clock.set(datetime.now(UTC), frozen=True)  # the lake's list of suppressed people goes by the real time
@@ -294,14 +309,14 @@ def test_a_day_that_is_exported_again_while_deleted_rows_linger_does_not_bring_t
 
 
 def test_nothing_goes_to_mixpanel_before_the_expansion_is_shown(
-    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+    mixpanel: Sandbox, gdpr: MixpanelGdpr, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna-4711"})
     daemon.tick("intake")
     with monkeypatch.context() as patch:
         patch.setattr("mixpanel_etl.dagster.gdpr.assets.step_metadata", _killed)
         daemon.tick("progress")
-    assert gdpr.ledger().entry("R-1").expanded_at
+    assert gdpr.ledger.entry("R-1").expanded_at
     assert daemon.recorded("requests", "R-1") == {}
     daemon.forget_failures()
     daemon.confirm("R-1")
@@ -314,7 +329,7 @@ def test_nothing_goes_to_mixpanel_before_the_expansion_is_shown(
 
 @pytest.mark.parametrize("step", ["requests", "jobs", "outcomes", "erasures", "certificates"])
 def test_a_run_that_is_killed_before_it_says_what_it_did_is_made_up_for(
-    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, step: str
+    mixpanel: Sandbox, gdpr: MixpanelGdpr, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, step: AssetName
 ) -> None:
     drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna-4711"})
 
@@ -340,13 +355,13 @@ def test_a_run_that_is_killed_before_it_says_what_it_did_is_made_up_for(
 
 @pytest.mark.parametrize("step", ["erasures", "certificates"])
 def test_a_step_that_another_process_does_is_left_to_it(
-    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, step: str
+    mixpanel: Sandbox, gdpr: MixpanelGdpr, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, step: AssetName
 ) -> None:
     monkeypatch.setattr("mixpanel_etl.lake.leases.WAIT_SECONDS", 0.0)
     drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna-4711"})
     daemon.settle()
     mixpanel.clock.advance(timedelta(days=2))
-    with gdpr.ledger().locked(step):
+    with gdpr.ledger.locked(step):
         daemon.settle()
         assert (step, False) in daemon.runs
         assert not daemon.recorded(step, "R-1")
@@ -361,46 +376,40 @@ def _killed(*_: object) -> Any:
 
 
 def test_a_failed_job_turns_the_check_red_alerts_once_and_can_be_tried_again(
-    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon
+    mixpanel: Sandbox, gdpr: MixpanelGdpr, daemon: Daemon
 ) -> None:
-    told: list[str] = []
-    daemon.gdpr = replace(gdpr, on_alert=told.append)
     mixpanel.set_next_gdpr_outcome("FAILURE")
     drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna-4711"})
     daemon.settle()
-    assert daemon.check("outcomes", "jobs_are_well")
+    assert daemon.check("outcomes", "jobs_healthy")
     mixpanel.clock.advance(timedelta(days=2))
     for _ in range(3):
         daemon.settle()
-    assert [text for text in told if "ended in FAILURE" in text] == told
-    assert len(told) == 1
-    assert not daemon.check("outcomes", "jobs_are_well")
+    assert ["ended in FAILURE" in text for text in Timed.alerts] == [True]
+    assert not daemon.check("outcomes", "jobs_healthy")
     assert daemon.recorded("outcomes", "R-1")["state"] == "failed"
     assert daemon.recorded("erasures", "R-1") == {}
-    decisions.retry(gdpr.ledger(), "R-1", gdpr.now(), by="olga")
+    decisions.retry(gdpr.ledger, "R-1", gdpr.now(), by="olga")
     daemon.settle()
-    assert daemon.check("outcomes", "jobs_are_well")
+    assert daemon.check("outcomes", "jobs_healthy")
     mixpanel.clock.advance(timedelta(days=2))
     daemon.settle()
     assert daemon.recorded("certificates", "R-1")
 
 
-def test_a_job_that_takes_too_long_is_alerted(mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon) -> None:
+def test_a_job_that_takes_too_long_is_alerted(mixpanel: Sandbox, gdpr: MixpanelGdpr, daemon: Daemon) -> None:
     mixpanel.reset([Project(enforce_budgets=False, gdpr_stage_seconds=86_400 * 10)])
     mixpanel.clock.set(NOW, frozen=True)
-    told: list[str] = []
-    daemon.gdpr = replace(gdpr, on_alert=told.append)
     drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna-4711"})
     daemon.settle()
     mixpanel.clock.advance(timedelta(days=31))
     daemon.settle()
-    assert ["has not ended for 31 days" in text for text in told] == [True]
-    assert not daemon.check("outcomes", "jobs_are_well")
+    assert ["has not ended for 31 days" in text for text in Timed.alerts] == [True]
+    assert not daemon.check("outcomes", "jobs_healthy")
 
 
-def test_deadlines_are_shown_for_each_request_every_day(mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon) -> None:
-    told: list[str] = []
-    daemon.gdpr = replace(gdpr, on_alert=told.append, hold_hours=24 * 40)
+def test_deadlines_are_shown_for_each_request_every_day(mixpanel: Sandbox, gdpr: MixpanelGdpr, daemon: Daemon) -> None:
+    daemon.gdpr = replace(gdpr, hold_hours=24 * 40)
     drop(
         gdpr,
         {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna"},
@@ -408,11 +417,11 @@ def test_deadlines_are_shown_for_each_request_every_day(mixpanel: Sandbox, gdpr:
     )
     daemon.settle()
     daemon.materialize("overview")
-    assert daemon.check("overview", "deadlines_are_kept")
+    assert daemon.check("overview", "deadlines_met")
     mixpanel.clock.advance(timedelta(days=25))
     daemon.materialize("overview")
-    assert not daemon.check("overview", "deadlines_are_kept")
-    assert told == ["request R-1 (deletion, held) is due on 2026-03-03"]
+    assert not daemon.check("overview", "deadlines_met")
+    assert Timed.alerts == ["request R-1 (deletion, held) is due on 2026-03-03"]
     observed = daemon.instance.fetch_observations(gdpr.key("requests"), limit=2).records
     days = {
         found.asset_observation.partition: found.asset_observation.metadata["mixpanel_etl/days_left"].value
@@ -423,7 +432,7 @@ def test_deadlines_are_shown_for_each_request_every_day(mixpanel: Sandbox, gdpr:
 
 
 def test_without_a_destination_no_data_are_asked_for_and_a_failed_step_is_not_started_again_every_minute(
-    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon
+    mixpanel: Sandbox, gdpr: MixpanelGdpr, daemon: Daemon
 ) -> None:
     daemon.gdpr = replace(gdpr, deliver_to=None)
     drop(
@@ -443,9 +452,9 @@ def test_without_a_destination_no_data_are_asked_for_and_a_failed_step_is_not_st
 
 
 def test_requests_far_apart_are_not_one_run_over_all_between(
-    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+    mixpanel: Sandbox, gdpr: MixpanelGdpr, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mixpanel_etl.dagster.gdpr.sensors._FAR", 3)
+    monkeypatch.setattr("mixpanel_etl.dagster.gdpr.sensors._MAX_GAP_PER_RUN", 3)
     partitions = [f"old-{n}" for n in range(5)]
     daemon.instance.add_dynamic_partitions(gdpr.partitions.name or "", ["R-1", *partitions, "R-2", "R-3"])
     drop(gdpr, *({"request_id": f"R-{n}", "kind": "deletion", "distinct_ids": f"user-{n}"} for n in (1, 2, 3)))
@@ -455,12 +464,12 @@ def test_requests_far_apart_are_not_one_run_over_all_between(
 
 
 def test_many_requests_are_one_run_a_step_and_only_what_is_done_is_recorded(
-    mixpanel: Sandbox, gdpr: Gdpr, daemon: Daemon
+    mixpanel: Sandbox, gdpr: MixpanelGdpr, daemon: Daemon
 ) -> None:
     drop(gdpr, *({"request_id": f"R-{n}", "kind": "deletion", "distinct_ids": f"user-{n}"} for n in range(9)))
     daemon.settle()
-    with gdpr.client(gdpr.ledger()) as client:
-        decisions.cancel(gdpr.ledger(), client.gdpr, "R-7", gdpr.now, by="olga")
+    with gdpr.client(gdpr.ledger) as client:
+        decisions.cancel(gdpr.ledger, client.gdpr, "R-7", gdpr.now, by="olga")
     daemon.settle()
     mixpanel.clock.advance(timedelta(days=2))
     daemon.settle()
@@ -468,3 +477,29 @@ def test_many_requests_are_one_run_a_step_and_only_what_is_done_is_recorded(
     assert steps == ["requests", "jobs", "jobs", "outcomes", "erasures", "certificates"]
     done = daemon.instance.get_materialized_partitions(gdpr.key("certificates"))
     assert done == {f"R-{n}" for n in range(9)} - {"R-7"}
+
+
+class OwnedGdpr(Timed):
+    """A team's own component."""
+
+    def get_asset_spec(self, asset: AssetName) -> dg.AssetSpec:
+        return super().get_asset_spec(asset).replace_attributes(owners=["team:privacy"])
+
+    def execute(self, context: dg.AssetExecutionContext, asset: AssetName) -> Iterator[Any]:
+        yield from super().execute(context, asset)
+        self.alert(f"{asset} done")
+
+
+def test_a_subclass_describes_its_assets_and_does_more(
+    mixpanel: Sandbox, gdpr: MixpanelGdpr, lake: Path, daemon: Daemon
+) -> None:
+    daemon.gdpr = OwnedGdpr(folder=gdpr.folder, mixpanel=gdpr.mixpanel)
+    graph = daemon.gdpr.definitions().resolve_asset_graph()
+    assert all(graph.get(key).owners == ["team:privacy"] for key in graph.get_all_asset_keys())
+    drop(gdpr, {"request_id": "R-1", "kind": "deletion", "distinct_ids": ["anna-4711"]})
+    daemon.tick("intake")
+    daemon.tick("progress")
+    daemon.materialize("overview")
+    assert daemon.recorded("requests", "R-1")["ids"] == 1
+    assert Timed.alerts[0] == "requests done"
+    assert Timed.alerts[-1] == "overview done"

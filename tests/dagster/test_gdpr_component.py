@@ -12,11 +12,11 @@ from dagster.components.testing import create_defs_folder_sandbox
 from mixpanel_etl import MixpanelGdpr
 
 ATTRIBUTES: dict[str, Any] = {
-    "requests": "requests.sql",
+    "query": "requests.sql",
     "folder": "inbox",
     "key_prefix": "eu/privacy",
     "group_name": "privacy",
-    "env_prefix": "MIXPANEL_EU_",
+    "mixpanel": {"env_prefix": "MIXPANEL_EU_"},
     "lake": "elsewhere",
     "deliver_to": "outbox",
     "keep_days": 7,
@@ -28,7 +28,7 @@ ATTRIBUTES: dict[str, Any] = {
     "pack_retrievals": False,
     "late_days": 20,
     "intake_minutes": 15,
-    "daily_at": "30 4 * * *",
+    "cron_schedule": "30 4 * * *",
 }
 
 
@@ -39,7 +39,6 @@ def built(**attributes: Any) -> tuple[MixpanelGdpr, dg.Definitions, Path]:
         (path / "requests.sql").write_text("SELECT 1")
         with project.load_component_and_build_defs(defs_path=path) as (component, definitions):
             assert isinstance(component, MixpanelGdpr)
-            component.gdpr(path)
             return component, definitions, path
 
 
@@ -53,9 +52,9 @@ def test_every_attribute_arrives_and_loads_without_settings(monkeypatch: pytest.
     node = graph.get(dg.AssetKey(["eu", "privacy", "certificates"]))
     assert (node.group_name, node.pools) == ("privacy", {"mixpanel_eu_gdpr"})
     assert {key.path[-1] for key in node.parent_keys} == {"erasures", "deliveries"}
-    sensor = definitions.resolve_sensor_def("eu_privacy_intake")
+    sensor = definitions.resolve_sensor_def("eu__privacy_intake_sensor")
     assert sensor.minimum_interval_seconds == 15 * 60
-    assert definitions.resolve_schedule_def("eu_privacy_every_day").cron_schedule == "30 4 * * *"
+    assert definitions.resolve_schedule_def("eu__privacy_schedule").cron_schedule == "30 4 * * *"
 
 
 def test_an_alert_goes_where_a_subclass_sends_it() -> None:
@@ -65,15 +64,15 @@ def test_an_alert_goes_where_a_subclass_sends_it() -> None:
         def alert(self, text: str) -> None:
             told.append(text)
 
-    Paging(folder="inbox").gdpr(Path()).on_alert("job 1 has failed")
+    Paging(folder="inbox").alert("job 1 has failed")
     assert told == ["job 1 has failed"]
 
 
 @pytest.mark.parametrize(
     ("attributes", "said"),
     [
-        ({}, "neither `query` nor `folder`"),
-        ({"requests": "nowhere.sql"}, "nowhere.sql"),
+        ({}, "set `query`, `folder` or both"),
+        ({"query": "nowhere.sql"}, "nowhere.sql"),
         ({"folder": "inbox", "hold_hours": -1}, "hold_hours"),
         ({"folder": "inbox", "erase": "later"}, "later"),
         ({"folder": "inbox", "hold": 3}, "hold"),

@@ -1,4 +1,4 @@
-"""What the intake's sensor says, and a check that is red as long as a request is not in the ledger."""
+"""What the intake's sensor says, and the check that fails while a request is not in the ledger."""
 
 from __future__ import annotations
 
@@ -6,28 +6,36 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dagster as dg
 import pytest
 
-from mixpanel_etl.client import Clock
-from mixpanel_etl.dagster.gdpr import Gdpr, gdpr_definitions
+from mixpanel_etl import MixpanelGdpr
 from mixpanel_etl.sandbox import Sandbox
 
 NOW = datetime(2026, 2, 1, 9, tzinfo=UTC)
 
 
+class Timed(MixpanelGdpr):
+    """A component at a time that tests set."""
+
+    time: ClassVar[datetime] = NOW
+
+    def now(self) -> datetime:
+        return self.time
+
+
 class Intake:
     """Ticks of the sensor, and what Dagster knows after them."""
 
-    def __init__(self, gdpr: Gdpr, instance: dg.DagsterInstance) -> None:
+    def __init__(self, gdpr: MixpanelGdpr, instance: dg.DagsterInstance) -> None:
         self.gdpr, self.instance = gdpr, instance
         self._cursor: str | None = None
 
     def tick(self) -> str:
         """What a tick says."""
-        sensor = gdpr_definitions(self.gdpr).resolve_sensor_def("mixpanel_gdpr_intake")
+        sensor = self.gdpr.definitions().resolve_sensor_def("mixpanel__gdpr_intake_sensor")
         data = sensor.evaluate_tick(dg.build_sensor_context(instance=self.instance, cursor=self._cursor))
         self._cursor = data.cursor
         for found in data.asset_events:
@@ -36,7 +44,7 @@ class Intake:
 
     def check(self) -> tuple[bool, str]:
         """The check as it was evaluated last."""
-        key = dg.AssetCheckKey(self.gdpr.key("requests"), "requests_taken_in")
+        key = dg.AssetCheckKey(self.gdpr.key("requests"), "intake_complete")
         (record,) = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
         assert record.event
         evaluation = record.event.asset_check_evaluation
@@ -52,34 +60,34 @@ class Intake:
 @pytest.fixture
 def intake(mixpanel: Sandbox, tmp_path: Path, instance: dg.DagsterInstance) -> Intake:
     (tmp_path / "inbox").mkdir()
-    clock = Clock(now=lambda: NOW)
-    return Intake(Gdpr(folder=str(tmp_path / "inbox"), clock=clock), instance)
+    Timed.time = NOW
+    return Intake(Timed(folder=str(tmp_path / "inbox")), instance)
 
 
 def test_a_tick_says_what_it_did(intake: Intake) -> None:
-    assert intake.tick() == "no request waits"
+    assert intake.tick() == "no new requests"
     assert intake.check()[0]
     intake.drop("r.json", {"request_id": "R-1", "distinct_ids": "anna-4711"}, {"request_id": "R-2"})
-    assert intake.tick() == "requests: 1 taken in, 1 rejected"
-    assert intake.tick() == "no request waits"
+    assert intake.tick() == "requests: 1 accepted, 1 rejected"
+    assert intake.tick() == "no new requests"
 
 
-def test_a_rejected_request_keeps_the_check_red_until_it_is_taken_in(intake: Intake) -> None:
+def test_a_rejected_request_fails_the_check_until_it_is_accepted(intake: Intake) -> None:
     intake.drop("r.json", {"request_id": "R-1", "distinct_ids": "anna-4711;ben-4712"})
     intake.tick()
     passed, said = intake.check()
     assert not passed
     assert "request R-1 is rejected: its distinct_ids reads as several ids in one cell" in said
     intake.drop("r.json", {"request_id": "R-1", "distinct_ids": ["anna-4711", "ben-4712"]})
-    intake.gdpr = replace(intake.gdpr, clock=Clock(now=lambda: NOW + timedelta(hours=1)))
+    Timed.time = NOW + timedelta(hours=1)
     intake.tick()
     assert intake.check()[0]
 
 
-def test_a_file_that_cannot_be_read_keeps_the_check_red_and_is_not_named(intake: Intake) -> None:
+def test_a_file_that_cannot_be_read_fails_the_check_and_is_not_named(intake: Intake) -> None:
     path = intake.drop("anna-4711.xlsx")
     intake.drop("z.json", {"request_id": "R-1", "distinct_ids": "anna-4711"})
-    assert intake.tick() == "requests: 1 taken in"
+    assert intake.tick() == "requests: 1 accepted"
     passed, said = intake.check()
     assert not passed
     assert "1 files of the folder can't be read" in said
@@ -93,8 +101,8 @@ def test_a_file_that_cannot_be_read_keeps_the_check_red_and_is_not_named(intake:
 def test_a_query_that_fails_does_not_stop_the_folder(intake: Intake, query: str) -> None:
     intake.gdpr = replace(intake.gdpr, query=query)
     intake.drop("r.json", {"request_id": "R-1", "distinct_ids": "anna-4711"})
-    assert intake.tick().startswith("requests: 1 taken in; the warehouse refuses the query for requests")
-    assert "refuses the query" in intake.check()[1]
+    assert intake.tick().startswith("requests: 1 accepted; the query of data subject requests fails in the warehouse")
+    assert "fails in the warehouse" in intake.check()[1]
     intake.gdpr = replace(intake.gdpr, query=None)
     intake.tick()
     assert intake.check()[0]
@@ -117,18 +125,18 @@ ROW = "'deletion' AS kind, DATE '2026-01-31' AS requested_at"
         f"SELECT 'R-1' AS request_id, {ROW}, [1.5, 2.5] AS distinct_ids",
     ],
 )
-def test_a_value_of_the_query_in_a_wrong_type_is_rejected_and_the_next_row_taken(intake: Intake, query: str) -> None:
+def test_a_value_of_the_query_in_a_wrong_type_is_rejected_and_the_next_row_accepted(intake: Intake, query: str) -> None:
     good = f"SELECT 'R-2' AS request_id, {ROW}, 4711::BIGINT AS distinct_ids, [1] AS unused"
     intake.gdpr = replace(intake.gdpr, query=query)
     assert intake.tick() == "requests: 1 rejected"
     assert "request R-1 is rejected: it" in intake.check()[1]
     intake.gdpr = replace(intake.gdpr, query=good)
-    assert intake.tick() == "requests: 1 taken in"
-    assert intake.gdpr.ledger().entry("R-2").request.ids == ("4711",)
+    assert intake.tick() == "requests: 1 accepted"
+    assert intake.gdpr.ledger.entry("R-2").request.ids == ("4711",)
 
 
 def test_a_tick_that_starts_nothing_says_how_many_requests_are_open(intake: Intake) -> None:
-    definitions = gdpr_definitions(intake.gdpr)
-    sensor = definitions.resolve_sensor_def("mixpanel_gdpr_progress")
+    definitions = intake.gdpr.definitions()
+    sensor = definitions.resolve_sensor_def("mixpanel__gdpr_progress_sensor")
     context = dg.build_sensor_context(instance=intake.instance, repository_def=definitions.get_repository_def())
-    assert sensor.evaluate_tick(context).skip_message == "0 requests are open; no step is due"
+    assert sensor.evaluate_tick(context).skip_message == "0 data subject requests are open; no step is due"

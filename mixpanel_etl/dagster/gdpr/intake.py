@@ -1,4 +1,4 @@
-"""The sensor that takes requests in, and the check that is red as long as one of them needs a person."""
+"""The sensor that accepts data subject requests, and the check that fails while one of them is rejected or unread."""
 
 # Dagster reads the annotations of sensors and checks, so they must be types, not strings.
 import hashlib
@@ -7,10 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mixpanel_etl.dagster.gdpr.settings import Gdpr
+from mixpanel_etl.dagster.gdpr.metadata import MAX_LISTED
 from mixpanel_etl.dagster.recording import withheld_messages
 from mixpanel_etl.gdpr.data_subject_requests import Row
 from mixpanel_etl.gdpr.intake import (
@@ -27,25 +28,27 @@ from mixpanel_etl.gdpr.source_rows import rows_of
 from mixpanel_etl.settings import SettingsError
 from mixpanel_etl.warehouse import WarehouseError
 
-TAKEN_IN = "requests_taken_in"
-#: For so long a rejected request that was not sent anew keeps the check red: until its deadline (CCPA) has passed.
+if TYPE_CHECKING:
+    from mixpanel_etl.dagster.gdpr.component import MixpanelGdpr
+
+COMPLETE = "intake_complete"
+#: A rejected request that was not corrected fails the check for so long: until its deadline (CCPA) has passed.
 ALERTED = timedelta(days=45)
 _TICK_SECONDS = 20.0  # of the 60 that Dagster gives a tick
-_MAX_LISTED = 20
 
 
-def intake_sensor(gdpr: Gdpr) -> dg.SensorDefinition:
-    """Reads the query and the folder, and makes a partition of each new request."""
+def intake_sensor(gdpr: "MixpanelGdpr") -> dg.SensorDefinition:
+    """Reads the query and the folder, and adds a partition for each new data subject request."""
 
     @dg.sensor(
-        name=f"{gdpr.name}_intake",
+        name=f"{gdpr.name}_intake_sensor",
         minimum_interval_seconds=gdpr.intake_minutes * 60,
         target=dg.AssetSelection.assets(gdpr.key("requests")),
-        description="Takes requests in, from the query and the folder: a partition for each.",
+        description="Accepts data subject requests from the query and the folder: one partition for each.",
     )
     @withheld_messages()
     def intake(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        ledger, stop_at = gdpr.ledger(), time.monotonic() + _TICK_SECONDS
+        ledger, stop_at = gdpr.ledger, time.monotonic() + _TICK_SECONDS
         taken, troubles = _take_in(gdpr, ledger, lambda: time.monotonic() > stop_at)
         events: list[dg.AssetObservation | dg.AssetMaterialization | dg.AssetCheckEvaluation] = []
         for request_id, reason in (pair for one in taken for pair in one.newly_rejected):
@@ -54,12 +57,12 @@ def intake_sensor(gdpr: Gdpr) -> dg.SensorDefinition:
             events.append(dg.AssetObservation(gdpr.key("requests"), description=reason, metadata=metadata))
         for trouble in troubles:
             context.log.error(trouble)
-        # Of all that are open, so that a tick that was killed leaves none without.
+        # All open requests, not only those of this tick: a tick that was killed may have left one without a partition.
         present = set(context.instance.get_dynamic_partitions(gdpr.partitions.name or ""))
         new = [entry.request_id for entry in ledger.entries() if entry.request_id not in present]
         state = _state(gdpr, ledger, troubles)
         if state != context.cursor:
-            events.append(requests_taken_in(gdpr, ledger, troubles))
+            events.append(intake_complete(gdpr, ledger, troubles))
         return dg.SensorResult(
             # Dagster shows it beside the tick, which is otherwise an "empty result".
             skip_reason=_summary(taken, troubles),
@@ -71,48 +74,48 @@ def intake_sensor(gdpr: Gdpr) -> dg.SensorDefinition:
     return intake
 
 
-def intake_check(gdpr: Gdpr) -> dg.AssetChecksDefinition:
-    """The check of the intake, which its sensor evaluates, too."""
+def intake_check(gdpr: "MixpanelGdpr") -> dg.AssetChecksDefinition:
+    """The check of the intake, which its sensor evaluates as well."""
 
     @dg.asset_check(
-        name=TAKEN_IN,
+        name=COMPLETE,
         asset=gdpr.key("requests"),
-        description="The query and every file of the folder can be read, and no request is rejected and not sent anew.",
+        description="The query and every file of the folder can be read, and every rejected request was corrected.",
     )
     @withheld_messages()
-    def taken_in() -> dg.AssetCheckResult:
+    def complete() -> dg.AssetCheckResult:
         troubles = []
         try:
             _query(gdpr)
         except NotTakenIn as error:
             troubles.append(str(error))
-        found = requests_taken_in(gdpr, gdpr.ledger(), troubles)
+        found = intake_complete(gdpr, gdpr.ledger, troubles)
         return dg.AssetCheckResult(passed=found.passed, description=found.description, metadata=found.metadata)
 
-    return taken_in
+    return complete
 
 
-def requests_taken_in(gdpr: Gdpr, ledger: Ledger, troubles: list[str]) -> dg.AssetCheckEvaluation:
-    """Whether everything that was handed in is in the ledger. Neither files nor persons are named."""
+def intake_complete(gdpr: "MixpanelGdpr", ledger: Ledger, troubles: list[str]) -> dg.AssetCheckEvaluation:
+    """Whether every submitted data subject request is in the ledger. Neither files nor persons are named."""
     rejected = open_rejections(ledger, gdpr.now() - ALERTED)
     unread = _unread(gdpr)
     problems = [
         *troubles,
-        *(f"{count} files of the folder can't be read, as their receipts say: {why}" for why, count in unread.items()),
-        *(f"request {name or '(without an id)'} is rejected: {why}" for name, why in rejected[:_MAX_LISTED]),
-        *([f"{len(rejected) - _MAX_LISTED} more requests are rejected"] if len(rejected) > _MAX_LISTED else []),
+        *(f"{count} files of the folder can't be read (see their receipts): {why}" for why, count in unread.items()),
+        *(f"request {name or '(without an id)'} is rejected: {why}" for name, why in rejected[:MAX_LISTED]),
+        *([f"{len(rejected) - MAX_LISTED} more requests are rejected"] if len(rejected) > MAX_LISTED else []),
     ]
     return dg.AssetCheckEvaluation(
         asset_key=gdpr.key("requests"),
-        check_name=TAKEN_IN,
+        check_name=COMPLETE,
         passed=not problems,
-        description="; ".join(problems) or "every request that was handed in is in the ledger",
+        description="; ".join(problems) or "every submitted request is in the ledger",
         metadata={"mixpanel_etl/unread_files": sum(unread.values()), "mixpanel_etl/rejected": len(rejected)},
     )
 
 
-def _take_in(gdpr: Gdpr, ledger: Ledger, enough: Callable[[], bool]) -> tuple[list[Taken], list[str]]:
-    """What became of the requests of both sources, and why a source could not be read, which stops no other."""
+def _take_in(gdpr: "MixpanelGdpr", ledger: Ledger, enough: Callable[[], bool]) -> tuple[list[Taken], list[str]]:
+    """What became of the requests of both sources, and why a source can't be read, which does not stop the other."""
     protected = frozenset(gdpr.protected)
     taken: list[Taken] = []
     troubles: list[str] = []
@@ -129,44 +132,44 @@ def _take_in(gdpr: Gdpr, ledger: Ledger, enough: Callable[[], bool]) -> tuple[li
         except NotTakenIn as error:
             troubles.append(str(error))
         except OSError as error:
-            troubles.append(f"the folder for requests can't be listed ({type(error).__name__})")
+            troubles.append(f"the folder of data subject requests can't be listed ({type(error).__name__})")
     return taken, troubles
 
 
-def _query(gdpr: Gdpr) -> list[Row]:
+def _query(gdpr: "MixpanelGdpr") -> list[Row]:
     if not gdpr.query:
         return []
     try:
-        with gdpr.warehouse.warehouse().query(gdpr.query) as batches:
+        with gdpr.warehouse_resource.warehouse().query(gdpr.query) as batches:
             return rows_of(batches.read_all())
     except SettingsError as error:
-        reason = f"the query for requests can't be sent: {error}"
+        reason = f"the query of data subject requests can't be sent: {error}"
     except WarehouseError:
-        reason = "the warehouse refuses the query for requests; run its SQL file there to see why"
-    except Exception as error:  # noqa: BLE001 - of a driver, or of Arrow, about what strangers wrote
-        reason = f"the result of the query for requests can't be read ({type(error).__name__})"
-    raise NotTakenIn(reason)  # out here: what the warehouse said may name persons, and Dagster would keep it
+        reason = "the query of data subject requests fails in the warehouse; run its SQL file there to see why"
+    except Exception as error:  # noqa: BLE001 - of a driver or of Arrow, on rows of any content
+        reason = f"the result of the query of data subject requests can't be read ({type(error).__name__})"
+    raise NotTakenIn(reason)  # out here: the warehouse's message may name persons, and Dagster would store it
 
 
-def _unread(gdpr: Gdpr) -> Counter[str]:
+def _unread(gdpr: "MixpanelGdpr") -> Counter[str]:
     try:
         return Counter(reason for _, reason in waiting_files(gdpr.folder)) if gdpr.folder else Counter()
     except OSError:
         return Counter({"the folder can't be listed": 1})
 
 
-def _state(gdpr: Gdpr, ledger: Ledger, troubles: list[str]) -> str:
-    """Changes when the check has to be evaluated anew: with what needs a person, and every day."""
+def _state(gdpr: "MixpanelGdpr", ledger: Ledger, troubles: list[str]) -> str:
+    """Changes when the check must be evaluated again: with what needs a decision, and every day."""
     needs = [str(gdpr.now().date()), troubles, sorted(_unread(gdpr).items()), rejections(ledger)]
     return hashlib.sha256(json.dumps(needs).encode()).hexdigest()
 
 
 def _summary(taken: list[Taken], troubles: list[str]) -> str:
     counts = {
-        "taken in": sum(len(one.accepted) for one in taken),
-        "known": sum(len(one.known) for one in taken),
+        "accepted": sum(len(one.accepted) for one in taken),
+        "already known": sum(len(one.known) for one in taken),
         "rejected": sum(len(one.rejected) for one in taken),
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     later = "the rest follows at the next tick" if not all(one.complete for one in taken) else ""
-    return "; ".join(filter(None, [f"requests: {told}" if told else "no request waits", later, *troubles]))
+    return "; ".join(filter(None, [f"requests: {told}" if told else "no new requests", later, *troubles]))

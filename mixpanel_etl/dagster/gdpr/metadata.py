@@ -1,4 +1,4 @@
-"""What Dagster shows of a request: counts, hashes, times; no personal id."""
+"""What Dagster shows of a data subject request: counts, hashes, times; no personal id."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from mixpanel_etl.gdpr.confirmation import waiting_for
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.progress import ROW, Progress, Step
 
-_SHOWN = 200
+#: Requests that the text of a check names.
+MAX_LISTED = 20
+_MAX_ROWS = 200
 
 
 def step_metadata(ledger: Ledger, one: Progress, step: Step, now: datetime) -> dict[str, Any]:
@@ -27,12 +29,12 @@ def step_metadata(ledger: Ledger, one: Progress, step: Step, now: datetime) -> d
         "deliveries": _delivery,
         "certificates": _certificate,
     }
-    told = {**request_metadata(one, now), **details[step](ledger, one)}
-    return {f"mixpanel_etl/{name}": value for name, value in told.items() if value is not None}
+    shown = {**request_metadata(one, now), **details[step](ledger, one)}
+    return {f"mixpanel_etl/{name}": value for name, value in shown.items() if value is not None}
 
 
 def request_metadata(one: Progress, now: datetime) -> dict[str, Any]:
-    """What is shown of a request at every step."""
+    """What is shown of a data subject request at every step."""
     return {
         "kind": one.entry.request.kind,
         "compliance_type": one.entry.request.compliance,
@@ -43,8 +45,8 @@ def request_metadata(one: Progress, now: datetime) -> dict[str, Any]:
 
 
 def table_of(progress: Iterable[Progress], now: datetime) -> dg.MetadataValue:
-    """Requests as a table, the one that is due first at the top; at most 200."""
-    rows = sorted(progress, key=lambda one: one.deadline)[:_SHOWN]
+    """Data subject requests as a table, the one with the closest deadline first; at most 200."""
+    rows = sorted(progress, key=lambda one: one.deadline)[:_MAX_ROWS]
     columns = [dg.TableColumn(name) for name in ROW]
     return dg.MetadataValue.table([dg.TableRecord(one.row(now)) for one in rows], dg.TableSchema(columns))
 
@@ -61,7 +63,7 @@ def _request(ledger: Ledger, one: Progress) -> dict[str, Any]:
         "ids_claimed": found and found.claimed,
         "ids_accepted": found and found.accepted,
         "ids_never_seen": found and found.never_seen,
-        "waits_for_a_person": "; ".join(waiting_for(entry)) or None,
+        "waits_for": "; ".join(waiting_for(entry)) or None,
         "asked": found and dg.MetadataValue.json(msgspec.to_builtins(found.sources)),
         "seen_in": found and dg.MetadataValue.json(found.seen_in),
         "id_hashes": dg.MetadataValue.json(list(entry.forgotten(ledger.lake).hashes)),
@@ -71,7 +73,7 @@ def _request(ledger: Ledger, one: Progress) -> dict[str, Any]:
 
 def _jobs(ledger: Ledger, one: Progress) -> dict[str, Any]:  # noqa: ARG001
     jobs = one.jobs
-    moments = {"created": [job.created_at for job in jobs], "ended": [job.ended_at for job in jobs]}
+    timestamps = {"created": [job.created_at for job in jobs], "ended": [job.ended_at for job in jobs]}
     return {
         "jobs": dg.MetadataValue.json([job.job_id for job in jobs]),
         "tracking_ids": dg.MetadataValue.json([job.tracking_id for job in jobs]),
@@ -80,8 +82,8 @@ def _jobs(ledger: Ledger, one: Progress) -> dict[str, Any]:  # noqa: ARG001
         "polls": sum(job.polls for job in jobs),
         **{
             name: dg.MetadataValue.timestamp(max(known))
-            for name, times in moments.items()
-            if (known := [moment for moment in times if moment])
+            for name, times in timestamps.items()
+            if (known := [time for time in times if time])
         },
     }
 
