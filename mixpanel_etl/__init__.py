@@ -29,11 +29,13 @@ if TYPE_CHECKING:
         MixpanelWarehouseSync,
     )
     from mixpanel_etl.errors import MixpanelEtlError
+    from mixpanel_etl.lake import Lake
     from mixpanel_etl.settings import Settings
 
     __version__: str
 
 __all__ = [
+    "Lake",
     "Mixpanel",
     "MixpanelAnnotation",
     "MixpanelCatalogue",
@@ -52,7 +54,7 @@ __all__ = [
 ]
 
 #: Modules of the names other than components.
-_MODULES = {"Mixpanel": "client", "MixpanelEtlError": "errors", "Settings": "settings"}
+_MODULES = {"Lake": "lake", "Mixpanel": "client", "MixpanelEtlError": "errors", "Settings": "settings"}
 
 
 def __getattr__(name: str) -> Any:

@@ -40,6 +40,7 @@ def test_an_import_loads_only_what_it_needs(statement: str, allowed: set[str]) -
     ("statement", "missing", "extra"),
     [
         ("from mixpanel_etl import MixpanelExport", DAGSTER, "dagster"),
+        ("from mixpanel_etl import Lake", LAKE, "lake"),
         ("import mixpanel_etl.lake", LAKE, "lake"),
         ("import mixpanel_etl.push.event_mapping", LAKE, "lake"),
         ("from mixpanel_etl.sandbox import Sandbox", ("starlette",), "sandbox"),

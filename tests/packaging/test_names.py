@@ -44,7 +44,7 @@ def test_an_unknown_name_is_an_attribute_error_with_the_name(package: str) -> No
 def test_the_root_has_what_most_people_need() -> None:
     import mixpanel_etl
 
-    needed = {"Mixpanel", "Settings", "MixpanelEtlError", "__version__"}
+    needed = {"Lake", "Mixpanel", "Settings", "MixpanelEtlError", "__version__"}
     components = {name for name in mixpanel_etl.__all__ if name.startswith("Mixpanel")} - needed
     assert needed <= set(mixpanel_etl.__all__)
     assert len(components) == 11
