@@ -96,7 +96,7 @@ def _push(table: Path, server: str) -> int:
             Warehouse(f"duckdb:///{table}?memory_limit=32MB&threads=1").query("FROM orders") as rows,
         ):
             pushed = push_rows(mixpanel, rows, RowPush("orders", mapping, folder), "latest")
-    if pushed.refused or pushed.sent != pushed.rows:
+    if pushed.rejected or pushed.sent != pushed.rows:
         raise SystemExit(f"not all arrived: {pushed}")
     return pushed.sent
 

@@ -54,7 +54,7 @@ MixpanelEtlError
 ├── GdprError
 │   ├── BadArchive
 │   ├── LedgerError
-│   ├── NotTakenIn
+│   ├── IntakeError
 │   ├── NotErased
 │   ├── NotCreated
 │   └── MaybeCreated
@@ -64,7 +64,7 @@ MixpanelEtlError
 │   └── DropsData
 ├── PushError
 ├── BackfillError
-└── RecordError
+└── EventLineError
 
 `MixpanelError` says by itself whether Mixpanel may have done what was asked (`may_have_arrived`) and whether the same
 request can succeed later (`retryable`). Disk and network trouble of the lake is an `OSError`, as Python raises it.

@@ -12,7 +12,7 @@ from mixpanel_etl import errors
 from mixpanel_etl.errors import MixpanelEtlError
 
 #: Errors that never leave the package: the transport and the sandbox's server turn them into others.
-INTERNAL = {"BodyError", "Unframed", "OutOfTime", "BadCell", "Refusal"}
+INTERNAL = {"BodyError", "Unframed", "OutOfTime", "BadCell", "ApiError"}
 
 
 def drawn() -> set[tuple[str, str]]:

@@ -22,7 +22,8 @@ from mixpanel_etl.gdpr.confirmation import waiting_for
 from mixpanel_etl.gdpr.data_subject_requests import Kind
 from mixpanel_etl.gdpr.intake import rejected_table
 from mixpanel_etl.gdpr.jobs import wait_for_retrievals
-from mixpanel_etl.gdpr.ledger import Entry, Ledger
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.ledger_entries import Entry
 from mixpanel_etl.gdpr.polling import trouble
 from mixpanel_etl.gdpr.progress import Progress, open_requests, progress_of
 from mixpanel_etl.gdpr.redaction import GdprError

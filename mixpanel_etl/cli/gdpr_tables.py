@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mixpanel_etl.gdpr.confirmation import waiting_for
 from mixpanel_etl.gdpr.evidence import REASONS, Evidence
-from mixpanel_etl.gdpr.ledger import Entry
+from mixpanel_etl.gdpr.ledger_entries import Entry
 from mixpanel_etl.gdpr.progress import Progress
 
 _MAX_LISTED = 5

@@ -82,15 +82,15 @@ def push(
                         lake,
                         part,
                         window,
-                        only_refused=retry_rejected,
+                        retry_rejected=retry_rejected,
                         allow_shrink=allow_shrink,
                         retry_unconfirmed=retry_unconfirmed,
                         on_progress=advance,
                     )
                 _show(part, done)
-                rejected += done.refused
+                rejected += done.rejected
     if rejected:
-        errors.print(f"{rejected:,} rows were rejected: {found.dead_letters(lake).uri}", soft_wrap=True)
+        errors.print(f"{rejected:,} rows were rejected: {found.rejected_rows(lake).uri}", soft_wrap=True)
         raise typer.Exit(1)
 
 
@@ -113,10 +113,10 @@ def _parts(
     push: QueryPush, settings: Settings, lake: str, first: str | None, last: str | None, *, retry_rejected: bool
 ) -> Iterator[tuple[str, Window | None]]:
     """The partitions asked for, with their bounds."""
-    letters = push.dead_letters(lake)
+    rejected = push.rejected_rows(lake)
     zone = ZoneInfo(push.mapping.time_zone) if isinstance(push.mapping, ProjectMapping) else settings.zone
     if retry_rejected and first is None:
-        keys = [key for key in letters.keys() if (part := letters.partition(key)) and part.rows]  # noqa: SIM118
+        keys = [key for key in rejected.keys() if (part := rejected.partition(key)) and part.rows]  # noqa: SIM118
     elif push.by_day:
         keys = _days(zone, first, last)
     else:

@@ -1,4 +1,4 @@
-"""A wish for a sync of a warehouse connector, and which run of Mixpanel's history is its own.
+"""A requested sync of a warehouse connector, and the run in Mixpanel's history that belongs to it.
 
 Source: mixpanel-api.md#connectors.
 """
@@ -18,26 +18,26 @@ Phase = Literal["waiting", "triggered", "running", "ended"]
 
 
 class Sync(msgspec.Struct, frozen=True, kw_only=True):
-    """One wish for a sync, and what is known of it; as it is kept in the lake.
+    """A requested sync and its state, as the lake keeps it.
 
     Attributes:
-        id: of this wish, ours.
-        requested_by: the run that asked for it.
-        written_at: when the source was last written (aware); a sync that began before does not do.
+        id: id of this request, given by this package.
+        requested_by: the run that requested it.
+        written_at: time of the last write to the source (aware); a sync that began before does not cover it.
         seen: start times in the history before the trigger; what is not among them began after it.
-        sent_at: when it was triggered, or when a running one was taken up.
-        adopted: it was running already.
-        answered_at: when Mixpanel accepted the trigger.
-        run_id: what it answered, where it gives an id.
-        unanswered: how the trigger failed without telling whether it arrived.
-        waits_for: why it is not triggered yet.
-        not_before: until when there is no use in trying.
-        status: of the run in the history; `start_time`, `end_time` as Mixpanel has them, in seconds or smaller units.
+        sent_at: time of the trigger, or at which a running sync was taken up.
+        adopted: whether it was running already.
+        answered_at: time at which Mixpanel accepted the trigger.
+        run_id: id in Mixpanel's reply, if any.
+        unanswered: failure of the trigger that leaves open whether it arrived.
+        waits_for: reason why it is not triggered yet.
+        not_before: earliest time of the next try.
+        status: of the run in the history; `start_time`, `end_time` in Mixpanel's unit.
         rows: `num_events_imported`.
-        previous_start: of the newest run before this one that succeeded.
-        problem: why it will not succeed any more, and what to do.
-        may_retry: another trigger can do no harm, and may help.
-        reported: somebody was told how it ended.
+        previous_start: start of the newest run before this one that succeeded.
+        problem: reason why it has failed, and what to do.
+        may_retry: whether another trigger is safe and may help.
+        reported: whether its end was reported.
     """
 
     import_id: int
@@ -100,25 +100,25 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True):
         return f"{name} {self.status}, {began}, {self.rows or 0:,} rows imported"
 
 
-def over(sync: Sync, problem: str, *, may_retry: bool = False) -> Sync:
-    """The sync, which will not succeed any more."""
+def failed(sync: Sync, problem: str, *, may_retry: bool = False) -> Sync:
+    """The sync with the reason of its failure."""
     return msgspec.structs.replace(sync, problem=problem, may_retry=may_retry)
 
 
 def starts(history: list[ImportRun]) -> list[int]:
-    """When the runs of a history began."""
+    """Start times of the runs of a history."""
     return [run.start_time for run in history if run.start_time is not None]
 
 
 def newest(history: list[ImportRun], status: str) -> ImportRun | None:
-    """The last run of a status."""
+    """The newest run of a status."""
     return max((run for run in history if run.status == status), key=lambda run: run.start_time or 0, default=None)
 
 
 def new_run(history: list[ImportRun], sync: Sync) -> ImportRun | None:
-    """The run of a sync: the one it was before, else the first one that the history did not have before the trigger.
+    """The run of a sync: the known one, else the first run that the history did not have before the trigger.
 
-    That may be a scheduled run that began in between. It began after the source was written, so it does as well.
+    That may be a scheduled run that began in between: it began after the source was written, so it covers the request.
     """
     unseen = Counter(sync.seen)
     found: list[ImportRun] = []
@@ -131,8 +131,8 @@ def new_run(history: list[ImportRun], sync: Sync) -> ImportRun | None:
     return next(iter(same or ([] if sync.start_time else found)), None)
 
 
-def as_in(history: list[ImportRun], sync: Sync, run: ImportRun) -> Sync:
-    """The sync with what the history says of its run."""
+def updated_from(history: list[ImportRun], sync: Sync, run: ImportRun) -> Sync:
+    """The sync with the state of its run in the history."""
     before = [other for other in history if (other.start_time or 0) < (run.start_time or 0)]
     previous = newest(before, "SUCCEEDED")
     known = msgspec.structs.replace(
@@ -144,16 +144,16 @@ def as_in(history: list[ImportRun], sync: Sync, run: ImportRun) -> Sync:
         previous_start=previous.start_time if previous else None,
     )
     if run.status == "CANCELLED":
-        return over(
+        return failed(
             known,
             f"the sync that {_began(known)} was CANCELLED, as pausing or changing the import in Mixpanel does. See "
             "that it is not paused, then materialize this asset again",
         )
     if run.status == "FAILED":
-        return over(
+        return failed(
             known,
             f"the sync that {_began(known)} FAILED after {known.rows or 0:,} rows. Mixpanel's API gives no reason: see "
-            "the import under Data Management > Warehouse Connectors, mend it, then materialize this asset again",
+            "the import under Data Management > Warehouse Connectors, fix it, then materialize this asset again",
         )
     return known
 

@@ -1,9 +1,9 @@
 """Syncs of Mixpanel's warehouse connectors: triggered once, found in the history, followed to their end.
 
-Mixpanel tells nobody what became of a trigger: the id it answers is found nowhere else, and nothing says what a second
-trigger does. So a run counts as ours when the history did not have it before we asked, and a trigger whose answer was
-lost is looked for, never sent again. What is asked for is kept in the lake before it is sent, so that whoever comes
-after a killed process goes on where that was. Source: mixpanel-api.md#connectors.
+Mixpanel does not report the result of a trigger: no other reply has the id that it returns, and the effect of a second
+trigger is not documented. So a run is ours if the history did not have it before the trigger. If the answer is lost,
+the run is searched in the history, and the trigger is not sent again. A sync is kept in the lake before its trigger, so
+that the next process continues after a crash. Source: mixpanel-api.md#connectors.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mixpanel_etl.client import (
     MixpanelError,
     RateLimited,
 )
-from mixpanel_etl.connectors.sync_state import Sync, as_in, new_run, newest, over, starts
+from mixpanel_etl.connectors.sync_state import Sync, failed, new_run, newest, starts, updated_from
 from mixpanel_etl.lake.leases import Lease, lease
 from mixpanel_etl.lake.storage import Storage, storage
 
@@ -36,7 +36,7 @@ ENDS_WITHIN = timedelta(hours=24)
 _PAUSES = (5.0, 60.0)  # seconds between looks, growing
 _AFTER_429 = timedelta(minutes=10)
 _TAKEN_UP_WITHIN = timedelta(hours=1)
-_CLOCKS_APART = timedelta(minutes=1)  # Mixpanel's, and that of whoever wrote the source
+_CLOCKS_APART = timedelta(minutes=1)  # Mixpanel's clock and the clock of the source's writer
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Syncs:
 
     Args:
         mixpanel: the project; its credentials must be an admin's or owner's.
-        lake: path or URI of the lake, which keeps what was asked for in `warehouse_syncs/`.
-        ends_within: how long a sync may take, and wait for its turn.
+        lake: path or URI of the lake, which keeps requested syncs in `warehouse_syncs/`.
+        ends_within: maximum duration of a sync, waiting included.
         clock: the time, for tests to replace.
     """
 
@@ -56,31 +56,31 @@ class Syncs:
     clock: Clock = field(default_factory=Clock)
 
     def request(self, import_id: int, by: str, written_at: datetime | None = None) -> Sync:
-        """Trigger a sync, or take up one that does as well.
+        """Trigger a sync, or take up one that covers it.
 
-        That is one that runs already, or one whose end nobody saw (its process was killed), if it began after the
-        source was last written. It is not triggered at once while an older one runs, or while the five triggers of an
-        hour are used up: `advance` it then.
+        A sync covers it that is running, or whose end was not recorded (its process was killed), if it began after the
+        source was last written. While an older one runs, or the five triggers of an hour are used up, it is not
+        triggered yet: `advance` it then.
 
         Args:
-            import_id: of the warehouse import.
-            by: names the asking run; the same run takes up its own sync again, however old that is.
-            written_at: when the source was last written (aware), where that is known.
+            import_id: id of the warehouse import.
+            by: name of the requesting run; the same run takes up its own sync again, regardless of its age.
+            written_at: time of the last write to the source (aware), if known.
 
         Raises:
-            MixpanelError: Mixpanel refused, or could not be asked. Nothing was triggered.
+            MixpanelError: Mixpanel rejected the request, or could not be asked. Nothing was triggered.
         """
-        wish = Sync(
+        sync = Sync(
             import_id=import_id,
             id=uuid.uuid4().hex,
             requested_by=by,
             requested_at=self.clock.now(),
             written_at=written_at,
         )
-        return self._start(wish)
+        return self._start(sync)
 
     def advance(self, sync: Sync) -> Sync:
-        """Look once how a sync stands, and trigger it when it is time to.
+        """Read the state of a sync once, and trigger it when it is due.
 
         Raises:
             MixpanelError: Mixpanel could not be asked.
@@ -93,9 +93,13 @@ class Syncs:
         return now
 
     def follow(self, sync: Sync, tell: Callable[[str], None]) -> Sync:
-        """Advance a sync until it has ended, with growing pauses, telling of each change.
+        """Advance a sync until it has ended, with growing pauses.
 
-        Failures of Mixpanel on the way are told and outlived, until the time is over.
+        Failures of Mixpanel are retried until `ends_within` is over.
+
+        Args:
+            sync: the sync.
+            tell: called with each change and failure.
         """
         tell(str(sync))
         pause = _PAUSES[0]
@@ -116,18 +120,18 @@ class Syncs:
         return sync
 
     def kept(self, import_id: int) -> Sync | None:
-        """The last sync that was asked for, as the lake has it; None if none was."""
+        """The last requested sync, as the lake has it; None if there is none."""
         try:
             return msgspec.json.decode(self._storage.read(self._name(import_id))[0], type=Sync)
         except FileNotFoundError:
             return None
 
     def close(self, sync: Sync) -> None:
-        """Note that the end of a sync was reported, so that nobody takes it up again."""
+        """Note that the end of a sync was reported, so that no process takes it up again."""
         self._note(msgspec.structs.replace(sync, reported=True))
 
     def _note(self, sync: Sync) -> None:
-        """Keep what became of a sync, unless another was asked for since."""
+        """Keep the state of a sync, unless another was requested since."""
 
         def change(content: bytes | None) -> bytes | None:
             kept = msgspec.json.decode(content, type=Sync) if content else None
@@ -139,32 +143,32 @@ class Syncs:
         if sync.not_before and self.clock.now() < sync.not_before:
             return self._in_time(sync)
         if self.mixpanel.warehouse_connectors.get_import(sync.import_id).paused:
-            return over(sync, "it is paused. Resume it in Mixpanel, then materialize this asset again")
+            return failed(sync, "it is paused. Resume it in Mixpanel, then materialize this asset again")
         with self._alone(sync) as held:
             earlier = self.kept(sync.import_id)
-            if earlier and earlier.id != sync.id and self._does_as_well(earlier, sync):
+            if earlier and earlier.id != sync.id and self._covers(earlier, sync):
                 taken_up = self._look(earlier)
                 if not taken_up.problem:
                     return taken_up
             history = self.mixpanel.warehouse_connectors.history(sync.import_id)
             running = newest(history, "RUNNING")
             if running is not None:
-                return self._beside(sync, running, history)
+                return self._queued_behind(sync, running, history)
             usage = self.mixpanel.budget("warehouse_sync")
             if not usage.left:
                 return self._waiting(sync, f"the {usage.limit} triggers of an hour are used up", usage.free_at)
             held.check()
             return self._trigger(sync, history)
 
-    def _does_as_well(self, earlier: Sync, sync: Sync) -> bool:
+    def _covers(self, earlier: Sync, sync: Sync) -> bool:
         if earlier.sent_at is None or earlier.reported:
             return False
         if earlier.requested_by == sync.requested_by:
             return True
         return earlier.sent_at > (sync.written_at or self.clock.now() - _TAKEN_UP_WITHIN)
 
-    def _beside(self, sync: Sync, running: ImportRun, history: list[ImportRun]) -> Sync:
-        """Another sync is running, and nothing says what a trigger would do: take it up, or wait for its end."""
+    def _queued_behind(self, sync: Sync, running: ImportRun, history: list[ImportRun]) -> Sync:
+        """Take up the running sync, or wait for its end: the effect of a second trigger is not documented."""
         began = running.started_at
         if sync.written_at and (began is None or began < sync.written_at + _CLOCKS_APART):
             since = f"since {began:%Y-%m-%d %H:%M:%S} UTC, " if began else ""
@@ -174,11 +178,11 @@ class Syncs:
             seen.remove(running.start_time)
         taken = msgspec.structs.replace(sync, seen=seen, adopted=True, sent_at=self.clock.now(), waits_for=None)
         self._keep(taken)
-        return as_in(history, taken, running)
+        return updated_from(history, taken, running)
 
     def _trigger(self, sync: Sync, history: list[ImportRun]) -> Sync:
         sent = msgspec.structs.replace(sync, seen=starts(history), sent_at=self.clock.now(), waits_for=None)
-        self._keep(sent)  # before it is sent: whoever comes after a crash looks for its run first
+        self._keep(sent)  # before it is sent: after a crash the next process looks for its run first
         try:
             run_id = self.mixpanel.warehouse_connectors.manual_sync(sync.import_id)
         except (RateLimited, BudgetExhausted) as error:
@@ -203,9 +207,9 @@ class Syncs:
         history = self.mixpanel.warehouse_connectors.history(sync.import_id)
         run = new_run(history, sync)
         if run is not None:
-            return self._in_time(as_in(history, sync, run))
+            return self._in_time(updated_from(history, sync, run))
         if sync.start_time is not None:
-            return over(sync, "its run is no longer among the 30 of the history: see Mixpanel for how it ended")
+            return failed(sync, "its run is no longer among the 30 of the history: see Mixpanel for how it ended")
         if sync.sent_at and self.clock.now() - sync.sent_at < APPEARS_WITHIN:
             return sync
         return self._never_appeared(sync)
@@ -213,22 +217,22 @@ class Syncs:
     def _never_appeared(self, sync: Sync) -> Sync:
         minutes = f"{APPEARS_WITHIN.total_seconds() / 60:.0f} minutes"
         if self.mixpanel.warehouse_connectors.get_import(sync.import_id).paused:
-            return over(sync, f"no run began within {minutes}, and it is paused by now. Resume it in Mixpanel")
+            return failed(sync, f"no run began within {minutes}, and it is paused by now. Resume it in Mixpanel")
         if sync.unanswered:
-            return over(
+            return failed(
                 sync,
                 f"the trigger was not answered ({sync.unanswered}) and no run began within {minutes}, so it did not "
-                "arrive. Materialize this asset again to trigger it anew",
+                "arrive. Materialize this asset again to trigger it again",
                 may_retry=True,
             )
         if sync.answered_at is None and sync.run_id is None and not sync.adopted:
-            return over(
+            return failed(
                 sync,
                 f"the process was killed while it triggered, and no run began within {minutes}. Materialize this "
-                "asset again to trigger it anew",
+                "asset again to trigger it again",
                 may_retry=True,
             )
-        return over(
+        return failed(
             sync,
             f"Mixpanel accepted the trigger{f' (run {sync.run_id})' if sync.run_id else ''}, but no run began within "
             f"{minutes}. See in Mixpanel whether a volume alert holds the import, and whether its source can be "
@@ -241,7 +245,7 @@ class Syncs:
             return sync
         hours = f"{self.ends_within.total_seconds() / 3600:.3g} hours"
         what = "still RUNNING" if sync.phase == "running" else f"not begun ({sync.waits_for or 'no news of it'})"
-        return over(
+        return failed(
             sync,
             f"{what} after {hours}. See in Mixpanel what holds it; a later materialization takes up a sync that runs. "
             "Give it more time with `timeout_hours`",

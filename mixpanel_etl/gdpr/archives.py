@@ -35,7 +35,7 @@ class Bounds:
     """What an archive may be at most.
 
     Attributes:
-        files: so many.
+        files: maximum number of files.
         bytes: downloaded, and also unpacked.
         ratio: unpacked bytes for each packed one, of a file of more than a megabyte. JSON comes to 10-40.
         line: bytes of a line, where an archive is taken apart by lines.
@@ -82,7 +82,7 @@ def checked(file: IO[bytes], bounds: Bounds | None = None) -> zipfile.ZipFile:
     """A ZIP archive of which nothing can escape or explode, and all can be put side by side into a folder.
 
     Raises:
-        BadArchive: it is none, or one that could; or it is empty.
+        BadArchive: it is not an archive, exceeds the bounds, or is empty.
     """
     bounds = bounds or Bounds()
     archive = _opened(file, bounds)
@@ -120,7 +120,7 @@ def _opened(file: IO[bytes], bounds: Bounds) -> zipfile.ZipFile:
             return zipfile.ZipFile(file)
         reason = f"the archive's directory is longer than {bounds.files:,} files need"
     except Exception as error:  # noqa: BLE001 - of hostile bytes; what they say is not repeated
-        reason = f"the archive is no ZIP file ({type(error).__name__}); no other kind is taken"
+        reason = f"the archive is not a ZIP file ({type(error).__name__}); only ZIP is supported"
     raise BadArchive(reason)
 
 
@@ -216,10 +216,10 @@ def owner(line: bytes, of_id: Mapping[str, Collection[str]], is_closed: Callable
     Args:
         line: an event or a profile as JSON.
         of_id: requests by the ids that belong to them.
-        is_closed: whether an id is that of a request which is over: its record is nobody's any more.
+        is_closed: whether an id belongs to a closed request: its records are dropped.
 
     Raises:
-        BadArchive: it names nobody whom we asked about.
+        BadArchive: it names no requested person.
     """
     try:
         record = msgspec.json.decode(line)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from mixpanel_etl.gdpr.erasure import Erasure
-from mixpanel_etl.gdpr.ledger import Entry, Job
+from mixpanel_etl.gdpr.ledger_entries import Entry, Job
 from mixpanel_etl.gdpr.progress import progress_of
 from mixpanel_etl.lake.storage import Storage, storage
 
@@ -160,7 +160,7 @@ def _names(request_id: str) -> tuple[str, str]:
 
 
 def as_markdown(told: dict[str, Any]) -> str:
-    """A certificate as somebody reads it."""
+    """A certificate as Markdown."""
     return "\n".join(_lines(told)) + "\n"
 
 
@@ -289,5 +289,5 @@ def _table(title: str, names: list[str], rows: Iterable[list[Any]]) -> Iterator[
     yield ""
 
 
-def _when(moment: str | None) -> str:
-    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC" if moment else "never"
+def _when(time: str | None) -> str:
+    return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M} UTC" if time else "never"

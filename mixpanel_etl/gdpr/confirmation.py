@@ -12,7 +12,8 @@ from mixpanel_etl.client import Gdpr, MixpanelError
 from mixpanel_etl.gdpr.data_subject_requests import names_a_person
 from mixpanel_etl.gdpr.decisions import leave_jobs
 from mixpanel_etl.gdpr.evidence import REASONS
-from mixpanel_etl.gdpr.ledger import Decision, Entry, Ledger, LedgerError
+from mixpanel_etl.gdpr.ledger import Ledger, LedgerError
+from mixpanel_etl.gdpr.ledger_entries import Decision, Entry
 from mixpanel_etl.gdpr.progress import Progress, open_requests, progress_of
 from mixpanel_etl.gdpr.request_expansion import DOUBTS
 
@@ -112,7 +113,7 @@ def _check(one: Progress, accepted: Collection[int], now: datetime) -> None:
         raise LedgerError(f"{name} would have no id left; `mixpanel-etl gdpr cancel {entry.request_id}` ends it")
     if names_a_person(entry.request_id, chosen):
         raise LedgerError(
-            f"{name} contains an accepted id, and would outlive the request: cancel it, and number it anew"
+            f"{name} contains an accepted id, which would outlive the request: cancel it and use another request_id"
         )
     if not entry.in_doubt and one.jobs and all(job.ended_at for job in one.jobs):
         raise LedgerError(f"the Mixpanel job of {name} has ended: what was decided can't be changed any more")
@@ -149,4 +150,4 @@ def _decided(
         changes |= {"ids": tuple(dict.fromkeys((*entry.ids, *new))), "outcome": "", "delivery": None}
     else:
         changes["settled_at"] = entry.settled_at or at
-    return entry.but(**changes)
+    return entry.replace(**changes)

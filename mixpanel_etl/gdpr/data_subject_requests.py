@@ -1,4 +1,4 @@
-"""Requests of data subjects as somebody wrote them down: read, checked, or refused with a reason.
+"""Data subject requests as their sources have them: read, checked, or rejected with a reason.
 
 Source: mixpanel-api.md#gdpr-jobs.
 """
@@ -37,15 +37,15 @@ _KINDS: dict[str, Kind] = {
     "retrieval": "retrieval",
     "access": "retrieval",
 }
-# What can name a Dagster partition and a file, and is no e-mail address.
+# Can name a Dagster partition and a file, and can't be an e-mail address.
 _OTHER_NAMES = {"distinct_id": "distinct_ids"}
 _SURPLUS = "\0surplus"
 # As data frames and databases number the second of two columns with one name.
 _NUMBERED = re.compile(r"(.+?)[._: -]\d+")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_:#/-]|\.(?!\.)){0,63}")
 _WORD = re.compile(r"[A-Za-z_ ]{0,20}")
-_MOST_YEARS = 5
-_SHORTEST_ID = 3  # a shorter one is in many a number
+_MAX_YEARS = 5
+_MIN_ID_LENGTH = 3  # a shorter one is in many a number
 _TOLERANCE = timedelta(days=1)  # of clocks, and of dates that are ahead of UTC
 
 
@@ -74,11 +74,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return json.dumps([*fields, self.requested_at.isoformat()])
 
 
-class Refusal(NamedTuple):
+class Rejection(NamedTuple):
     """A request that can't be carried out. The reason names no personal id.
 
     Attributes:
-        content: what was asked, to tell one refusal from another.
+        content: what was asked, to tell one rejection from another.
     """
 
     request_id: str
@@ -87,14 +87,14 @@ class Refusal(NamedTuple):
     content: str
 
 
-def read_requests(rows: Iterable[Row], now: datetime, protected: Collection[str] = ()) -> Iterator[Request | Refusal]:
+def read_requests(rows: Iterable[Row], now: datetime, protected: Collection[str] = ()) -> Iterator[Request | Rejection]:
     """Requests out of rows, in the order in which they appear. What is wrong with a row stays with its request.
 
     Args:
         rows: with the columns of `COLUMNS` in any case, see `numbered`. `distinct_ids` and `lookup` hold one value, a
             list, or a JSON list, see `cells.listed`; several rows with the same `request_id` are one request.
         now: aware; a request may be at most five years old.
-        protected: ids about which nobody may ask.
+        protected: ids that no request may name.
     """
     grouped: dict[str, list[dict[str, Any]]] = {}
     faults: dict[str, str] = {}
@@ -112,12 +112,12 @@ def read_requests(rows: Iterable[Row], now: datetime, protected: Collection[str]
             yield _request(key, group, now, frozenset(protected))
         except (_Bad, cells.BadCell) as error:
             reason = str(error)
-        except Exception as error:  # noqa: BLE001 - whatever a stranger wrote, the other requests go on
-            reason = f"it can't be read ({type(error).__name__}): write it anew"
+        except Exception as error:  # noqa: BLE001 - the other requests go on
+            reason = f"it can't be read ({type(error).__name__}): write it again"
         else:
             continue
         kind = _KINDS.get(_shown(group[0].get("kind")).lower(), "")
-        yield Refusal(name if _is_harmless(name, group) else "", kind, reason, _content(group, key))
+        yield Rejection(name if _is_harmless(name, group) else "", kind, reason, _content(group, key))
 
 
 def numbered(names: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:
@@ -160,8 +160,8 @@ def _named(row: Row) -> tuple[str, dict[str, Any], str]:
     return name, fields, fault
 
 
-def nobodys(ids: Iterable[str]) -> str | None:
-    """The first id that events have whose sender did not know who it was, if there is one.
+def reserved_id(ids: Iterable[str]) -> str | None:
+    """The first reserved id, if there is one.
 
     Source: mixpanel-api.md#reserved-ids.
     """
@@ -169,7 +169,7 @@ def nobodys(ids: Iterable[str]) -> str | None:
 
 
 class _Bad(Exception):
-    """The reason of a refusal."""
+    """The reason of a rejection."""
 
 
 def _request(name: str, rows: Sequence[dict[str, Any]], now: datetime, protected: frozenset[str]) -> Request:
@@ -184,11 +184,11 @@ def _request(name: str, rows: Sequence[dict[str, Any]], now: datetime, protected
         raise _Bad("its request_id contains an id of the person, and would outlive the request: give it a number")
     ids, lookups = _all(rows, "distinct_ids"), _all(rows, "lookup")
     if not ids and not lookups:
-        raise _Bad("it has neither distinct_ids nor a lookup: say whom it is about")
+        raise _Bad("it has neither distinct_ids nor a lookup: name the person")
     if protected.intersection(ids):
         raise _Bad("one of its ids is on the list of protected ids, which belong to no single person")
-    if nobody := nobodys(ids):
-        raise _Bad(f"{nobody!r} is nobody's id: many people's events have it, and they would all be meant")
+    if reserved := reserved_id(ids):
+        raise _Bad(f"{reserved!r} is a placeholder id: the events of many people have it")
     kind = _same(rows, "kind").lower()
     if kind not in _KINDS:
         raise _Bad(f"its kind is {_shown(kind)!r}: write `deletion` or `retrieval` (or `access`)")
@@ -240,18 +240,18 @@ def _moment(rows: Sequence[dict[str, Any]], now: datetime) -> datetime:
     found = {_aware(row.get("requested_at")) for row in rows}
     if len(found) > 1:
         raise _Bad("its rows differ in requested_at: one request has one")
-    moment = found.pop()
-    if moment is None:
-        raise _Bad("its requested_at is no date: write 2026-01-31 or 2026-01-31T12:00:00+01:00")
-    if moment > now + _TOLERANCE:
-        raise _Bad(f"it was requested in the future ({moment:%Y-%m-%d})")
-    if moment < now - timedelta(days=_MOST_YEARS * 365.25):
-        raise _Bad(f"it was requested more than {_MOST_YEARS} years ago ({moment:%Y-%m-%d})")
-    return moment
+    time = found.pop()
+    if time is None:
+        raise _Bad("its requested_at must be a date like 2026-01-31 or 2026-01-31T12:00:00+01:00")
+    if time > now + _TOLERANCE:
+        raise _Bad(f"it was requested in the future ({time:%Y-%m-%d})")
+    if time < now - timedelta(days=_MAX_YEARS * 365.25):
+        raise _Bad(f"it was requested more than {_MAX_YEARS} years ago ({time:%Y-%m-%d})")
+    return time
 
 
 def _aware(value: Any) -> datetime | None:
-    """A moment, UTC where no offset is given; None for what is none, or none in UTC, as year 1 east of Greenwich."""
+    """A timestamp, UTC without an offset; None if it is invalid, also in UTC, like year 1 east of Greenwich."""
     try:
         found = value if isinstance(value, date) else datetime.fromisoformat(cells.plain(value))
         if not isinstance(found, datetime):
@@ -263,7 +263,7 @@ def _aware(value: Any) -> datetime | None:
 
 def names_a_person(name: str, ids: Iterable[str]) -> bool:
     """Whether the name of a request, which outlives it, contains one of some ids."""
-    return any(len(one) >= _SHORTEST_ID and one.lower() in name.lower() for one in ids)
+    return any(len(one) >= _MIN_ID_LENGTH and one.lower() in name.lower() for one in ids)
 
 
 def _names_them(name: str, rows: Sequence[dict[str, Any]]) -> bool:

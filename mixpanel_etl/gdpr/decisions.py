@@ -1,4 +1,4 @@
-"""What a person decides about requests and jobs: cancel, try again, adopt, undo, send again.
+"""Decisions of a person about requests and jobs: cancel, retry, adopt, undo, send again.
 
 Each decision is in the ledger with who made it and when. Which ids belong to a request is decided in `confirmation`.
 """
@@ -12,7 +12,8 @@ from typing import Any
 
 from mixpanel_etl.client import Deletion, Gdpr, MixpanelError, Retrieval
 from mixpanel_etl.gdpr.jobs import Now, Pack, asked_for, create
-from mixpanel_etl.gdpr.ledger import Decision, Entry, Job, Ledger, LedgerError
+from mixpanel_etl.gdpr.ledger import Ledger, LedgerError
+from mixpanel_etl.gdpr.ledger_entries import Decision, Entry, Job
 from mixpanel_etl.gdpr.polling import is_open
 from mixpanel_etl.gdpr.progress import ENDED, RUNNING, Progress, open_requests
 from mixpanel_etl.lake.suppression import hasher
@@ -33,32 +34,34 @@ def cancel(ledger: Ledger, gdpr: Gdpr, request_id: str, now: Now, *, by: str) ->
         gdpr: GDPR API of the client.
         request_id: the request.
         now: the aware present.
-        by: who decides.
+        by: name of the person who decides.
 
     Raises:
-        LedgerError: there is no such open request, its deletion has started, or nobody knows whether its job exists.
+        LedgerError: there is no such open request, its deletion has started, or it is unknown whether its job exists.
         MixpanelError: Mixpanel could not be asked; the request stays as it was, and gets no further.
     """
     one = _open(ledger, request_id)
     if one.entry.is_closed:
         raise LedgerError(f"request {request_id} is {one.state(now())} already, and can't be cancelled")
     with ledger.locked():  # a job that is being created for it is in the ledger afterwards
-        entry = ledger.change(one.entry, lambda entry: entry.but(cancelling_at=now()))
+        entry = ledger.change(one.entry, lambda entry: entry.replace(cancelling_at=now()))
     if entry.request.kind == "deletion":
         _cancel_in_mixpanel(ledger, gdpr, _open(ledger, request_id), now)  # no job can be created for it any more
     cancelled = Decision(what="cancelled", by=by, at=now())
-    return ledger.change(entry, lambda entry: _with(entry, cancelled).forgotten(ledger.lake).but(cancelled_at=now()))
+    return ledger.change(
+        entry, lambda entry: _with(entry, cancelled).forgotten(ledger.lake).replace(cancelled_at=now())
+    )
 
 
 def leave_jobs(ledger: Ledger, gdpr: Callable[[], Gdpr], one: Progress, now: Now) -> None:
     """Take a request out of its jobs, as they hold ids that are not its person's; it is cancelling until it is changed.
 
     Raises:
-        LedgerError: its deletion has started, or nobody knows whether its job exists.
+        LedgerError: its deletion has started, or it is unknown whether its job exists.
         MixpanelError: Mixpanel could not be asked; the request gets no further.
     """
     with ledger.locked():  # as in `cancel`
-        entry = ledger.change(one.entry, lambda entry: entry.but(cancelling_at=now()))
+        entry = ledger.change(one.entry, lambda entry: entry.replace(cancelling_at=now()))
     one = _open(ledger, entry.request_id)
     if entry.request.kind == "deletion":
         _cancel_in_mixpanel(ledger, gdpr(), one, now)
@@ -69,12 +72,12 @@ def leave_jobs(ledger: Ledger, gdpr: Callable[[], Gdpr], one: Progress, now: Now
 def _cancel_in_mixpanel(ledger: Ledger, gdpr: Gdpr, one: Progress, now: Now) -> None:
     if any(not job.tracking_id for job in one.jobs):
         raise LedgerError(
-            f"nobody knows whether the Mixpanel job of request {one.entry.request_id} exists; `mixpanel-etl gdpr "
+            f"it is unknown whether the Mixpanel job of request {one.entry.request_id} exists; `mixpanel-etl gdpr "
             "status` says how to find out. Then try again"
         )
     for job in one.jobs:
         if job.status == "SUCCESS":
-            _refuse(ledger, one, job)
+            _reject(ledger, one, job)
         if is_open(job):
             try:
                 gdpr.cancel_deletion(job.tracking_id)
@@ -83,14 +86,14 @@ def _cancel_in_mixpanel(ledger: Ledger, gdpr: Gdpr, one: Progress, now: Now) -> 
                     raise
                 # A crash may have come between an earlier cancellation and its record.
                 if gdpr.get_deletion(job.tracking_id).status.upper() != "REVOKED":
-                    _refuse(ledger, one, job)
-            job = ledger.change_job(job, partial(Job.but, status="REVOKED", ended_at=now()))  # noqa: PLW2901
+                    _reject(ledger, one, job)
+            job = ledger.change_job(job, partial(Job.replace, status="REVOKED", ended_at=now()))  # noqa: PLW2901
         _leave(ledger, job)
 
 
-def _refuse(ledger: Ledger, one: Progress, job: Job) -> None:
-    """It goes on as if nobody had asked."""
-    ledger.change(one.entry, lambda entry: entry.but(cancelling_at=None))
+def _reject(ledger: Ledger, one: Progress, job: Job) -> None:
+    """Undo the cancellation, and say that it came too late."""
+    ledger.change(one.entry, lambda entry: entry.replace(cancelling_at=None))
     raise LedgerError(
         f"the deletion of request {one.entry.request_id} has started in Mixpanel (job {job.tracking_id}), and can't be "
         "cancelled any more"
@@ -104,11 +107,13 @@ def _leave(ledger: Ledger, job: Job) -> None:
 
 
 def _without_job(entry: Entry, job: Job) -> Entry:
-    return entry if job.job_id in entry.left_jobs else entry.but(left_jobs=(*entry.left_jobs, job.job_id), outcome="")
+    return (
+        entry if job.job_id in entry.left_jobs else entry.replace(left_jobs=(*entry.left_jobs, job.job_id), outcome="")
+    )
 
 
 def retry(ledger: Ledger, request_id: str, now: datetime, *, by: str) -> Entry:
-    """Ask Mixpanel anew for a request whose job has failed, in a job of its own, or whose archive was not delivered.
+    """Ask Mixpanel again for a request whose job has failed, in a job of its own, or whose archive was not delivered.
 
     Raises:
         LedgerError: there is no such open request, or its job is not over.
@@ -122,10 +127,10 @@ def retry(ledger: Ledger, request_id: str, now: datetime, *, by: str) -> Entry:
 
 
 def retry_job(ledger: Ledger, job_id: str, now: datetime, *, by: str) -> list[Entry]:
-    """Ask Mixpanel anew for all requests of a job that has failed, in two jobs of half of them each.
+    """Ask Mixpanel again for all requests of a job that has failed, in two jobs of half of them each.
 
-    So a few retries find the request that makes jobs fail, and the others are done. A job that somebody has revoked in
-    Mixpanel is asked for again as it was.
+    So a few retries find the request that makes jobs fail, and the others are done. A job that was revoked in Mixpanel
+    is created again as it was.
 
     Raises:
         LedgerError: there is no such job, it has not failed, or none of its requests is still in it.
@@ -147,7 +152,7 @@ def retry_job(ledger: Ledger, job_id: str, now: datetime, *, by: str) -> list[En
 def _try_again(ledger: Ledger, one: Progress, pack: str, decision: Decision) -> Entry:
     for job in one.jobs:
         ledger.change(one.entry, partial(_without_job, job=job))
-    return ledger.change(one.entry, lambda entry: _with(entry, decision).but(pack=pack))
+    return ledger.change(one.entry, lambda entry: _with(entry, decision).replace(pack=pack))
 
 
 def adopt(
@@ -160,9 +165,9 @@ def adopt(
     by: str,
     project_id: int | None = None,
 ) -> Job:
-    """Tell the ledger the tracking id of a job that exists, though no answer ever said so.
+    """Enter the tracking id of a job whose creation was not answered into the ledger.
 
-    Mixpanel is asked about it: kind, project and ids must be those that were asked for. It can be adopted anew, or the
+    Mixpanel is asked about it: kind, project and ids must be those that were asked for. It can be adopted again, or the
     adoption be undone, until the job has ended.
 
     Args:
@@ -171,7 +176,7 @@ def adopt(
         job_id: the job, as the ledger names it.
         tracking_id: the job, as Mixpanel names it.
         now: aware time.
-        by: who decides.
+        by: name of the person who decides.
         project_id: project of Mixpanel, where it is known.
 
     Raises:
@@ -194,11 +199,11 @@ def adopt(
             "next_poll_at": now,
             "decisions": (*job.decisions, Decision(what="adopted", by=by, at=now, detail=tracking_id)),
         }
-        return ledger.change_job(job, partial(Job.but, status="UNKNOWN", problem="", told="", **known))
+        return ledger.change_job(job, partial(Job.replace, status="UNKNOWN", problem="", alerted="", **known))
 
 
 def undo_adoption(ledger: Ledger, job_id: str, now: datetime, *, by: str) -> Job:
-    """Take back which job was adopted: nobody knows again whether it exists, until a person decides anew.
+    """Take back an adoption: it is unknown again whether the job exists, until a person decides.
 
     Raises:
         LedgerError: there is no such job, it was not adopted, or it has ended.
@@ -216,15 +221,15 @@ def undo_adoption(ledger: Ledger, job_id: str, now: datetime, *, by: str) -> Job
             "problem": f"the adoption of {job.tracking_id} was undone",
             "decisions": (*job.decisions, decision),
         }
-        return ledger.change_job(job, partial(Job.but, tracking_id="", status="", told="", **unknown))
+        return ledger.change_job(job, partial(Job.replace, tracking_id="", status="", alerted="", **unknown))
 
 
 def send_again(ledger: Ledger, gdpr: Gdpr, job_id: str, now: Now, *, by: str) -> Job:
-    """Create a job anew of which nobody knew whether it exists. A second one does no harm, but counts.
+    """Create a job again whose existence is unknown. A second one does no harm, but counts.
 
     Raises:
         LedgerError: it has a tracking id, or its creation may be under way.
-        NotCreated: Mixpanel refused it.
+        NotCreated: Mixpanel rejected it.
         MaybeCreated: the answer is missing once more.
     """
     with ledger.locked() as held:
@@ -233,13 +238,13 @@ def send_again(ledger: Ledger, gdpr: Gdpr, job_id: str, now: Now, *, by: str) ->
             undo = f"; `mixpanel-etl gdpr adopt {job_id} --undo` takes back that it was adopted" if job.adopted else ""
             raise LedgerError(f"job {job_id} exists in Mixpanel already, as {job.tracking_id}{undo}")
         if not job.is_unclear(now()):
-            raise LedgerError(f"job {job_id} is being created at this moment; wait ten minutes")
+            raise LedgerError(f"job {job_id} is being created; wait ten minutes")
         wanted = set(job.request_ids)
         entries = tuple(entry for entry in ledger.entries() if entry.request_id in wanted)
         packed = Pack(job.kind, job.compliance, job.disclosure, asked_for(job, entries), job.part)
         decision = Decision(what="sent again", by=by, at=now())
         held.check()
-        job = ledger.change_job(job, lambda job: job.but(decisions=(*job.decisions, decision)))
+        job = ledger.change_job(job, lambda job: job.replace(decisions=(*job.decisions, decision)))
         return create(ledger, gdpr, packed, job, now)
 
 
@@ -304,4 +309,4 @@ def _open(ledger: Ledger, request_id: str) -> Progress:
 
 
 def _with(entry: Entry, decision: Decision) -> Entry:
-    return entry.but(decisions=(*entry.decisions, decision))
+    return entry.replace(decisions=(*entry.decisions, decision))

@@ -14,7 +14,8 @@ import msgspec
 from mixpanel_etl.client import Gdpr, MixpanelError
 from mixpanel_etl.gdpr import archives
 from mixpanel_etl.gdpr.archives import BadArchive
-from mixpanel_etl.gdpr.ledger import Delivery, Entry, Job, Ledger
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.ledger_entries import Delivery, Entry, Job
 from mixpanel_etl.gdpr.progress import Progress
 from mixpanel_etl.gdpr.spool import Key, Spool
 from mixpanel_etl.lake.storage import Storage, storage
@@ -58,7 +59,7 @@ def deliver(
         what can't be trusted, `OSError` for what can't be written, else one of the kinds in `client.errors`.
 
     Raises:
-        LeaseHeld: another process delivers at this moment.
+        LeaseHeld: another process delivers now.
     """
     done: list[Entry] = []
     errors: list[Exception] = []
@@ -97,7 +98,7 @@ def remove_expired(ledger: Ledger, to: Destination, now: datetime) -> list[Entry
             failures.append(error)
             continue
         gone = msgspec.structs.replace(delivery, removed_at=now)
-        removed.append(ledger.change_closed(entry, partial(Entry.but, delivery=gone)))
+        removed.append(ledger.change_closed(entry, partial(Entry.replace, delivery=gone)))
     if failures:
         raise failures[0]
     return removed
@@ -126,7 +127,7 @@ def _deliver_together(
             except OSError as error:
                 yield error
             else:
-                yield ledger.change(entry, partial(Entry.but, delivery=delivery))
+                yield ledger.change(entry, partial(Entry.replace, delivery=delivery))
 
 
 def _unpack(ledger: Ledger, gdpr: Gdpr, job: Job, request_ids: set[str], *, place: Storage, spool: Spool) -> None:
@@ -176,8 +177,8 @@ def _folder(entry: Entry) -> str:
 class _Shared:
     """Whose each line of an archive is.
 
-    It knows all requests of the job, so that a record of nobody is noticed at once, before anything is visible; those
-    that are over, as they were cancelled or delivered, by their hashes.
+    It knows all requests of the job, so that a record without a requested id is noticed before anything is visible;
+    those that are over, as they were cancelled or delivered, by their hashes.
     """
 
     def __init__(self, ledger: Ledger, job: Job) -> None:

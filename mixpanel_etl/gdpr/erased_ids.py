@@ -1,4 +1,4 @@
-"""The ids of persons as an erasure knows them: as they are, and so found in texts without reading each closely."""
+"""The ids of an erasure, in plain: found in strings without parsing each of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mixpanel_etl.lake.person_rows import Persons
 if TYPE_CHECKING:
     import polars as pl
 
-#: An id is looked for by its longest part of characters that no library escapes in JSON, if it has so many of them.
+#: An id is looked for by its longest part of characters that no library escapes in JSON, if that is long enough.
 _NEEDLE = 4
 _PLAIN = re.compile(r"[A-Za-z0-9 !#$%()*,\-.:;?@\[\]^_{|}~]+")
 _NAMES = r"(?i:distinct|device|user|identity|identified|anon|alias)[\w $-]*\\*\x22\s*:\s*"
@@ -73,9 +73,9 @@ class Ids(Persons):
         return bool(self.candidates(pl.Series([text], dtype=pl.String), places)) or self.as_word_in(text)
 
     def as_word_in(self, text: str) -> bool:
-        """Whether one of the ids stands in a text between characters that are no part of an id, also URL-encoded."""
-        texts = [text, *([unquote(text)] if "%" in text else [])]
-        return any(one in each and re.search(_as_word(one), each) for each in texts for one in self._telling)
+        """Whether one of the ids stands in a text between characters that are not part of an id, also URL-encoded."""
+        strings = [text, *([unquote(text)] if "%" in text else [])]
+        return any(one in each and re.search(_as_word(one), each) for each in strings for one in self._telling)
 
     def candidates(self, text: pl.Series, places: Places = ANYWHERE) -> list[tuple[int, str]]:
         import polars as pl

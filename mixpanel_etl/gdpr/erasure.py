@@ -3,7 +3,7 @@
 Ids count where ids of persons are, and elsewhere only if their form tells that they are ids (`lake.identity`). A row
 goes when it is theirs: one of the columns that say whose it is, or a property by which Mixpanel resolves identities, is
 one of the ids. In tables without such columns (reports, rejected rows) each row goes that holds one. In rows of
-somebody else (`"invited_by": "<id>"`) the id is replaced by `[erased]`.
+another person (`"invited_by": "<id>"`) the id is replaced by `[erased]`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class TableErasure:
         files_scanned: files that it has.
         files_rewritten: files written again, or removed because nothing was left or because they were of a partition
             by person (`user_id=<id>`).
-        rows_removed: rows, or entries of files that are no tables.
+        rows_removed: rows, or entries of files that are not tables.
         values_blanked: rows of others in which an id became `[erased]`.
         files_rewritten_before: files that an earlier erasure of the same ids, as one that was killed, had rewritten.
         rows_removed_before: the rows that it had removed from these.
@@ -66,7 +66,7 @@ class Erasure:
         ended_at: UTC.
         remaining: rows and entries in which the final scan of all files still found one of the ids; 0 when clean.
         unread: files and folders that could not be read or not be written again (the log says why); each counts as
-            remaining, whoever was to be erased: any id may be in them.
+            remaining, for every person: any id may be in them.
         misnamed: tables with files whose name, or that of a folder, is one of the ids; each file counts as remaining.
             Files are not removed for their names: rename them.
         remaining_hashes: of the ids that the final scan still found, see `hashing.hashed`.
@@ -95,7 +95,7 @@ def erase(lake: str, ids: Collection[str], *, on_progress: Callable[[int, int], 
     The files to which statistics and Bloom filters point are rewritten first. Then everything is read, what else holds
     an id is rewritten, too, and what was rewritten in this way is read once more: that is the final scan. Each file is
     replaced in one step; a rerun after a crash goes on where it ended, and a rerun after the end changes nothing. A
-    file is replaced only as it was read: one that was published in the meantime is taken anew. Publications that are
+    file is replaced only as it was read: one that was published in the meantime is read again. Publications that are
     under way look at the list of suppressed persons once more when they have ended.
 
     Put the ids on the list of suppressed ones first (`Suppression.add`): an export that was asked for before the
@@ -145,7 +145,7 @@ class _Work:
                 return do(file, *arguments)
             except FileNotFoundError:
                 return None
-            except Exception as error:  # whatever is wrong with this file, the others are erased
+            except Exception as error:  # the other files are erased
                 if getattr(error, "errno", None) in _FATAL:
                     raise
                 reason = error if isinstance(error, Unerasable) else type(error).__name__  # others may quote a person

@@ -1,4 +1,4 @@
-"""Why an id may belong to a person: what was found where, and whether somebody else could have written it.
+"""Why an id may belong to a person: the place, and whether a stranger could have written it.
 
 Source: mixpanel-api.md#export-records, #reserved-ids, #identity-merge.
 """
@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-#: `certain`: nobody but Mixpanel and the request can have said so. `claimed`: a person has to decide.
+#: `certain`: only Mixpanel or the request can have said so. `claimed`: a person has to decide.
 Grade = Literal["certain", "claimed"]
 Reason = Literal[
     "own_device",
@@ -20,13 +20,14 @@ Reason = Literal[
     "user_on_device",
     "identity_event",
     "same_row",
-    "refused_by_mixpanel",
+    "rejected_by_mixpanel",
     "profile_property",
     "event_property",
 ]
-#: The events with which ids are joined. Whoever has the project's public token can send them.
+#: The events with which ids are joined. Everybody who has the project's public token can send them.
 IDENTITY_EVENTS = ("$identify", "$create_alias", "$merge")
 
+#: The reasons, the strongest first.
 REASONS: dict[Reason, str] = {
     "own_device": "a device of the user: all its rows are the user's, as Mixpanel resolved them",
     "same_device": "the same device under its other name",
@@ -37,7 +38,7 @@ REASONS: dict[Reason, str] = {
     "user_on_device": "a user of the device; anybody can send an event with a device and any user",
     "identity_event": "an identity event joins them; anybody can send one",
     "same_row": "another id of the same row",
-    "refused_by_mixpanel": "a row says so, and also that Mixpanel refused to join them",
+    "rejected_by_mixpanel": "a row says so, and also that Mixpanel did not join them",
     "profile_property": "a property of the profile; anybody can set it",
     "event_property": "a property of an event; anybody can send it",
 }
@@ -52,7 +53,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         id: the id.
         grade: `certain` or `claimed`.
         reason: a key of `REASONS`.
-        tied_to: id of the person with which it stands in the row; of a lookup nothing.
+        tied_to: id of the person that is in the same row; empty for a lookup.
         file: name of the first file that says so, in the lake.
         row: number of the row in that file, from 0, as DuckDB's `file_row_number` counts.
         place: column or property that holds the id.
@@ -60,7 +61,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         rows: number of rows that say so.
         users: number of known users whom the id joins, the person included.
         number: of a claim, from 1 within its request; decisions name it.
-        accepted: what a person decided about a claim; None until then.
+        accepted: decision of a person about a claim; None until then.
     """
 
     id: str
@@ -82,5 +83,5 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.grade == "claimed" and self.accepted is None
 
     def replace(self, **changes: object) -> Evidence:
-        """The same with some fields changed."""
+        """A copy with some fields changed."""
         return msgspec.structs.replace(self, **changes)

@@ -1,4 +1,4 @@
-"""What follows when Mixpanel is done: the lake is erased, and the certificate written."""
+"""The end of a request: the lake is erased, and the certificate written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 
 from mixpanel_etl.gdpr import certificate
 from mixpanel_etl.gdpr.erasure import Erasure, erase
-from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.ledger_entries import Entry, Job
+from mixpanel_etl.gdpr.polling import MAX_LISTED
 from mixpanel_etl.gdpr.progress import Progress
 from mixpanel_etl.gdpr.redaction import GdprError
 from mixpanel_etl.gdpr.request_expansion import expand_again
@@ -19,7 +21,6 @@ from mixpanel_etl.lake.suppression import hasher
 LINGERING = timedelta(days=30)
 #: What a deletion takes at most, before they begin to linger (mixpanel-api.md#gdpr-jobs).
 _DELETION = timedelta(days=30)
-_LISTED = 5  # files named in an error
 
 
 class NotErased(GdprError):
@@ -38,13 +39,13 @@ def erase_from_lake(
         ledger: ledger of the lake.
         progress: the requests.
         now: aware time.
-        protected: see `expansion.expand_requests`.
+        protected: see `request_expansion.expand_requests`.
 
     Returns:
         The requests as they are in the ledger now.
 
     Raises:
-        NotErased: ids of some requests were found all the same, or files could not be read. The other requests are
+        NotErased: ids of some requests were still found, or files could not be read. The other requests are
             recorded as erased.
         LeaseHeld: another process erases for longer than a lease is waited for; the message says which.
     """
@@ -69,7 +70,7 @@ def _erase(
         return []
     ended = all(each.state(now) == "ended" for each in progress)
     until = now + LINGERING + (timedelta(0) if ended else _DELETION)
-    # Before: whoever publishes a day from now on leaves these people out.
+    # Before: every publication from now on leaves these people out.
     Suppression(ledger.lake).add(ids, until)
     erasure = erase(ledger.lake, ids)
     hash_of = hasher(ledger.storage)
@@ -78,7 +79,7 @@ def _erase(
     lease.check()
     record = certificate.erasure_record(erasure, len(entries), now, until)
     done = [
-        ledger.change(one, lambda entry: entry.but(erasures=(*entry.erasures, record)))
+        ledger.change(one, lambda entry: entry.replace(erasures=(*entry.erasures, record)))
         for one in entries
         if one not in left
     ]
@@ -90,12 +91,12 @@ def _erase(
 def _reason(erasure: Erasure, held: int, requests: int) -> str:
     said = [f"{held} of {requests} requests are not erased from the lake; the others are"]
     if erasure.unread:
-        listed = ", ".join(erasure.unread[:_LISTED]) + (", ..." if len(erasure.unread) > _LISTED else "")
+        listed = ", ".join(erasure.unread[:MAX_LISTED]) + (", ..." if len(erasure.unread) > MAX_LISTED else "")
         said.append(f"{len(erasure.unread)} files can't be read: {listed}; repair them or move them out of the lake")
     if erasure.misnamed:
         said.append(f"files in {', '.join(erasure.misnamed)} are called after one of the ids: rename or remove them")
     if not (erasure.unread or erasure.misnamed):
-        said.append(f"{erasure.remaining} rows were found all the same: see that nothing else writes to the lake")
+        said.append(f"{erasure.remaining} rows were still found: check that nothing else writes to the lake")
     return ". ".join([*said, "Then run this again"])
 
 
@@ -112,7 +113,7 @@ def certify(ledger: Ledger, one: Progress, jobs: Sequence[Job], now: datetime, p
     Returns:
         The request as it is when it is completed, without any personal id; see `close`.
     """
-    done = one.entry.forgotten(ledger.lake).but(completed_at=now)
+    done = one.entry.forgotten(ledger.lake).replace(completed_at=now)
     certificate.write(
         ledger.storage, certificate.certificate(done, jobs, ledger.storage.uri("").rstrip("/"), project_id)
     )
@@ -120,5 +121,5 @@ def certify(ledger: Ledger, one: Progress, jobs: Sequence[Job], now: datetime, p
 
 
 def close(ledger: Ledger, done: Entry) -> Entry:
-    """Forget whom a certified request is about."""
+    """Remove the ids of a certified request."""
     return ledger.change(done, lambda _: done)

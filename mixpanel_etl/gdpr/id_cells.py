@@ -1,6 +1,6 @@
 """What a cell of a request says: the ids in it as they are, or why a value can't be one.
 
-Spreadsheets, data frames and typed columns change ids without a word: Mixpanel would report success for an id that no
+Spreadsheets, data frames and typed columns change ids unnoticed: Mixpanel would report success for an id that no
 person has. Every form that they make is rejected with the remedy. A JSON list of strings is how several ids are
 written, and how an id is written that looks like several.
 """
@@ -57,7 +57,7 @@ def listed(cell: Any, *, spaces: bool = False) -> Iterator[str]:
         spaces: whether one id may have spaces in it, as a name has.
 
     Raises:
-        BadCell: something in it is no id.
+        BadCell: part of it is not an id.
     """
     if isinstance(cell, str) and cell.strip().startswith("["):
         cell = _json_list(cell)
@@ -68,10 +68,10 @@ def listed(cell: Any, *, spaces: bool = False) -> Iterator[str]:
         return
     for value in cell:
         if isinstance(value, dict | list | tuple):
-            raise BadCell("holds something that is no text: write a list of texts")
+            raise BadCell("must be a list of strings")
         if text := plain(value):
             if not (_is_visible(text[0]) and _is_visible(text[-1])):
-                raise BadCell("has an id with an invisible character around it: write it anew")
+                raise BadCell("has an id with an invisible character around it: write it again")
             yield text
 
 
@@ -89,9 +89,9 @@ def plain(value: Any) -> str:
     if _REWRITTEN.fullmatch(text):
         raise BadCell(f"has a number as spreadsheets and data frames rewrite it (1.23457E+18, 4711.0): {_AS_STRING}")
     if any(unicodedata.category(character) == "Cs" for character in text):
-        raise BadCell("has half a character, or bytes that are not UTF-8: save it as UTF-8 and write it anew")
+        raise BadCell("has half a character, or bytes that are not UTF-8: save it as UTF-8 and write it again")
     if "\0" in text:
-        raise BadCell("has a NUL character: write it anew")
+        raise BadCell("has a NUL character: write it again")
     return text
 
 
@@ -118,7 +118,7 @@ def _json_list(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise BadCell("begins like a JSON list and is none") from None
+        raise BadCell("begins like a JSON list, but is not valid JSON") from None
 
 
 def _check_alone(text: str, spaces: bool) -> None:
@@ -129,7 +129,7 @@ def _check_alone(text: str, spaces: bool) -> None:
         raise BadCell(f"has white space inside, as if it held several ids: {_AS_LIST_ALSO}")
     if not all(map(_is_visible, text)):
         raise BadCell(
-            "has an invisible character (a byte order mark, a zero-width or control character): write it anew"
+            "has an invisible character (a byte order mark, a zero-width or control character): write it again"
         )
     if text[0] in _QUOTES or text[-1] in _QUOTES:
         raise BadCell(f"has a quotation mark or an apostrophe around it: leave it out, or {_AS_LIST_ALSO}")

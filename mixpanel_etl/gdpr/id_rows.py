@@ -20,7 +20,7 @@ from mixpanel_etl.lake.string_values import as_text
 #: Properties beside the columns of the same meaning, which hold the same values.
 _ONLY_IN_PROPERTIES = frozenset(ID_PROPERTY_NAMES) - {"distinct_id", "$device_id", "$user_id"}
 #: With these, Mixpanel notes on an event that it did not join the ids (mixpanel-api.md#identity-merge).
-_REFUSALS = frozenset(("$failure_reason", "$identity_failure_reason"))
+_REJECTIONS = frozenset(("$failure_reason", "$identity_failure_reason"))
 #: A table with all of these holds exported events, whose `distinct_id` is as Mixpanel resolved it.
 _EXPORTED = frozenset((*ID_COLUMNS, "event_name"))
 
@@ -34,7 +34,7 @@ class IdRow(NamedTuple):
         event: its name, if it is an identity event.
         has_event: whether it is an event at all.
         is_resolved: whether it is of a table in which Mixpanel has resolved the distinct id.
-        is_refused: whether Mixpanel notes on it that it did not join the ids.
+        is_rejected: whether Mixpanel notes on it that it did not join the ids.
     """
 
     columns: tuple[str, str, str]
@@ -42,7 +42,7 @@ class IdRow(NamedTuple):
     event: str
     has_event: bool
     is_resolved: bool
-    is_refused: bool
+    is_rejected: bool
 
 
 @dataclass
@@ -107,13 +107,13 @@ def _read(rows: pa.Table) -> Iterator[IdRow]:
     for number in range(rows.num_rows):
         event = columns.get("event_name", empty)[number] or ""
         named: list[tuple[str, str]] = []
-        is_refused = False
+        is_rejected = False
         for name, values in columns.items():
             text = values[number]
             if name not in ID_COLUMNS and text and text.lstrip()[:1] == "{":
                 for token in tokens(text):
-                    if token.depth == 1 and token.name in _REFUSALS:
-                        is_refused = True
+                    if token.depth == 1 and token.name in _REJECTIONS:
+                        is_rejected = True
                     elif token.depth == 1 and _names_an_id(token.name, event):
                         named.append((f"{name}.{token.name}", token.value))
         yield IdRow(
@@ -122,7 +122,7 @@ def _read(rows: pa.Table) -> Iterator[IdRow]:
             event=event if event in IDENTITY_EVENTS else "",
             has_event="event_name" in columns,
             is_resolved=set(rows.column_names) >= _EXPORTED,
-            is_refused=is_refused,
+            is_rejected=is_rejected,
         )
 
 

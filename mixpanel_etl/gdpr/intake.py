@@ -1,8 +1,8 @@
-"""Taking requests in: each once, into the ledger; what can't be carried out is refused in a table with the reason.
+"""Taking requests in: each once, into the ledger; what can't be carried out is rejected in a table with the reason.
 
 They are rows of a query, or files of a folder. A file is read once, and a receipt takes its place when every request of
-it is in the ledger or refused: what it says of persons must not outlive the requests. The receipt names requests and
-reasons, and no person. Whatever is wrong with a row or a file stays with it: the others are taken in.
+it is in the ledger or rejected: what it says of persons must not outlive the requests. The receipt names requests and
+reasons, and no person. A fault of a row or file affects only this one: the others are taken in.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from mixpanel_etl.gdpr.data_subject_requests import Refusal, Request, Row, read_requests
-from mixpanel_etl.gdpr.ledger import Entry, Ledger
+from mixpanel_etl.gdpr.data_subject_requests import Rejection, Request, Row, read_requests
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.ledger_entries import Entry
 from mixpanel_etl.gdpr.redaction import GdprError
 from mixpanel_etl.gdpr.source_rows import SUFFIXES, read_file
 from mixpanel_etl.lake import Provenance, Table
@@ -39,26 +40,26 @@ DESCRIPTIONS = {
     "kind": "deletion or retrieval; null when it was neither.",
     "reason": "Why it is not carried out, without personal ids.",
     "source": "The file or query that it came from.",
-    "rejected_at": "When it was refused.",
+    "rejected_at": "Time of the rejection (UTC).",
 }
 
 MAX_FILE_BYTES = 64 << 20  # a hundred thousand requests
 _RECEIPT = ".receipt.json"
-_LONGEST_NAME = 255  # bytes that a disk takes
+_MAX_NAME_BYTES = 255  # bytes that a disk takes
 
 
-class NotTakenIn(GdprError):
+class IntakeError(GdprError):
     """Files of the folder whose requests or receipts could not be written down. They are taken in again."""
 
 
 @dataclass
-class Taken:
+class IntakeResult:
     """What became of the requests of a source.
 
     Attributes:
         accepted: request ids that are new in the ledger.
         known: request ids that were there already, with the same content.
-        rejected: (request id, reason), also of those that were refused before.
+        rejected: (request id, reason), also of those that were rejected before.
         newly_rejected: those that were not.
         complete: whether all requests were looked at.
     """
@@ -71,7 +72,7 @@ class Taken:
 
 
 def rejected_table(lake: str) -> Table:
-    """`gdpr/rejected`: one partition for each refused request."""
+    """`gdpr/rejected`: one partition for each rejected request."""
     return Table(lake, "gdpr/rejected", REJECTED, column="request")
 
 
@@ -83,21 +84,21 @@ def take_in(
     *,
     protected: Collection[str] = (),
     enough: Callable[[], bool] = lambda: False,
-) -> Taken:
+) -> IntakeResult:
     """Take the requests of a source in; taking them in again changes nothing.
 
     Args:
         ledger: of the lake.
         rows: see `read_requests`.
-        source: the file or query, without a secret, for whoever reads the refusals.
+        source: the file or query, without secrets, as readers of the table see it.
         now: aware.
-        protected: ids about which nobody may ask.
+        protected: ids that no request may name.
         enough: asked before each request; once true, the rest is left for another time.
     """
-    taken = Taken()
+    taken = IntakeResult()
     table = rejected_table(ledger.lake)
     with ledger.locked("intake"):  # two of them would take in two requests with one id
-        known, refused = ledger.known(), set(table.keys())
+        known, rejected = ledger.known(), set(table.keys())
         for found in read_requests(rows, now, protected):
             if enough():
                 taken.complete = False
@@ -111,13 +112,13 @@ def take_in(
             elif before == fingerprint:
                 taken.known.append(found.request_id)
             else:
-                refusal = _differs(found) if isinstance(found, Request) else found
-                taken.rejected.append((refusal.request_id, refusal.reason))
-                key = f"{refusal.request_id or 'unnamed'}~{fingerprint}"
-                if key not in refused:
-                    refused.add(key)
-                    taken.newly_rejected.append((refusal.request_id, refusal.reason))
-                    write_refusal(table, key, refusal, source, now)
+                rejection = _differs(found) if isinstance(found, Request) else found
+                taken.rejected.append((rejection.request_id, rejection.reason))
+                key = f"{rejection.request_id or 'unnamed'}~{fingerprint}"
+                if key not in rejected:
+                    rejected.add(key)
+                    taken.newly_rejected.append((rejection.request_id, rejection.reason))
+                    write_rejection(table, key, rejection, source, now)
     return taken
 
 
@@ -128,7 +129,7 @@ def take_from_folder(
     *,
     protected: Collection[str] = (),
     enough: Callable[[], bool] = lambda: False,
-) -> Iterator[tuple[str, Taken]]:
+) -> Iterator[tuple[str, IntakeResult]]:
     """Take in the files of a folder: the name of each with what became of it.
 
     A file that can't be read stays, with a receipt that says why; see `waiting_files`. Files whose names begin with a
@@ -138,11 +139,11 @@ def take_from_folder(
         ledger: of the lake.
         folder: path, `file://` or `s3://` URI. Move files in when they are complete, as a rename does.
         now: aware.
-        protected: ids about which nobody may ask.
+        protected: ids that no request may name.
         enough: see `take_in`.
 
     Raises:
-        NotTakenIn: at the end, when the others are taken in.
+        IntakeError: at the end, when the others are taken in.
         OSError: the folder can't be listed.
     """
     place = storage(folder)
@@ -153,14 +154,14 @@ def take_from_folder(
             break
         try:
             rows, content = _read(place, name)
-        except FileNotFoundError:  # somebody took it away
+        except FileNotFoundError:  # removed since
             continue
         except (_Unreadable, OSError) as error:
-            failures += _refuse(place, name, error, now)
+            failures += _reject(place, name, error, now)
             continue
         try:
             taken = take_in(ledger, rows, source, now, protected=protected, enough=enough)
-            if taken.complete and _bytes(place, name) == content:  # somebody may have written more meanwhile
+            if taken.complete and _bytes(place, name) == content:  # else it has grown since
                 _receipt(place, name, {"taken_at": now.isoformat(), **asdict(taken)})
                 place.remove(name)
         except OSError as error:
@@ -169,7 +170,9 @@ def take_from_folder(
         yield name, taken
     if failures:
         kinds = ", ".join(sorted({type(failure).__name__ for failure in failures}))
-        raise NotTakenIn(f"{len(failures)} files of {source} can't be taken in ({kinds}): check that it can be written")
+        raise IntakeError(
+            f"{len(failures)} files of {source} can't be taken in ({kinds}): check that it can be written"
+        )
 
 
 def rejections(ledger: Ledger) -> dict[str, bool]:
@@ -218,7 +221,7 @@ def _names(place: Storage) -> list[str]:
 
 
 def _specials(root: Path) -> Iterator[str]:
-    """What is in a folder and is no file: links that lead nowhere or to folders, pipes, sockets."""
+    """What is in a folder besides files: links that lead nowhere or to folders, pipes, sockets."""
     for folder, folders, files in os.walk(root):
         for path in (Path(folder, name) for name in (*folders, *files)):
             if (path.is_symlink() and path.is_dir()) or not (path.is_file() or path.is_dir()):
@@ -229,7 +232,7 @@ def _read(place: Storage, name: str) -> tuple[list[Row], bytes]:
     if not name.lower().endswith(SUFFIXES):
         raise _Unreadable(f"files must end in {', '.join(SUFFIXES)}: convert it, or unpack it")
     if not place.uri("").startswith("s3://") and not Path(place.uri(name)).is_file():
-        raise _Unreadable("it is no file, but a link that leads elsewhere, a pipe or another special file")
+        raise _Unreadable("it is not a file, but a link that leads elsewhere, a pipe or another special file")
     content = _bytes(place, name)
     if content is None:
         raise FileNotFoundError(name)
@@ -239,31 +242,31 @@ def _read(place: Storage, name: str) -> tuple[list[Row], bytes]:
         return read_file(name, content), content
     except ValueError as error:
         raise _Unreadable(str(error)) from None
-    except Exception as error:  # noqa: BLE001 - whatever a stranger wrote, the other files go on
+    except Exception as error:  # noqa: BLE001 - the other files go on
         raise _Unreadable(f"it can't be read ({type(error).__name__})") from None
 
 
-def write_refusal(table: Table, key: str, refusal: Refusal, source: str, now: datetime) -> None:
-    """Put a refusal where whoever asked finds it."""
+def write_rejection(table: Table, key: str, rejection: Rejection, source: str, now: datetime) -> None:
+    """Write a rejection into the table of rejected requests."""
     row = {
-        "request_id": refusal.request_id or None,
-        "kind": refusal.kind or None,
-        "reason": refusal.reason,
+        "request_id": rejection.request_id or None,
+        "kind": rejection.kind or None,
+        "reason": rejection.reason,
         "source": source,
         "rejected_at": now,
     }
     table.write(key, pa.Table.from_pylist([row], schema=REJECTED), Provenance(requested_at=now))
 
 
-def _differs(request: Request) -> Refusal:
+def _differs(request: Request) -> Rejection:
     reason = (
         "a request with its request_id is in the ledger already, with other content; that one is carried out as it "
         "was. Give the new one a number of its own"
     )
-    return Refusal(request.request_id, request.kind, reason, request.content)
+    return Rejection(request.request_id, request.kind, reason, request.content)
 
 
-def _refuse(place: Storage, name: str, error: Exception, now: datetime) -> list[OSError]:
+def _reject(place: Storage, name: str, error: Exception, now: datetime) -> list[OSError]:
     """Say in a receipt why a file is not taken in, once for each state of it; what went wrong with the receipt."""
     reason = str(error) if isinstance(error, _Unreadable) else f"it can't be read ({type(error).__name__})"
     receipt = {"unreadable": reason, "version": _version(place, name)}
@@ -289,7 +292,7 @@ def _receipt(place: Storage, name: str, content: dict[str, Any]) -> None:
 
 def _receipt_name(name: str) -> str:
     folder, slash, last = name.rpartition("/")
-    if len(os.fsencode(last + _RECEIPT)) > _LONGEST_NAME:
+    if len(os.fsencode(last + _RECEIPT)) > _MAX_NAME_BYTES:
         last = hashlib.sha256(os.fsencode(last)).hexdigest()
     return folder + slash + last + _RECEIPT
 
@@ -297,7 +300,7 @@ def _receipt_name(name: str) -> str:
 def _receipt_of(place: Storage, name: str) -> dict[str, Any]:
     try:
         found = json.loads(_bytes(place, _receipt_name(name)) or b"{}")
-    except (OSError, ValueError):  # it is written anew
+    except (OSError, ValueError):  # it is written again
         return {}
     return found if isinstance(found, dict) else {}
 

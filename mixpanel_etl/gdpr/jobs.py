@@ -1,7 +1,7 @@
 """Mixpanel jobs: many requests in few of them, each created once. Source: mixpanel-api.md#gdpr-jobs.
 
 Before a job is asked for, the intent is in the ledger; afterwards, its tracking id. Mixpanel can't be asked which jobs
-there are: an intent without a tracking id means that nobody knows whether the job exists, and a person decides.
+there are: an intent without a tracking id means that the job may exist or not, and a person decides.
 """
 
 from __future__ import annotations
@@ -16,25 +16,29 @@ from typing import Any
 from mixpanel_etl.client import Gdpr, MixpanelError, RateLimited
 from mixpanel_etl.client.gdpr import MAX_DELETIONS, MAX_RETRIEVALS
 from mixpanel_etl.gdpr.data_subject_requests import Kind
-from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger, Pause
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.ledger_entries import Entry, Job, Pause
 from mixpanel_etl.gdpr.progress import Progress, open_requests, progress_of
-from mixpanel_etl.gdpr.redaction import GdprError, without
+from mixpanel_etl.gdpr.redaction import GdprError, without_ids
 from mixpanel_etl.gdpr.request_expansion import expand_again
 
 Now = Callable[[], datetime]
 
-MOST: dict[Kind, int] = {"deletion": MAX_DELETIONS, "retrieval": MAX_RETRIEVALS}
-_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=10), timedelta(hours=6)
+MAX_IDS_PER_JOB: dict[Kind, int] = {"deletion": MAX_DELETIONS, "retrieval": MAX_RETRIEVALS}
+_FIRST_PAUSE, _MAX_PAUSE = timedelta(minutes=10), timedelta(hours=6)
 
 
 class NotCreated(GdprError):
-    """Mixpanel refused a job: it was certainly not created, and is asked for again after a while.
+    """Mixpanel rejected a job: it was certainly not created, and is requested again after a while.
 
     Attributes:
-        passes: whether it does by itself: a rate limit, the maximum of outstanding scans, no connection.
+        retryable: whether the next try can succeed without a change: a rate limit, the maximum of outstanding scans,
+            no connection.
     """
 
-    passes: bool = False
+    def __init__(self, message: str, *, retryable: bool) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class MaybeCreated(GdprError):
@@ -75,10 +79,10 @@ def pack(
         request = entry.request
         key: tuple[Any, ...] = (request.kind, request.compliance, request.disclosure, entry.pack)
         if request.kind == "retrieval" and not (together and request.disclosure == "Data"):
-            key += (entry.request_id,)  # what it brings names nobody, and so can't be taken apart
+            key += (entry.request_id,)  # its archive has no ids, and so can't be divided by person
         groups.setdefault(key, []).append(entry)
     for (kind, compliance, disclosure, *_), group in groups.items():
-        for part, packed in _fill(group, MOST[kind], covered or {}):
+        for part, packed in _fill(group, MAX_IDS_PER_JOB[kind], covered or {}):
             yield Pack(kind, compliance, disclosure, packed, part)
 
 
@@ -120,7 +124,7 @@ def submit(
         request_ids: which requests; those that are not ready are passed over.
         now: the aware present.
         together: see `pack`.
-        protected: see `expansion.expand_requests`.
+        protected: see `request_expansion.expand_requests`.
 
     Returns:
         The jobs that were created, and a `NotCreated` or `MaybeCreated` for each that was not, or may not have been.
@@ -178,7 +182,7 @@ def asked_for(job: Job, entries: Iterable[Entry]) -> tuple[Entry, ...]:
     found = []
     for entry in entries:
         held = job.holds(entry.request_id, len(entry.ids))
-        found.append(entry if job.part else entry.but(ids=entry.ids[: len(held)]))
+        found.append(entry if job.part else entry.replace(ids=entry.ids[: len(held)]))
     return tuple(found)
 
 
@@ -214,10 +218,10 @@ def _intent(ledger: Ledger, packed: Pack, now: datetime) -> Job:
 
 
 def create(ledger: Ledger, gdpr: Gdpr, packed: Pack, job: Job, now: Now) -> Job:
-    """Ask for a job whose intent is in the ledger, while nobody else creates jobs (see `Ledger.locked`).
+    """Ask for a job whose intent is in the ledger, while no other process creates jobs (see `Ledger.locked`).
 
     Raises:
-        NotCreated: Mixpanel refused it.
+        NotCreated: Mixpanel rejected it.
         MaybeCreated: the answer is missing.
     """
     ids = packed.ids
@@ -229,11 +233,11 @@ def create(ledger: Ledger, gdpr: Gdpr, packed: Pack, job: Job, now: Now) -> Job:
             disclosure: Any = packed.disclosure if packed.compliance == "CCPA" else None
             tracking_id = gdpr.create_retrieval(ids, packed.compliance, disclosure)  # type: ignore[arg-type]
     except MixpanelError as error:
-        reason = without(str(error), ids)
+        reason = without_ids(str(error), ids)
         if error.may_have_arrived:
-            ledger.change_job(job, partial(Job.but, problem=reason))
+            ledger.change_job(job, partial(Job.replace, problem=reason))
             problem = MaybeCreated(
-                f"Nobody knows whether job {job.job_id} was created: {reason} Ask Mixpanel (Data & Privacy > "
+                f"Unknown whether Mixpanel created job {job.job_id}: {reason} Ask Mixpanel (Data & Privacy > "
                 f"{packed.kind.title()} Requests lists them), then `mixpanel-etl gdpr adopt {job.job_id} TRACKING_ID`, "
                 f"or `mixpanel-etl gdpr resend {job.job_id}` if it is not there"
             )
@@ -243,17 +247,16 @@ def create(ledger: Ledger, gdpr: Gdpr, packed: Pack, job: Job, now: Now) -> Job:
     else:
         ledger.set_pause(packed.kind, None)
         known: dict[str, Any] = {"tracking_id": tracking_id, "created_at": now(), "next_poll_at": now()}
-        return ledger.change_job(job, partial(Job.but, status="PENDING", problem="", **known))
+        return ledger.change_job(job, partial(Job.replace, status="PENDING", problem="", **known))
     raise problem
 
 
 def _paused(ledger: Ledger, kind: Kind, error: MixpanelError, reason: str, now: datetime) -> NotCreated:
     before = ledger.pause(kind)
     tries = before.tries + 1 if before else 1
-    pause = min(_FIRST_PAUSE * 2 ** min(tries - 1, 20), _LONGEST_PAUSE)
+    pause = min(_FIRST_PAUSE * 2 ** min(tries - 1, 20), _MAX_PAUSE)
     if isinstance(error, RateLimited) and kind == "retrieval":
-        reason += " It may also be that retrievals under way read five years of data: that passes when they end."
+        reason += " Another possible reason: running retrievals read five years of data. Wait until they end."
     ledger.set_pause(kind, Pause(until=now + pause, tries=tries, reason=reason))
-    refused = NotCreated(f"No {kind} was created, the next try is after {now + pause:%Y-%m-%d %H:%M} UTC: {reason}")
-    refused.passes = error.retryable
-    return refused
+    message = f"No {kind} job was created; the next try is after {now + pause:%Y-%m-%d %H:%M} UTC: {reason}"
+    return NotCreated(message, retryable=error.retryable)

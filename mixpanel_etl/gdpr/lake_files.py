@@ -34,7 +34,7 @@ LEDGER = "gdpr/ledger"
 #: What is not searched: the package's own records, in which only hashes stand for persons, the open requests of the
 #: ledger, and drafts, which are filtered when they are published.
 NOT_SEARCHED = (f"{FOLDER}/", f"{LEDGER}/", "gdpr/certificates/", f"{LEASES}/", ".drafts/", FORMAT)
-#: How often a file is taken anew that another process replaced while it was rewritten.
+#: Tries for a file that another process replaces while it is rewritten.
 _TRIES = 5
 _MAGIC = b"PAR1"
 #: Metadata that Arrow makes of the schema, which is searched itself.
@@ -203,8 +203,8 @@ class LakeFile:
     def is_named_after(self, ids: Ids) -> bool:
         """Whether a name that no partition by person explains is clearly an id: nothing of it is destroyed for that."""
         parts = [unquote(part.rpartition("=")[2]) for part in self.name.split("/")]
-        texts = {text for part in parts for text in (part, _stem(part), _stem(_stem(part)))}
-        return any(_is_named(text, ids) for text in texts) and not self.is_in_partition_of(ids)
+        names = {text for part in parts for text in (part, _stem(part), _stem(_stem(part)))}
+        return any(_is_named(text, ids) for text in names) and not self.is_in_partition_of(ids)
 
     def _is_parquet(self, handle: IO[bytes]) -> bool:
         begin = handle.read(len(_MAGIC))

@@ -1,7 +1,7 @@
-"""Which ids belong to a person, with the row that says so. Source: mixpanel-api.md#export-records, #identity-merge.
+"""The ids that belong to a person, with the row that says so. Source: mixpanel-api.md#export-records, #identity-merge.
 
-Anybody can send an event: the project's token is public. So a row proves only what Mixpanel itself made of it, its
-canonical `distinct_id`. All else that a row says of ids is a claim, which a person accepts or not (`confirmation`).
+Everybody can send an event: the project's token is public. So a row proves only what Mixpanel itself made of it, its
+canonical `distinct_id`. All other ids of a row are claims, which a person accepts or not (`confirmation`).
 """
 
 from __future__ import annotations
@@ -13,29 +13,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from mixpanel_etl.gdpr.erased_ids import Ids
-from mixpanel_etl.gdpr.evidence import Evidence, Grade, Reason
+from mixpanel_etl.gdpr.evidence import REASONS, Evidence, Grade, Reason
 from mixpanel_etl.gdpr.id_rows import IdRow, Place, rows_of
 from mixpanel_etl.gdpr.lake_files import LakeFile, lake_files
 from mixpanel_etl.lake.person_columns import ID_COLUMNS
 from mixpanel_etl.lake.storage import storage
-from mixpanel_etl.reserved_ids import RESERVED_IDS
+from mixpanel_etl.reserved_ids import is_reserved
 
-#: Mixpanel joins at most so many ids (mixpanel-api.md#identity-merge). Of an id that leads to more, the rest is
+#: Maximum number of ids that Mixpanel joins (mixpanel-api.md#identity-merge). Of an id that leads to more, the rest is
 #: counted only.
 MAX_IDS = 500
 _DEVICE = "$device:"
 _WORKERS = min(2, os.cpu_count() or 1)
-_STRONGEST_FIRST: tuple[Reason, ...] = (
-    "own_device",
-    "same_device",
-    "unresolved_device",
-    "user_on_device",
-    "identity_event",
-    "same_row",
-    "refused_by_mixpanel",
-    "profile_property",
-    "event_property",
-)
+_STRENGTH = {reason: -place for place, reason in enumerate(REASONS)}
 
 
 @dataclass(frozen=True)
@@ -47,7 +37,7 @@ class Person:
         evidence: why: of each id that was not named, also of those that are merely claimed and not in `ids`.
         seen_in: where the lake has one of `ids` (`events.device_id`, `profiles.properties.$distinct_id`), and in how
             many rows.
-        shared: ids that lead to others as well, with the number of users or ids to which they lead: devices of
+        shared: ids that lead to other people as well, with the number of users or ids to which they lead: devices of
             several users (also claims), and ids that lead to more than 500, of which the rest is left out.
         unseen: named ids that no row of the lake has in a column for ids.
         unread: number of files that could not be read.
@@ -62,7 +52,7 @@ class Person:
 
     @property
     def claims(self) -> tuple[Evidence, ...]:
-        """What only a person can decide: ids that somebody else may have tied to this person."""
+        """Ids that a stranger may have tied to this person; a person decides about them."""
         return tuple(one for one in self.evidence if one.grade == "claimed")
 
 
@@ -76,7 +66,7 @@ def expand_together(lake: str, persons: Mapping[str, Collection[str]]) -> dict[s
 
     Certain are the ids that are named, and the devices of which every row of the lake belongs to a named id, as
     Mixpanel resolved it. All others that stand beside a certain id in a row, or in the properties by which Mixpanel
-    resolves identities, are claims. A claim leads no further. Ids that Mixpanel itself refuses (`undefined`, `0`...)
+    resolves identities, are claims. A claim leads no further. Ids that Mixpanel itself rejects (`undefined`, `0`...)
     lead nowhere.
 
     All persons are looked for at the same time: the lake is read twice at most, a row group at a time.
@@ -116,7 +106,7 @@ class _Device:
 
     users: set[str] = field(default_factory=set)
     has_unresolved: bool = False
-    is_refused: bool = False
+    is_rejected: bool = False
     is_user: bool = False
     is_distinct_id: bool = False
 
@@ -135,7 +125,7 @@ class _Known:
 
     def read(self, files: list[LakeFile], ids: Iterable[str]) -> None:
         """Look for ids in all files, each under both names that it has as a device."""
-        named = {_plain(one) for one in ids if _is_somebody(one)}
+        named = {_plain(one) for one in ids if _is_valid_id(one)}
         wanted = (named | {_DEVICE + one for one in named}) - self._read
         if not wanted:
             return
@@ -166,7 +156,7 @@ class _Known:
             twin = _twin(one)
             if twin not in certain and twin not in evidence and (tie := self._ties[one].get(twin)):
                 known = self._devices[_plain(one)]
-                # Mixpanel gives what is asked of a device to its user; and `$device:anna` may be a stranger's device.
+                # A query for a device returns its user's data; and `$device:anna` may be a stranger's device.
                 is_another = known.is_user or (known.is_distinct_id and one.startswith(_DEVICE))
                 grade: Grade = "certain" if known.users <= set(named) and not is_another else "claimed"
                 evidence[twin] = _evidence(twin, one, tie, grade, max(len(known.users), 1))
@@ -199,17 +189,17 @@ class _Known:
                 self._seen |= {one} if column in ID_COLUMNS else set()
         for one in {value for _, value in everything if value in wanted}:
             for column, other in everything:
-                if other != one and _is_somebody(other):
+                if other != one and _is_valid_id(other):
                     self._tie(one, other, column, row, place)
 
     def _learn_device(self, device: str, row: IdRow) -> None:
         known, (distinct_id, used, user) = self._devices[device], row.columns
         if len(known.users) <= MAX_IDS:
-            known.users |= {one for one in (distinct_id, user) if _is_somebody(one) and _plain(one) != device}
-        known.is_refused |= row.is_refused
+            known.users |= {one for one in (distinct_id, user) if _is_valid_id(one) and _plain(one) != device}
+        known.is_rejected |= row.is_rejected
         known.is_user |= user == device or (distinct_id == device and used not in ("", device))
         known.is_distinct_id |= distinct_id == device != used
-        known.has_unresolved |= not _is_somebody(distinct_id) or _plain(distinct_id) == device
+        known.has_unresolved |= not _is_valid_id(distinct_id) or _plain(distinct_id) == device
 
     def _tie(self, one: str, other: str, column: str, row: IdRow, place: Place) -> None:
         ties, reason = self._ties[one], _reason(one, other, column, row)
@@ -219,7 +209,7 @@ class _Known:
                 self._beyond[one] += place.rows
                 return
             tie = ties[other] = _Tie(reason, column, row.event, place)
-        elif _STRONGEST_FIRST.index(reason) < _STRONGEST_FIRST.index(tie.reason):
+        elif _STRENGTH[reason] > _STRENGTH[tie.reason]:
             tie.reason, tie.place, tie.event, tie.first = reason, column, row.event, place
         tie.rows += place.rows
         if len(tie.users) <= MAX_IDS:
@@ -230,7 +220,7 @@ class _Known:
 
     def _is_own(self, device: str, named: Collection[str], tie: _Tie) -> bool:
         known = self._devices[_plain(device)]
-        is_clean = not (known.is_refused or known.is_user or known.is_distinct_id or known.has_unresolved)
+        is_clean = not (known.is_rejected or known.is_user or known.is_distinct_id or known.has_unresolved)
         return tie.reason == "own_device" and is_clean and known.users <= set(named)
 
     def _claim(self, other: str, one: str, tie: _Tie) -> Evidence:
@@ -240,8 +230,8 @@ class _Known:
             known = self._devices[_plain(other)]
             users = len(known.users | ({_plain(other)} if known.is_user else set()))
             reason: Reason = "shared_device" if users > 1 else "unresolved_device"
-            if known.is_refused and users < 2:
-                reason = "refused_by_mixpanel"
+            if known.is_rejected and users < 2:
+                reason = "rejected_by_mixpanel"
             tie = _Tie(reason, tie.place, tie.event, tie.first, tie.rows)
         elif tie.reason == "user_on_device":
             users = len(self._devices[_plain(one)].users)
@@ -269,7 +259,7 @@ def _reason(one: str, other: str, column: str, row: IdRow) -> Reason:
     is_device = other in (device, _DEVICE + device)
     found: dict[Reason, bool] = {  # the first that is so
         "same_device": _plain(one) == _plain(other),
-        "refused_by_mixpanel": row.is_refused,
+        "rejected_by_mixpanel": row.is_rejected,
         "own_device": in_columns and one == distinct_id and column == "device_id" and row.is_resolved,
         "identity_event": bool(row.event),
         "unresolved_device": in_columns and one == user and is_device,
@@ -305,13 +295,10 @@ def _twin(one: str) -> str:
     return _plain(one) if one.startswith(_DEVICE) else _DEVICE + one
 
 
-def _is_somebody(one: str) -> bool:
-    """Whether it is none of those that Mixpanel refuses: who sends them has not said who it is.
-
-    Source: mixpanel-api.md#reserved-ids.
-    """
-    return bool(_plain(one)) and _plain(one).strip().lower() not in RESERVED_IDS
+def _is_valid_id(one: str) -> bool:
+    """Whether it identifies a user or a device: Mixpanel rejects reserved ids (mixpanel-api.md#reserved-ids)."""
+    return not is_reserved(_plain(one))
 
 
 def _is_user(one: str) -> bool:
-    return _is_somebody(one) and not one.startswith(_DEVICE)
+    return _is_valid_id(one) and not one.startswith(_DEVICE)

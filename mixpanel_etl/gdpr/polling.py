@@ -11,7 +11,8 @@ from functools import partial
 
 from mixpanel_etl.client import Gdpr, MixpanelError
 from mixpanel_etl.gdpr.jobs import Now
-from mixpanel_etl.gdpr.ledger import Job, Ledger
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.ledger_entries import Job
 from mixpanel_etl.gdpr.progress import ENDED, RUNNING
 
 _SOONEST, _LATEST = timedelta(minutes=1), timedelta(hours=6)
@@ -62,7 +63,7 @@ def trouble(job: Job, now: datetime, too_long: timedelta) -> str:
     name = f"Mixpanel's {job.kind} job {job.tracking_id or job.job_id}"
     if job.is_unclear(now):
         return (
-            f"Nobody knows whether the {job.kind} job {job.job_id} was created. Mixpanel lists its jobs under Project "
+            f"Unknown whether Mixpanel created the {job.kind} job {job.job_id}. Mixpanel lists its jobs under Project "
             f"Settings > Data & Privacy: if it is there, `mixpanel-etl gdpr adopt {job.job_id} TRACKING_ID`, else "
             f"`mixpanel-etl gdpr resend {job.job_id}`"
         )
@@ -96,7 +97,7 @@ def _status(gdpr: Gdpr, job: Job) -> str:
 def _asked(job: Job, status: str, problem: str, now: datetime) -> Job:
     if not is_open(job):  # another process has seen its end
         return job
-    return job.but(
+    return job.replace(
         status=status,
         problem=problem,
         polled_at=now,

@@ -17,15 +17,15 @@ import msgspec
 import pyarrow.parquet as pq
 
 from mixpanel_etl.client import Mixpanel, MixpanelError
-from mixpanel_etl.gdpr.ledger import Source
-from mixpanel_etl.gdpr.redaction import GdprError, without
+from mixpanel_etl.gdpr.ledger_entries import Source
+from mixpanel_etl.gdpr.redaction import GdprError, without_ids
 from mixpanel_etl.lake.provenance import read_record
 from mixpanel_etl.lake.storage import Storage, storage
 
 _VALUES_A_QUERY = 50
 _PROFILES_A_QUERY = 500
 _ACTIVITIES_A_QUERY = 20
-#: A query's budget is 60 an hour, for everything: beyond so many, ids stay unseen, and a person decides.
+#: A query's budget is 60 an hour, for everything: beyond this number, ids stay unseen, and a person decides.
 _MAX_ACTIVITY_QUERIES = 5
 #: How far back activities are asked for: what is older is in the lake.
 _RECENT = timedelta(days=30)
@@ -37,7 +37,7 @@ class Found:
     """What was found by value or id.
 
     Attributes:
-        ids: distinct ids of the profiles that have a value; a value that nobody has is missing.
+        ids: distinct ids of the profiles that have a value; a value without a profile is missing.
         sources: what was asked.
     """
 
@@ -95,7 +95,7 @@ class Profiles:
             with self.mixpanel() as client:
                 self._collect(in_mixpanel, _of_mixpanel(client, self.name, values))
         except MixpanelError as error:
-            problem = f"{len(values)} lookups could not be sent to Mixpanel: {without(str(error), values)}"
+            problem = f"{len(values)} lookups could not be sent to Mixpanel: {without_ids(str(error), values)}"
         if problem:
             raise GdprError(problem)  # out here: the original names persons
         known = sum(map(bool, in_mixpanel.values()))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.ledger_entries import Entry, Job
 
 State = Literal[
     "received",
@@ -54,7 +55,7 @@ class Progress:
         `received`: its ids are not expanded yet; `unconfirmed`: a person has to decide which ids belong to it (see
         `Entry.in_doubt`), before anything is sent or, of ids that were found later, before the certificate; `held`: it
         waits out its hold; `ready`: for a Mixpanel job; `asking`:
-        the job is being created; `unclear`: nobody knows whether it was; `waiting`: for Mixpanel; `ended`: well, and
+        the job is being created; `unclear`: unknown whether it was created; `waiting`: for Mixpanel; `ended`: well, and
         the rest is to be done; `failed`: in FAILURE or REVOKED; then `completed`, `cancelled` or `rejected`.
         """
         entry = self.entry

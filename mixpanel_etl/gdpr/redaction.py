@@ -1,4 +1,4 @@
-"""What can go wrong with requests of data subjects. No message names a person."""
+"""Errors and logs of data subject requests, without personal ids."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from mixpanel_etl.errors import MixpanelEtlError
 
 
 class GdprError(MixpanelEtlError):
-    """Base of what this package raises; the message says what to do."""
+    """Base of the errors of data subject requests; the message says what to do."""
 
 
-def without(text: str, ids: Iterable[str]) -> str:
-    """A text in which no personal id is left."""
-    for one in sorted(ids, key=len, reverse=True):
-        if one and one in text:
-            text = text.replace(one, "***")
+def without_ids(text: str, ids: Iterable[str]) -> str:
+    """The text with `***` in the place of each id."""
+    for id_ in sorted(filter(None, ids), key=len, reverse=True):
+        text = text.replace(id_, "***")
     return text
 
 
 @contextmanager
-def names_nobody(ids: Iterable[str]) -> Iterator[None]:
-    """A context in which the client's log, which repeats what Mixpanel says of failures, holds none of these ids."""
+def redacted_logs(ids: Iterable[str]) -> Iterator[None]:
+    """A context in which the log, which quotes Mixpanel's errors, has `***` in the place of these ids."""
     known = frozenset(ids)
 
     def redact(record: logging.LogRecord) -> bool:
-        record.msg, record.args = without(record.getMessage(), known), ()
+        record.msg, record.args = without_ids(record.getMessage(), known), ()
         return True
 
     log = logging.getLogger("mixpanel_etl")

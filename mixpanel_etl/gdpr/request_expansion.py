@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from mixpanel_etl.gdpr.data_subject_requests import Refusal, names_a_person, nobodys
+from mixpanel_etl.gdpr.data_subject_requests import Rejection, names_a_person, reserved_id
 from mixpanel_etl.gdpr.evidence import Evidence
-from mixpanel_etl.gdpr.intake import rejected_table, write_refusal
-from mixpanel_etl.gdpr.ledger import Entry, Expansion, Job, Ledger, Repetition, Source
+from mixpanel_etl.gdpr.intake import rejected_table, write_rejection
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.ledger_entries import Entry, Expansion, Job, Repetition, Source
 from mixpanel_etl.gdpr.linked_ids import Person, expand_together
 from mixpanel_etl.gdpr.profile_lookups import Directory, Found
 from mixpanel_etl.gdpr.progress import Progress, progress_of
@@ -88,10 +89,10 @@ def expand_requests(
             "expanded_at": now,
             "hold_until": until,
         }
-        expanded = expanded.but(**changes)
+        expanded = expanded.replace(**changes)
         changes |= {"ids": expanded.ids, "evidence": expanded.evidence}
         changes["settled_at"] = None if expanded.in_doubt else now
-        done[entry.request_id] = ledger.change(entry, partial(Entry.but, **changes))
+        done[entry.request_id] = ledger.change(entry, partial(Entry.replace, **changes))
     return [done.get(entry.request_id, entry) for entry in entries], errors
 
 
@@ -140,9 +141,9 @@ def _again(
     expanded = _expanded(entry, person, person.evidence, protected)
     new = [one for one in expanded.ids if one not in known]
     if before == "erasures":
-        expanded = expanded.but(ids=entry.ids, later_ids=(*entry.later_ids, *new))
+        expanded = expanded.replace(ids=entry.ids, later_ids=(*entry.later_ids, *new))
     elif progress_of([entry], jobs)[0].jobs:  # jobs name ids by their places
-        expanded = expanded.but(ids=(*entry.ids, *new))
+        expanded = expanded.replace(ids=(*entry.ids, *new))
     repetition = Repetition(
         before=before, at=now, new_ids=len(new), new_claims=len(expanded.claims) - len(entry.claims)
     )
@@ -153,7 +154,7 @@ def _again(
         accepted=len(expanded.accepted),
         repeated=(*entry.expansion.repeated, repetition),
     )
-    return expanded.but(expansion=expansion)
+    return expanded.replace(expansion=expansion)
 
 
 def _expanded(entry: Entry, person: Person, evidence: Iterable[Evidence], protected: Collection[str]) -> Entry:
@@ -171,7 +172,7 @@ def _expanded(entry: Entry, person: Person, evidence: Iterable[Evidence], protec
             number += 1
             merged[one.id] = one.replace(number=number)
     ids = tuple(one for one in person.ids if one in named or one not in protected)
-    return entry.but(ids=ids, evidence=tuple(merged.values()))
+    return entry.replace(ids=ids, evidence=tuple(merged.values()))
 
 
 def _found_by_lookup(entry: Entry, found: Found) -> list[Evidence]:
@@ -184,7 +185,7 @@ def _found_by_lookup(entry: Entry, found: Found) -> list[Evidence]:
 
 
 def _unseen(entry: Entry, person: Person) -> list[str]:
-    """Named ids of which the lake has no row, and of which nobody has said that this is right."""
+    """Named ids without a row in the lake that no person has confirmed."""
     return [] if "never_seen" in entry.confirmed_doubts else [one for one in person.unseen if one in entry.request.ids]
 
 
@@ -214,17 +215,17 @@ def _expansion(expanded: Entry, person: Person, never_seen: int, sources: tuple[
 
 def _reason(entry: Entry, found: Found, protected: Collection[str]) -> str:
     """Why a request can't go on; empty when it can."""
-    nobody = sum(1 for value in entry.request.lookups if not found.ids.get(value)) if not entry.expansion else 0
-    if nobody:
+    unknown = sum(1 for value in entry.request.lookups if not found.ids.get(value)) if not entry.expansion else 0
+    if unknown:
         return (
-            f"{nobody} of its {len(entry.request.lookups)} lookups found nobody among the profiles; check the spelling "
+            f"{unknown} of its {len(entry.request.lookups)} lookups match no profile; check the spelling "
             "and send it again under another request_id, with distinct_ids if they are known"
         )
     looked_up = [one for value in entry.request.lookups for one in found.ids.get(value, ())]
     if names_a_person(entry.request_id, [*entry.request.ids, *looked_up]):
         return "its request_id contains an id of the person, and would outlive the request: give it a number"
-    if shared := nobodys(looked_up):
-        return f"its lookup leads to {shared!r}, which is nobody's id: many people's events have it"
+    if shared := reserved_id(looked_up):
+        return f"its lookup leads to {shared!r}, which is a placeholder id: the events of many people have it"
     if set(protected).intersection([*entry.request.ids, *looked_up]):
         return "one of its ids is on the list of protected ids, which belong to no single person"
     return ""
@@ -232,6 +233,6 @@ def _reason(entry: Entry, found: Found, protected: Collection[str]) -> str:
 
 def _reject(ledger: Ledger, entry: Entry, reason: str, now: datetime) -> Entry:
     key = f"{entry.request_id}~{entry.fingerprint}"
-    refusal = Refusal(entry.request_id, entry.request.kind, reason, "")
-    write_refusal(rejected_table(ledger.lake), key, refusal, "the expansion of its ids", now)
-    return ledger.change(entry, lambda one: one.forgotten(ledger.lake).but(rejected=reason))
+    rejection = Rejection(entry.request_id, entry.request.kind, reason, "")
+    write_rejection(rejected_table(ledger.lake), key, rejection, "the expansion of its ids", now)
+    return ledger.change(entry, lambda one: one.forgotten(ledger.lake).replace(rejected=reason))

@@ -68,7 +68,7 @@ def _value(scalar: pa.Scalar) -> Any:
 
 
 def _decoded(content: bytes) -> str:
-    """The text. Bytes that are no UTF-8 stay with the cells in which they are, as half characters."""
+    """The text. Bytes that are not UTF-8 stay in their cells, as half characters."""
     if content.startswith(_NOT_UTF8):
         raise ValueError("it is not UTF-8 (but UTF-16 or UTF-32): save it as UTF-8")
     return content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
@@ -81,7 +81,7 @@ def _csv(text: str) -> list[Row]:
     try:
         header, *lines = [line for line in reader if line]
     except csv.Error as error:
-        raise ValueError(f"line {reader.line_num} is no CSV: {error}") from None
+        raise ValueError(f"line {reader.line_num} is not CSV: {error}") from None
     if missing := set(_REQUIRED) - set(map(column_of, header)):
         other = next((sign for sign in (";", "\t", "|") if len(header) == 1 and sign in header[0]), "")
         hint = f" (separated by commas, not by {other!r})" if other else ""
@@ -98,7 +98,7 @@ def _lines(text: str) -> Iterator[Row]:
         if line.strip():
             row = _object(line)
             if isinstance(row, Unreadable) and number == len(lines):
-                raise ValueError("its last line is no JSON and has no line break: is it still being written?")
+                raise ValueError("its last line is not JSON and has no line break: is it still being written?")
             yield row
 
 
@@ -108,7 +108,7 @@ def _list(text: str) -> Iterator[Row]:
     if not whole.startswith("["):
         row = _object(whole)
         if isinstance(row, Unreadable):
-            raise ValueError(f"it is no JSON list: it {row.reason}")  # never what stands there
+            raise ValueError(f"it is not a JSON list: it {row.reason}")  # never what stands there
         yield row
         return
     depth, start, end = 0, 1, None
@@ -127,16 +127,16 @@ def _list(text: str) -> Iterator[Row]:
             end = mark.end()
             break
     if end != len(whole):
-        raise ValueError("it is no JSON: its list has no end, or something follows it. Is it still being written?")
+        raise ValueError("it is not JSON: its list has no end, or something follows it. Is it still being written?")
 
 
 def _object(text: str) -> Row:
     try:
         found = json.loads(text, object_pairs_hook=_of_pairs)
     except json.JSONDecodeError as error:
-        return Unreadable(f"is no JSON: {error.msg}", text)
+        return Unreadable(f"is not JSON: {error.msg}", text)
     except (ValueError, RecursionError):
-        return Unreadable("is no JSON that can be read: it is nested too deeply, or a number has too many digits", text)
+        return Unreadable("is not readable JSON: it is nested too deeply, or a number has too many digits", text)
     return (
         found if isinstance(found, dict) else Unreadable("is something beside objects: write a list of requests", text)
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import IO, NamedTuple
 
 #: Bytes that are held in memory before they are written.
-_HELD = 32 << 20
+_MAX_HELD_BYTES = 32 << 20
 _CHUNK = 1 << 20
 
 
@@ -35,7 +35,7 @@ class Spool:
         """Add something to the end of a file, which may be nothing: the file is there then, and empty."""
         self._held.setdefault(key, []).append(data)
         self._size += len(data)
-        if self._size > _HELD:
+        if self._size > _MAX_HELD_BYTES:
             self._flush()
 
     def names(self, request_id: str) -> list[str]:

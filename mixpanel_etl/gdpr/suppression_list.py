@@ -18,7 +18,7 @@ class Suppression:
     Every publication of events, and of any other `lake.Table`, leaves out the rows whose `distinct_id`, `device_id` or
     `user_id` (and columns of similar names) is on the list, and in tables without such columns the rows in which any
     text is. It says in the file's metadata how many these were, and does not take their lack for a loss. It looks at
-    the list in the moment of publication: also exports that were asked for before a person was added obey.
+    the list when it publishes: exports that were requested before a person was added obey, too.
 
     Attributes:
         lake: path, `file://` or `s3://` URI.
@@ -48,14 +48,14 @@ class Suppression:
             store.write(entry_name(hashes, until), json.dumps(hashes).encode())
 
     def holds(self, distinct_id: str, now: datetime | None = None) -> bool:
-        """Whether an id is suppressed at a moment (by default now)."""
+        """Whether an id is suppressed at a time (by default now)."""
         return distinct_id in Suppressed(storage(self.lake), now)
 
     def expire(self, now: datetime | None = None) -> int:
-        """Remove entries that are over at a moment (by default now), and have no effect any more; how many."""
+        """Remove entries that are over at a time (by default now), and have no effect any more; how many."""
         store = storage(self.lake)
-        moment = now or datetime.now(UTC)
-        over = [name for name, until in entries(store).items() if until <= moment]
+        time = now or datetime.now(UTC)
+        over = [name for name, until in entries(store).items() if until <= time]
         for name in over:
             store.remove(name)
         return len(over)

@@ -26,12 +26,10 @@ from mixpanel_etl.lake.event_columns import ID_PROPERTIES, PromotedColumn, whole
 from mixpanel_etl.lake.export_window import MS_PER_DAY, day_of
 from mixpanel_etl.lake.malformed_lines import MalformedLines
 from mixpanel_etl.quoting import redacted
+from mixpanel_etl.timestamps import MILLISECONDS_FROM
 
 #: Bytes of decompressed lines that are decoded at once: some thousand events.
 BLOCK_BYTES = 2 << 20
-#: Below this a `time` is in seconds, above in milliseconds: the year 5138, or the 3rd of March 1973
-#: (mixpanel-api.md#export-records).
-_SECONDS_BELOW = 100_000_000_000
 #: The end of the year 9999: what is later, or before 1970, belongs to no day.
 _LAST_MS = 253_402_300_799_999
 #: What the fast reading raises for a line that needs care.
@@ -169,7 +167,7 @@ class _Decoder:
         times = pa.array(found["time"], pa.int64())
         if times.null_count or not pc.all(_datable(times), min_count=0).as_py():
             raise OverflowError("an event that belongs to no day: the careful reading names its line")
-        exported = pc.if_else(pc.less(times, _SECONDS_BELOW), pc.multiply(times, 1000), times)
+        exported = pc.if_else(pc.less(times, MILLISECONDS_FROM), pc.multiply(times, 1000), times)
         processing = pa.array(found["mp_processing_time_ms"], pa.int64())
         columns = [
             pc.divide(exported, MS_PER_DAY).cast(pa.int32()),
@@ -297,14 +295,14 @@ def _joined(raws: Sequence[Any]) -> pa.Array:
 
 def _time(value: Any) -> int | None:
     """An exported time (seconds or milliseconds), if it belongs to a day; of seconds the fraction is kept."""
-    if isinstance(value, float) and _SECONDS_BELOW / 1000 <= value < _SECONDS_BELOW:
+    if isinstance(value, float) and MILLISECONDS_FROM / 1000 <= value < MILLISECONDS_FROM:
         value = round(value * 1000)
     number = _whole_number(value)
     return number if number is not None and 0 <= number <= _LAST_MS else None
 
 
 def _milliseconds(time: int) -> int:
-    return time * 1000 if time < _SECONDS_BELOW else time
+    return time * 1000 if time < MILLISECONDS_FROM else time
 
 
 def _whole_number(value: Any) -> int | None:

@@ -18,7 +18,7 @@ from mixpanel_etl.client import (
     VendorMetadata,
 )
 
-Form = Literal["text", "texts", "flag", "type"]
+Form = Literal["string", "strings", "flag", "type"]
 KINDS: tuple[str, ...] = get_args(EntityType)
 PROPERTY_TYPES: tuple[str, ...] = get_args(PropertyType)
 
@@ -39,19 +39,19 @@ class Attribute:
 
 #: By the name that files use, which is also that of the client's field.
 OF_ENTITIES: Mapping[str, Attribute] = {
-    "description": Attribute("text", in_metadata=False),
-    "display_name": Attribute("text"),
-    "tags": Attribute("texts"),
+    "description": Attribute("string", in_metadata=False),
+    "display_name": Attribute("string"),
+    "tags": Attribute("strings"),
     "hidden": Attribute("flag"),
     "dropped": Attribute("flag"),
-    "contacts": Attribute("texts"),
-    "team_contacts": Attribute("texts"),
-    "source": Attribute("text"),
+    "contacts": Attribute("strings"),
+    "team_contacts": Attribute("strings"),
+    "source": Attribute("string"),
 }
 OF_PROPERTIES: Mapping[str, Attribute] = {
     "type": Attribute("type", in_metadata=False),
-    "description": Attribute("text", in_metadata=False),
-    "display_name": Attribute("text"),
+    "description": Attribute("string", in_metadata=False),
+    "display_name": Attribute("string"),
     "hidden": Attribute("flag"),
     "dropped": Attribute("flag"),
 }
@@ -60,7 +60,7 @@ Said = dict[str, Any]
 
 
 def said_of_entity(schema: Schema) -> Said:
-    """What a schema says of its entity, without what says nothing: empty texts and lists, false, null."""
+    """What a schema says of its entity, without empty values: empty strings and lists, false, null."""
     return _said(schema, OF_ENTITIES)
 
 

@@ -27,7 +27,7 @@ Action = Literal["create", "update", "delete"]
 
 
 class DropsData(LexiconError):
-    """Something would be dropped: Mixpanel would lose it at ingestion, for ever."""
+    """The plan would drop data: Mixpanel would discard it permanently at ingestion."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Plan:
         changes: what has to be sent, by kind and name.
         left_alone: (kind, name) of what only Mixpanel has.
         unchanged: how many entities say the same on both sides.
-        truncated: so many schemas go before anything comes: the whole dictionary.
+        truncated: number of schemas that are deleted before the upload: the whole dictionary.
     """
 
     changes: tuple[EntityChange, ...]
@@ -96,7 +96,7 @@ class Plan:
         return ", ".join([*parts, f"{self.unchanged} unchanged", f"{len(self.left_alone)} only in Mixpanel"])
 
     def check_drops(self, *, allow_drop: bool) -> None:
-        """Refuse to lose data unasked.
+        """Raise an error if the plan would drop data without permission.
 
         Raises:
             DropsData: something becomes `dropped`, and that is not allowed.
@@ -104,7 +104,7 @@ class Plan:
         drops = [name for change in self.changes for name in change.drops]
         if drops and not allow_drop:
             raise DropsData(
-                f"dropped: true would make Mixpanel lose {', '.join(drops)} at ingestion from now on, for ever. "
+                f"dropped: true would make Mixpanel discard {', '.join(drops)} permanently at ingestion. "
                 "Allow it with --allow-drop (allow_drop: true in YAML), or use hidden: true; nothing was sent"
             )
 

@@ -13,7 +13,7 @@ from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.lexicon.differences import Key, Plan
 from mixpanel_etl.lexicon.lexicon_errors import LexiconError
 
-_MOST_DELETIONS = 3_000  # of one truncation
+_MAX_DELETIONS = 3_000  # of one truncation
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ def _apply(mixpanel: Mixpanel, plan: Plan, held: Lease) -> Applied:
     deletions = [change for change in plan.changes if change.action == "delete"]
     before = mixpanel.spent("lexicon")
     truncate = plan.truncated is not None
-    if plan.truncated is not None and plan.truncated > _MOST_DELETIONS:
+    if plan.truncated is not None and plan.truncated > _MAX_DELETIONS:
         raise LexiconError(
-            f"{plan.truncated:,} schemas would be truncated, Mixpanel deletes at most {_MOST_DELETIONS:,} at once; "
+            f"{plan.truncated:,} schemas would be truncated, Mixpanel deletes at most {_MAX_DELETIONS:,} at once; "
             "use --delete, which deletes them one by one"
         )
     deleted = 0

@@ -118,7 +118,7 @@ def text_of(described: SchemaEntry) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as they read, lists of texts in one line."""
+    """Strings of several lines as blocks, lists of strings in one line."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -127,12 +127,12 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-def _texts(dumper: yaml.SafeDumper, texts: Sequence[str]) -> yaml.SequenceNode:
-    return dumper.represent_sequence("tag:yaml.org,2002:seq", texts, flow_style=True)
+def _strings(dumper: yaml.SafeDumper, strings: Sequence[str]) -> yaml.SequenceNode:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", strings, flow_style=True)
 
 
 _Dumper.add_representer(str, _text)
-_Dumper.add_representer(list, _texts)
+_Dumper.add_representer(list, _strings)
 
 
 def _free(directory: Path, described: SchemaEntry, taken: set[str]) -> Path:

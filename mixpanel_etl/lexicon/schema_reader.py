@@ -63,7 +63,7 @@ class _Reader:
             node = yaml.compose(self._path.read_text(encoding="utf-8"), Loader=_Loader)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            self._wrong(line, f"is no YAML: {error.problem}; correct it there or just before")
+            self._wrong(line, f"is not YAML: {error.problem}; correct it there or just before")
             return None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             self._wrong(1, f"cannot be read as YAML in UTF-8: {str(error).splitlines()[0]}; save it as UTF-8")
@@ -125,7 +125,7 @@ class _Reader:
             return self._type(node, name)
         if _empty(node):
             return None
-        if attribute.form == "text":
+        if attribute.form == "string":
             return self._text(node, name)
         if attribute.form == "flag":
             return self._flag(node, name)
@@ -142,7 +142,7 @@ class _Reader:
     def _texts(self, node: yaml.Node, name: str) -> list[str] | None:
         if isinstance(node, yaml.SequenceNode) and all(isinstance(item, yaml.ScalarNode) for item in node.value):
             return list(dict.fromkeys(str(item.value) for item in node.value))
-        self._wrong(_line(node), f"{name} must be a list of texts, as `{name}: [one, two]`")
+        self._wrong(_line(node), f"{name} must be a list of strings, e.g. `{name}: [one, two]`")
         return None
 
     def _flag(self, node: yaml.Node, name: str) -> bool | None:
@@ -184,7 +184,7 @@ def _line(node: yaml.Node) -> int:
 
 
 def _empty(node: yaml.Node) -> bool:
-    """Nothing, or YAML's null; a text in quotes that says `null` is none."""
+    """Whether a node is missing or YAML's null; a quoted `null` is a string."""
     return bool(node.tag == _NULL)
 
 

@@ -14,7 +14,8 @@ from mixpanel_etl.lake import Table
 from mixpanel_etl.lake.event_columns import TIMESTAMP, whole_characters
 from mixpanel_etl.lake.staged_pages import Pages, discard_others
 from mixpanel_etl.pull.engage_pages import Ask, Snapshot, fill, publish
-from mixpanel_etl.pull.listings import FLAG, TEXT, WHOLE, Column, Listing
+from mixpanel_etl.pull.listings import BOOLEAN, INTEGER, STRING, Listing
+from mixpanel_etl.pull.published import Column
 
 LOG = getLogger("mixpanel_etl")
 MEMBERS_SCHEMA = pa.schema(
@@ -44,7 +45,7 @@ class Counted(NamedTuple):
     expected: int | None
 
     def agrees(self, members: int) -> bool:
-        """Whether so many members are as many as its count, but for a difference that age explains."""
+        """Whether the number of members equals the count, apart from a difference that age explains."""
         return self.expected is None or abs(members - self.expected) <= MAX_COUNT_DIFFERENCE * max(
             members, self.expected
         )
@@ -108,7 +109,7 @@ def pull_members(
         log: told after each page how many follow.
 
     Raises:
-        MixpanelError: Mixpanel refused, or a cohort is not there; the pages before are kept.
+        MixpanelError: Mixpanel rejected a request, or a cohort is not there; the pages before are kept.
         PartitionsHeldBack: the day's earlier snapshot has more than twice as many members.
     """
     project_id = mixpanel.settings.project_id
@@ -164,13 +165,13 @@ COHORTS = Listing(
     "cohorts",
     "The project's saved cohorts.",
     (
-        Column("cohort_id", WHOLE, "Id of the cohort."),
-        Column("name", TEXT, "Its name."),
-        Column("description", TEXT, "What its creator says of it."),
-        Column("members", WHOLE, "How many are in it."),
+        Column("cohort_id", INTEGER, "Id of the cohort."),
+        Column("name", STRING, "Its name."),
+        Column("description", STRING, "What its creator says of it."),
+        Column("members", INTEGER, "How many are in it."),
         Column("created", TIMESTAMP, "When it was created."),
-        Column("is_visible", FLAG, "Whether it shows in Mixpanel's lists."),
-        Column("data_group_id", TEXT, "Which groups are in it; null for users."),
+        Column("is_visible", BOOLEAN, "Whether it shows in Mixpanel's lists."),
+        Column("data_group_id", STRING, "Which groups are in it; null for users."),
     ),
     _cohorts,
     budget="query",

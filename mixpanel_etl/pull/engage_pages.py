@@ -65,7 +65,7 @@ class Snapshot:
 def fill(pages: Pages, ask: Ask, to_rows: ToRows, mixpanel: Mixpanel, log: Logger) -> None:
     """Ask for the pages that are missing.
 
-    A session that Mixpanel does not know any more is begun anew; one that is lost on the way fails, because the next
+    A session that Mixpanel does not know any more is begun again; one that is lost on the way fails, because the next
     might be, too.
 
     Args:
@@ -91,7 +91,7 @@ def fill(pages: Pages, ask: Ask, to_rows: ToRows, mixpanel: Mixpanel, log: Logge
     except BadRequest as error:
         if not kept or pages.number > kept:
             raise
-        log.warning(f"Mixpanel has ended the session of the {kept} pages that are there: beginning anew. {error.fact}")
+        log.warning(f"Mixpanel has ended the session of the {kept} pages that are there: beginning again. {error.fact}")
         pages.discard()
         _ask_for_missing(pages, ask, to_rows, mixpanel, log)
 

@@ -25,7 +25,7 @@ from mixpanel_etl.lake import (
 MAX_DAYS = 100
 #: Events that one request should bring: until the last has arrived, they wait on disk (some 300 bytes each).
 MAX_ROWS = 10_000_000
-#: When so many days in a row do not arrive, the others will hardly do: the budget is worth more.
+#: Failed days in a row after which the others are not asked for, to save the budget.
 _MAX_FAILURES = 3
 
 #: Days of the lake whose sizes are looked at before a request.
@@ -70,11 +70,11 @@ def pull_events(
 ) -> Iterator[PublishedDay]:
     """Export days and publish each of them; one request for each run of contiguous days.
 
-    A request has at most 100 days, and at most so many that some ten million events come: as many as the days of the
+    A request has at most 100 days, and about ten million events: as many as the days of the
     lake nearby have, or as the response itself shows when it grows beyond that.
 
     A response that ends early is thrown away and its days are asked for in two halves, down to single days. A day that
-    does not arrive, has lines that are no events, or has lost events is left as it is, and the others are published.
+    does not arrive, has malformed lines, or has lost events is left as it is, and the others are published.
 
     Args:
         mixpanel: the project.
@@ -83,7 +83,7 @@ def pull_events(
         only: a part of the events.
         run_id: goes into the files, so that a retry of the run can tell what is done.
         allow_shrink: let a day with fewer events than the lake holds replace it.
-        set_aside_malformed: publish also days with lines that are no events, and keep these lines beside them.
+        set_aside_malformed: publish also days with malformed lines, and keep these lines beside them.
         days_per_request: most days of a request, 1 to 100.
         on_progress: called as rows arrive.
 
@@ -94,7 +94,7 @@ def pull_events(
         MixpanelError: the request failed for good; `IncompleteResponse` when no day arrives whole.
         ExportError: the response cannot be trusted (see `mixpanel_etl.lake.ingest`).
         DaysHeldBack: after all other days, for those that would have shrunk.
-        DaysMalformed: after all other days, for those with lines that are no events.
+        DaysMalformed: after all other days, for those with malformed lines.
         DaysMissing: after all other days, when days are missing for several reasons, or some did not arrive.
         OSError: the disk is full or the upload failed.
         ColumnTaken: a promoted column holds another property in the days that are published.
@@ -110,7 +110,7 @@ def pull_events(
 
 
 def windows(days: Iterable[date], zone: str = "UTC", most: int = MAX_DAYS) -> list[Window]:
-    """The days as contiguous windows of at most so many days, in order."""
+    """The days as contiguous windows of limited length, in order."""
     found: list[list[date]] = []
     for day in sorted(set(days)):
         if found and day - found[-1][-1] == timedelta(days=1) and len(found[-1]) < most:
@@ -237,5 +237,5 @@ class _Pull:
 
 
 def _days_of(rows: int, days: int) -> int:
-    """How many days a request should have when some days have so many rows."""
+    """Number of days that a request should have, from the rows of some days."""
     return min(MAX_DAYS, max(1, MAX_ROWS * days // max(rows, 1)))

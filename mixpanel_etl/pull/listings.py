@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.lake import Partition, Provenance, Table
+from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.event_columns import (
     JSON,
     TIMESTAMP,
@@ -21,20 +21,13 @@ from mixpanel_etl.lake.event_columns import (
     whole_characters,
     whole_number,
 )
+from mixpanel_etl.pull.published import Column, Published
 
-TEXT = pa.string()
-TEXTS = pa.list_(pa.string())
-WHOLE = pa.int64()
+STRING = pa.string()
+STRINGS = pa.list_(pa.string())
+INTEGER = pa.int64()
 NUMBER = pa.float64()
-FLAG = pa.bool_()
-
-
-class Column(NamedTuple):
-    """A column of a listing's table."""
-
-    name: str
-    type: pa.DataType
-    description: str
+BOOLEAN = pa.bool_()
 
 
 @dataclass(frozen=True)
@@ -79,16 +72,9 @@ class Listing:
         return {column.name: column.description for column in self.columns}
 
 
-class Listed(NamedTuple):
-    """A published partition, and its rows."""
-
-    partition: Partition
-    rows: pa.Table
-
-
 def pull_listing(
     mixpanel: Mixpanel, listing: Listing, table: Table, day: str, *, run_id: str = "", allow_shrink: bool = False
-) -> Listed:
+) -> Published:
     """Ask for all there is, and publish it as the partition of a day.
 
     Args:
@@ -100,7 +86,7 @@ def pull_listing(
         allow_shrink: replace an earlier snapshot of the day that has more than twice as many rows.
 
     Raises:
-        MixpanelError: Mixpanel refused; nothing is published then.
+        MixpanelError: Mixpanel rejected a request; nothing is published then.
         PartitionsHeldBack: the day's earlier snapshot has more than twice as many rows.
     """
     provenance = Provenance(
@@ -111,7 +97,7 @@ def pull_listing(
     )
     rows = as_table(listing, listing.ask(mixpanel), mixpanel.settings.zone)
     published = table.write(day, rows, provenance, allow_shrink=allow_shrink)
-    return Listed(published, table.as_published(published, rows))
+    return Published(published, table.as_published(published, rows))
 
 
 def as_table(listing: Listing, rows: Iterable[Mapping[str, Any]], zone: tzinfo) -> pa.Table:
@@ -133,42 +119,42 @@ def as_table(listing: Listing, rows: Iterable[Mapping[str, Any]], zone: tzinfo) 
 def cell(value: Any, kind: pa.DataType, zone: tzinfo) -> Any:
     """A value as a column of this type holds it; null when it does not fit.
 
-    Times are ISO 8601 or `YYYY-MM-DD HH:MM:SS`. Everything fits into JSON, and what is no text becomes JSON in texts.
+    Times are ISO 8601 or `YYYY-MM-DD HH:MM:SS`. Columns of strings hold other values as JSON.
     """
     if value is None:
         return None
-    return _moment(value, zone) if kind == TIMESTAMP else _FITS[kind](value)
+    return _timestamp(value, zone) if kind == TIMESTAMP else _FITS[kind](value)
 
 
-def _text(value: Any) -> str:
+def _string(value: Any) -> str:
     return whole_characters(value) if isinstance(value, str) else readable_json(value)
 
 
-def _texts(value: Any) -> list[str] | None:
-    return [_text(one) for one in value] if isinstance(value, list | tuple) else None
+def _strings(value: Any) -> list[str] | None:
+    return [_string(one) for one in value] if isinstance(value, list | tuple) else None
 
 
-def _flag(value: Any) -> bool | None:
+def _boolean(value: Any) -> bool | None:
     return value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value).lower())
 
 
-def _moment(value: Any, zone: tzinfo) -> datetime | None:
+def _timestamp(value: Any, zone: tzinfo) -> datetime | None:
     try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+        time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         return None
 
 
 _FITS: dict[pa.DataType, Callable[[Any], Any]] = {
     JSON: readable_json,
-    TEXT: _text,
-    TEXTS: _texts,
-    FLAG: _flag,
-    WHOLE: whole_number,
+    STRING: _string,
+    STRINGS: _strings,
+    BOOLEAN: _boolean,
+    INTEGER: whole_number,
     NUMBER: finite_number,
 }
 
 
 def _array(cells: list[Any], kind: pa.DataType) -> pa.Array:
-    return pa.array(cells, TEXT if kind == JSON else kind)
+    return pa.array(cells, STRING if kind == JSON else kind)

@@ -79,7 +79,7 @@ class ProfileFilter:
         return None if self.output_properties is None else list(dict.fromkeys([*self.output_properties, "$last_seen"]))
 
     def check_jql(self) -> None:
-        """Refuse what a script can't know.
+        """Reject filters that a script can't apply.
 
         Raises:
             ConfigurationError: names the attribute.
@@ -114,15 +114,15 @@ def profile_rows(
     """
     properties = [profile.properties for profile in profiles]
     sent = [json.dumps(each, ensure_ascii=False, separators=(",", ":")) for each in properties]
-    texts = [text if text.isascii() else whole_characters(text) for text in sent]
+    strings = [text if text.isascii() else whole_characters(text) for text in sent]
     columns = [
         pa.array([whole_characters(profile.distinct_id) for profile in profiles], pa.string()),
         _LAST_SEEN.array([each.get(_LAST_SEEN.source) for each in properties]),
-        pa.array(texts, pa.string()),
+        pa.array(strings, pa.string()),
         pa.array(
             [
                 None if was == is_ else json.dumps(each, separators=(",", ":"))
-                for was, is_, each in zip(sent, texts, properties, strict=True)
+                for was, is_, each in zip(sent, strings, properties, strict=True)
             ],
             pa.string(),
         ),
@@ -160,7 +160,7 @@ def pull_profiles(
         log: told after each page of `engage`.
 
     Raises:
-        MixpanelError: Mixpanel refused; the pages before are kept.
+        MixpanelError: Mixpanel rejected a request; the pages before are kept.
         PartitionsHeldBack: the day's earlier snapshot has more than twice as many profiles.
     """
     project_id = mixpanel.settings.project_id

@@ -80,7 +80,7 @@ def reconcile(
 
     Query API days are days of the project's time zone, so the lake's rows are counted by those; a day counts only when
     every day of the lake that it touches is there. Mixpanel deduplicates and resolves merged identities when it counts,
-    which the lake did when it exported: a difference of a few rows is no loss.
+    which the lake did when it exported: a difference of a few rows is not a loss.
 
     Args:
         mixpanel: the project.

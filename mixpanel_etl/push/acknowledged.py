@@ -88,7 +88,7 @@ def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
     import polars as pl
 
     found = pl.from_arrow(batch)
-    assert isinstance(found, pl.DataFrame)  # noqa: S101 - a record batch is no series
+    assert isinstance(found, pl.DataFrame)  # noqa: S101 - a record batch becomes a frame
     return found
 
 

@@ -12,16 +12,16 @@ from mixpanel_etl.lake.storage import storage
 WAIT_SECONDS = 30.0  # a sensor's tick has a minute, and comes again
 
 
-def annotate(mixpanel: Mixpanel, moment: datetime, description: str, tags: Sequence[str] = ()) -> bool:
-    """Annotate a moment, unless an annotation says the same of the same second already.
+def annotate(mixpanel: Mixpanel, time: datetime, description: str, tags: Sequence[str] = ()) -> bool:
+    """Annotate a time, unless an annotation says the same of the same second already.
 
     So it can be called again after a failure that leaves open whether the annotation arrived.
 
     Args:
         mixpanel: the project.
-        moment: when (aware); shown in project time.
+        time: time of the annotation (aware); shown in project time.
         description: the text.
-        tags: names; one that there is not is made.
+        tags: names of tags. Missing tags are created.
 
     Returns:
         Whether the annotation is new.
@@ -30,7 +30,7 @@ def annotate(mixpanel: Mixpanel, moment: datetime, description: str, tags: Seque
         MixpanelError: one of the kinds in `client.errors`.
         LeaseHeld: another process annotates the same project.
     """
-    local = moment.astimezone(mixpanel.settings.zone)
+    local = time.astimezone(mixpanel.settings.zone)
     second, text = f"{local:%Y-%m-%d %H:%M:%S}", description.strip()
     with lease(
         storage(mixpanel.settings.lake), f"annotations/{mixpanel.settings.project_id}", wait=WAIT_SECONDS
@@ -40,7 +40,7 @@ def annotate(mixpanel: Mixpanel, moment: datetime, description: str, tags: Seque
                 return False
         tag_ids = list(_tag_ids(mixpanel, tags))
         held.check()
-        mixpanel.annotations.create_annotation(moment, text, tag_ids)
+        mixpanel.annotations.create_annotation(time, text, tag_ids)
     return True
 
 

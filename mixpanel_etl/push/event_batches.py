@@ -15,13 +15,13 @@ from mixpanel_etl.client.identity import IDENTITY_EVENTS
 from mixpanel_etl.client.ingestion.events import MAX_EVENTS
 from mixpanel_etl.push.event_mapping import ResolvedEvents
 from mixpanel_etl.push.project_copy import CopiedEvents
-from mixpanel_etl.push.rejected_rows import DeadLetter
+from mixpanel_etl.push.rejected_rows import RejectedRow
 from mixpanel_etl.push.repeated_events import Repeats
 
 if TYPE_CHECKING:
     import polars as pl
 
-MOST_BYTES = 2 << 20  # one of Mixpanel's documents says so, another one 10 MB
+MAX_BYTES = 2 << 20  # one of Mixpanel's documents says so, another one 10 MB
 _ROWS = 8_192  # encoded at once: enough for vectors, little enough for memory
 
 #: Given insert_ids, whether each is meant.
@@ -50,17 +50,17 @@ class EventBatch:
 
     @property
     def nbytes(self) -> int:
-        """Of the lines together."""
+        """Size of the lines in bytes."""
         return int(self.events["line"].str.len_bytes().sum()) + len(self.events)
 
     def ndjson(self) -> bytes:
-        """The lines as one text, each with its end."""
+        """The lines, each with its line end."""
         import polars as pl
 
-        texts = (self.events["line"] + "\n").to_arrow(compat_level=pl.CompatLevel.oldest())
-        # Arrow lays texts one behind the other: what holds them is the whole text already.
-        ends, content = texts.buffers()[1:]
-        first, last = np.frombuffer(ends, np.int64)[[texts.offset, texts.offset + len(texts)]]
+        lines = (self.events["line"] + "\n").to_arrow(compat_level=pl.CompatLevel.oldest())
+        # Arrow stores strings one behind the other: their buffer is the whole text already.
+        ends, content = lines.buffers()[1:]
+        first, last = np.frombuffer(ends, np.int64)[[lines.offset, lines.offset + len(lines)]]
         return memoryview(content)[first:last].tobytes()
 
     def halves(self) -> tuple[EventBatch, EventBatch]:
@@ -75,9 +75,9 @@ class EventBatch:
         kept = pl.Series([place not in positions for place in range(self.rows.num_rows)])
         return EventBatch(self.number, *_filtered(self.rows, self.events, kept))
 
-    def letter(self, position: int, message: str, field: str = "") -> DeadLetter:
-        """The letter of one of the rows."""
-        return _letter(self.rows, self.events, position, message, field=field, batch=self.number)
+    def rejected_row(self, position: int, message: str, field: str = "") -> RejectedRow:
+        """One of the rows, with the reason of its rejection."""
+        return _rejected_row(self.rows, self.events, position, message, field=field, batch=self.number)
 
     def _part(self, start: int, end: int) -> EventBatch:
         return EventBatch(self.number, self.rows.slice(start, end - start), self.events[start:end])
@@ -85,7 +85,7 @@ class EventBatch:
 
 @dataclass
 class Seen:
-    """What became of the rows of a query on their way into batches."""
+    """Counts of the rows of a query that are made into batches."""
 
     rows: int = 0
     skipped: int = 0
@@ -98,7 +98,7 @@ def event_batches(
     rows: pa.RecordBatchReader,
     events: ResolvedEvents | CopiedEvents,
     now: datetime,
-    refuse: Callable[[DeadLetter], None],
+    reject: Callable[[RejectedRow], None],
     *,
     seen: Seen,
     leave_out: Callable[[pl.DataFrame], pl.Series] | None = None,
@@ -111,12 +111,12 @@ def event_batches(
         rows: of the query; read as batches are asked for.
         events: how rows become events.
         now: see `ResolvedEvents.encode`.
-        refuse: told of each row that can't be sent.
+        reject: called with each row that can't be sent.
         seen: counts the rows.
         leave_out: insert_ids of rows to be left out, because Mixpanel has them.
         only: insert_ids of rows to be sent, where not all are; others are as if they were not there.
         foreign: names of identity events that the project does not take, asked when there are such events. One of them
-            would have the whole batch refused. Without it (in a dry run) they are counted only.
+            would have the whole batch rejected. Without it (in a dry run) they are counted only.
     """
     repeats = Repeats()
     number = 0
@@ -124,7 +124,9 @@ def event_batches(
         seen.rows += part.num_rows
         good = encoded["message"].is_null()
         for position in (~good).arg_true():
-            refuse(_letter(part, encoded, position, encoded["message"][position], field=encoded["field"][position]))
+            reject(
+                _rejected_row(part, encoded, position, encoded["message"][position], field=encoded["field"][position])
+            )
         if leave_out is not None:
             known = leave_out(encoded.select("insert_id")) & good
             seen.skipped += int(known.sum())
@@ -134,7 +136,7 @@ def event_batches(
             if isinstance(events, CopiedEvents):
                 seen.left_out[name] += 1
             else:
-                refuse(_letter(part, encoded, position, FOREIGN.format(name), field="event"))
+                reject(_rejected_row(part, encoded, position, FOREIGN.format(name), field="event"))
             good[position] = False
         again = repeats.among(encoded["identity"], good)
         for how, places in events.alterations(part).items():
@@ -142,7 +144,7 @@ def event_batches(
             if count:
                 seen.altered[how] += count
         for position in again.arg_true():
-            refuse(_letter(part, encoded, position, REPEATED, field="key"))
+            reject(_rejected_row(part, encoded, position, REPEATED, field="key"))
         kept, chosen = _filtered(part, encoded, good & ~again)
         for start, end in _cuts(chosen["line"]):
             number += 1
@@ -170,7 +172,7 @@ def _encoded(
 
 
 def _parts(rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Rows in batches of a useful size, whatever the driver makes of them."""
+    """Rows in batches of a useful size, regardless of the driver's."""
     held: list[pa.RecordBatch] = []
     count = 0
     for batch in rows:
@@ -196,14 +198,14 @@ def _cuts(lines: pl.Series) -> Iterator[tuple[int, int]]:
     start = 0
     while start < len(ends):
         before = int(ends[start - 1]) if start else 0
-        fitting = int(ends.searchsorted(before + MOST_BYTES, side="right"))
+        fitting = int(ends.searchsorted(before + MAX_BYTES, side="right"))
         end = min(max(fitting, start + 1), start + MAX_EVENTS, len(ends))
         yield start, end
         start = end
 
 
-def _letter(
+def _rejected_row(
     rows: pa.RecordBatch, events: pl.DataFrame, position: int, message: str, *, field: str, batch: int = 0
-) -> DeadLetter:
+) -> RejectedRow:
     (row,) = rows.slice(position, 1).to_pylist()
-    return DeadLetter(events["insert_id"][position], row, message, field=field, batch=batch)
+    return RejectedRow(events["insert_id"][position], row, message, field=field, batch=batch)

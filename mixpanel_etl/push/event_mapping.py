@@ -21,6 +21,7 @@ from mixpanel_etl.client.ingestion.events import (
     RESERVED_PROPERTIES,
 )
 from mixpanel_etl.push.event_values import (
+    PLACEHOLDER,
     TRIMMED,
     WHITESPACE,
     altered,
@@ -68,7 +69,7 @@ class EventMapping:
         properties: the property of each column. Without it, the columns that are named nowhere are properties under
             their own names.
         nulls: whether a null is left out (`skip`) or sent.
-        time_unit: of times that are whole numbers: s, ms, us or ns.
+        time_unit: unit of times that are integers: s, ms, us or ns.
         time_zone: of timestamps without a zone, and of dates, which begin at midnight there.
 
     Raises:
@@ -96,7 +97,7 @@ class EventMapping:
         if (self.event is None) == (self.event_column is None):
             raise PushError("give one of event (the name of all events) and event_column (the column that has it)")
         if not any((self.distinct_id, self.user_id, self.device_id)):
-            raise PushError("no id: name the column of distinct_id, user_id or device_id")
+            raise PushError("the id is missing: name the column of distinct_id, user_id or device_id")
         for name, value, known in (("nulls", self.nulls, Nulls), ("time_unit", self.time_unit, TimeUnit)):
             if value is not None and value not in get_args(known):
                 raise PushError(f"{name} is {value!r}: write one of {', '.join(get_args(known))}")
@@ -177,10 +178,10 @@ class ResolvedEvents:
 
         Args:
             batch: of the schema.
-            now: what is later than an hour from it is refused.
+            now: what is later than an hour from it is rejected.
 
         Returns:
-            A row for each, in order: `line` (JSON), `insert_id`, `event`, `field` and `message` (what is at fault; null
+            A row for each, in order: `line` (JSON), `insert_id`, `event`, `field` and `message` (what is wrong; null
             where nothing is), `identity` (a hash of what Mixpanel tells events apart by: equal ones would become one).
         """
         import polars as pl
@@ -224,7 +225,7 @@ class ResolvedEvents:
         )
 
     def _line(self, rows: pl.DataFrame) -> pl.Expr:
-        """The event as JSON. Texts that are JSON already are put in as they are, at the end."""
+        """The event as JSON. Strings that are JSON already are inserted unchanged, at the end."""
         import polars as pl
 
         mapping = self.mapping
@@ -246,7 +247,7 @@ class ResolvedEvents:
         nullable = [*mapping.ids, *(self.properties if mapping.nulls == "skip" else ())]
         if nullable:
             names = {_PROPERTIES.get(name, self.properties.get(name, name)) for name in nullable}
-            # A quotation mark that is not escaped is none inside a text, so this finds members only.
+            # Quotation marks within strings are escaped, so this finds members only.
             keys = "|".join(re.escape(msgspec.json.encode(name).decode()) for name in sorted(names))
             text = (
                 text.str.replace_all(f",(?:{keys}):null", "")
@@ -281,26 +282,26 @@ class ResolvedEvents:
     def _faults(
         self, nested: Mapping[str, list[str | None]], now: datetime, columns: Sequence[str]
     ) -> Iterator[tuple[str, pl.Expr, pl.Expr]]:
-        """What can be at fault: the field, whether it is, and why."""
+        """The checks of a row: field, whether it is wrong, and why."""
         import polars as pl
 
-        mapping, nobody = self.mapping, list(RESERVED_IDS)
-        event, moment = pl.col("$event"), pl.col("$ms")
+        mapping, reserved = self.mapping, list(RESERVED_IDS)
+        event, time = pl.col("$event"), pl.col("$ms")
         if BEYOND in columns:
             yield "", pl.col(BEYOND).is_not_null(), pl.col(BEYOND)
         yield "event", event.is_null() | (event == ""), pl.lit("the event has no name")
-        yield mapping.time, moment.is_null(), pl.lit("the event has no time")
+        yield mapping.time, time.is_null(), pl.lit("the event has no time")
         early, late = int(EARLIEST.timestamp() * 1000), int((now + MAX_AHEAD).timestamp() * 1000)
-        shown = pl.from_epoch(moment, "ms").dt.to_string("%Y-%m-%d %H:%M:%S UTC")
-        yield mapping.time, moment < early, pl.lit("before 1971: ") + shown
-        yield mapping.time, moment > late, pl.lit("more than an hour in the future: ") + shown
+        shown = pl.from_epoch(time, "ms").dt.to_string("%Y-%m-%d %H:%M:%S UTC")
+        yield mapping.time, time < early, pl.lit("before 1971: ") + shown
+        yield mapping.time, time > late, pl.lit("more than an hour in the future: ") + shown
         empty = pl.any_horizontal(pl.col(name).is_null() for name in mapping.key)
         yield ", ".join(mapping.key), empty, pl.lit("a column of the key is null, so that the row cannot be told apart")
         ids = [pl.col(f"$id:{name}") for name in mapping.ids]
         yield (
             ", ".join(mapping.ids.values()),
             pl.all_horizontal(one.is_null() | (one == "") for one in ids),
-            pl.lit("nobody's: no id"),
+            pl.lit("the id is missing"),
         )
         for column, one in zip(mapping.ids.values(), ids, strict=True):
             size = one.str.len_bytes()
@@ -310,7 +311,11 @@ class ResolvedEvents:
                 pl.format("an id of {} bytes, of which Mixpanel keeps " + str(MAX_STRING_BYTES), size),
             )
         for (_, column), one in zip(mapping.ids.items(), ids, strict=True):
-            yield column, one.str.to_lowercase().is_in(nobody), pl.format("{} is what Mixpanel takes for nobody", one)
+            yield (
+                column,
+                one.str.to_lowercase().is_in(reserved),
+                pl.format(PLACEHOLDER, one),
+            )
         for column, reasons in nested.items():
             why = pl.lit(pl.Series(reasons, dtype=pl.String))
             yield column, why.is_not_null(), why
@@ -370,7 +375,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _is_whole(kind: pa.DataType) -> bool:
-    """Whether it is a decimal of whole numbers, as the sum of whole numbers is in DuckDB."""
+    """Whether it is a decimal without a fraction, as the sum of integers is in DuckDB."""
     return bool(pa.types.is_decimal(kind) and kind.scale == 0)
 
 

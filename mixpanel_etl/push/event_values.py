@@ -16,7 +16,9 @@ from mixpanel_etl.reserved_ids import RESERVED_IDS
 if TYPE_CHECKING:
     import polars as pl
 
-#: What is taken off both ends of every id that comes from a query, whatever it becomes.
+#: Reason of the rejection of a reserved id.
+PLACEHOLDER = "{} is a placeholder id that Mixpanel ignores"
+#: What is removed from both ends of every id of a query.
 WHITESPACE = "".join(char for char in map(chr, range(0x3001)) if char.isspace())
 TRIMMED = "spaces around the id are removed"
 CUT = "longer than 255 bytes, Mixpanel cuts it"
@@ -31,12 +33,12 @@ def frame_of(batch: pa.RecordBatch) -> pl.DataFrame:
 
     arrays = [column.storage if isinstance(column, pa.ExtensionArray) else column for column in batch.columns]
     frame = pl.from_arrow(pa.RecordBatch.from_arrays(arrays, batch.schema.names))
-    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a record batch is no series
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a record batch becomes a frame
     return frame
 
 
 def is_id(kind: pa.DataType) -> bool:
-    """Whether a column of this type can hold ids: strings and whole numbers."""
+    """Whether a column of this type can hold ids: strings and integers."""
     return is_text(kind) or bool(pa.types.is_integer(kind))
 
 
@@ -62,7 +64,7 @@ def milliseconds(name: str, kind: pl.DataType, *, unit: str | None, zone: str | 
         return (column / _PER_MILLISECOND[unit or "ms"]).round().cast(pl.Int64, strict=False)
     if isinstance(kind, pl.Datetime) and kind.time_zone:
         return column.dt.timestamp("ms")
-    # Of two moments with one name the first; of none that exists the row is refused.
+    # A local time that exists twice is the first one; a row with one that does not exist is rejected.
     local = column.cast(pl.Datetime("us")).dt.replace_time_zone(
         zone or "UTC", ambiguous="earliest", non_existent="null"
     )
@@ -73,16 +75,16 @@ def insert_ids(rows: pl.DataFrame, key: Sequence[str]) -> pl.Series:
     """What tells each row from others: the key itself where it can be, else its hash."""
     import polars as pl
 
-    texts = rows.select(pl.col(name).cast(pl.String) for name in key)
+    strings = rows.select(pl.col(name).cast(pl.String) for name in key)
     if len(key) == 1:
-        alone = texts.to_series()
+        alone = strings.to_series()
         usable = alone.str.contains(f"^{INSERT_ID.pattern}$") & ~alone.str.to_lowercase().is_in(list(RESERVED_IDS))
         usable = usable.fill_null(True)
         if usable.all():
             return alone.alias("$insert_id")
         values = [text if good else _hash(text) for text, good in zip(alone, usable, strict=True)]
         return pl.Series("$insert_id", values, pl.String)
-    joined = texts.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+    joined = strings.select(pl.struct(pl.all()).struct.json_encode()).to_series()
     return pl.Series("$insert_id", [_hash(text) for text in joined], pl.String)
 
 
@@ -91,7 +93,7 @@ def _hash(text: str) -> str:
 
 
 def as_json(column: str, kind: pl.DataType) -> pl.Expr:
-    """A column as polars writes it into JSON as Mixpanel reads it: dates as texts, decimals as numbers."""
+    """A column as polars writes it into JSON as Mixpanel reads it: dates as strings, decimals as numbers."""
     import polars as pl
 
     value = pl.col(column)
@@ -107,7 +109,7 @@ def as_json(column: str, kind: pl.DataType) -> pl.Expr:
 
 
 def json_text(column: str, kind: pl.DataType, *, is_number: bool) -> pl.Expr:
-    """A column whose values go into JSON as they are: texts that are JSON, and exact numbers.
+    """A column whose values go into JSON as they are: strings that are JSON, and exact numbers.
 
     Args:
         column: its name.
@@ -118,7 +120,7 @@ def json_text(column: str, kind: pl.DataType, *, is_number: bool) -> pl.Expr:
 
     value = pl.col(column).cast(pl.String)
     if not is_number:
-        # An event is one line; half of a surrogate pair is no character, and Mixpanel takes no such text.
+        # An event is one line; half of a surrogate pair is not a character, and Mixpanel takes no such string.
         return value.str.replace_all(r"[\r\n]", " ").map_elements(without_half_pairs, pl.String)
     value = pl.when(value.str.contains("[a-zA-Z]")).then(None).otherwise(value)
     if isinstance(kind, pl.Decimal) and kind.scale == 0:
@@ -131,8 +133,8 @@ def untrimmed(values: pl.Series) -> pl.Series:
     """Which ids have spaces around them."""
     import polars as pl
 
-    texts = values.cast(pl.String)
-    return (texts != texts.str.strip_chars(WHITESPACE)).fill_null(False)
+    strings = values.cast(pl.String)
+    return (strings != strings.str.strip_chars(WHITESPACE)).fill_null(False)
 
 
 def altered(values: pl.Series, *, is_json: bool = False) -> dict[str, pl.Series]:
@@ -155,7 +157,7 @@ def altered(values: pl.Series, *, is_json: bool = False) -> dict[str, pl.Series]
 
 
 def altered_number(values: pl.Series) -> dict[str, pl.Series]:
-    """The same for exact numbers, which are texts."""
+    """The same for exact numbers, which are strings."""
     return {NOT_FINITE: values.str.contains("[a-zA-Z]").fill_null(False)}
 
 
@@ -188,7 +190,7 @@ def nested_faults(values: pl.Series) -> Iterator[str | None]:
 
 
 def first_fault(faults: Iterator[tuple[str, pl.Expr, pl.Expr]]) -> tuple[pl.Expr, pl.Expr]:
-    """Of what can be at fault, and why: the field and the reason of the first, for each row."""
+    """The field and the reason of the first check that fails, for each row."""
     import polars as pl
 
     fields, messages = [], []

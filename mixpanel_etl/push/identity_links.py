@@ -14,7 +14,7 @@ from mixpanel_etl.client.ingestion.events import MAX_EVENTS
 from mixpanel_etl.push.event_batches import Seen
 from mixpanel_etl.push.event_values import TRIMMED, WHITESPACE, is_id
 from mixpanel_etl.push.push_error import PushError, check_columns
-from mixpanel_etl.push.rejected_rows import DeadLetter
+from mixpanel_etl.push.rejected_rows import RejectedRow
 from mixpanel_etl.push.unsendable_times import BEYOND
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ class IdentityMapping:
         """The mapping, checked against the columns of a query.
 
         Raises:
-            PushError: a column is not there, or of a type that is no id; names it.
+            PushError: a column is missing, or its type can't hold ids; names it.
         """
         check_columns(self.named, schema.names)
         for column in self.named:
             kind = schema.field(column).type
             if not is_id(kind):
-                raise PushError(f"column {column!r} is a {kind}, and an id is a text: cast it in the query")
+                raise PushError(f"column {column!r} is a {kind}, and an id is a string: cast it in the query")
         return self
 
     @property
@@ -94,23 +94,23 @@ class IdentityBatch:
         """A batch of the same number without some of the rows."""
         return self._chosen([place for place in range(self.count) if place not in positions])
 
-    def letter(self, position: int, message: str, field: str = "") -> DeadLetter:
-        """The letter of one of the rows."""
-        return DeadLetter(link_id(self.pairs[position]), self.rows[position], message, field=field, batch=self.number)
+    def rejected_row(self, position: int, message: str, field: str = "") -> RejectedRow:
+        """One of the rows, with the reason of its rejection."""
+        return RejectedRow(link_id(self.pairs[position]), self.rows[position], message, field=field, batch=self.number)
 
     def _chosen(self, places: Sequence[int]) -> IdentityBatch:
         return IdentityBatch(self.number, [self.rows[n] for n in places], [self.pairs[n] for n in places])
 
 
 def link_id(pair: tuple[str, str]) -> str:
-    """A link as one text, for dead letters."""
+    """A link as one string, for rejected rows."""
     return "=".join(pair)
 
 
 def identity_batches(
     rows: pa.RecordBatchReader,
     mapping: IdentityMapping,
-    refuse: Callable[[DeadLetter], None],
+    reject: Callable[[RejectedRow], None],
     *,
     seen: Seen,
     leave_out: Callable[[pl.DataFrame], pl.Series] | None = None,
@@ -120,14 +120,14 @@ def identity_batches(
     Args:
         rows: of the query; read as batches are asked for.
         mapping: how rows become links.
-        refuse: told of each row that can't be one.
+        reject: called with each row that can't be one.
         seen: counts the rows, and those that are left out.
         leave_out: which links Mixpanel has already.
     """
     held: dict[tuple[str, str], dict[str, Any]] = {}
     number = 0
     for part in rows:
-        links = list(_links(part, mapping, refuse, seen))
+        links = list(_links(part, mapping, reject, seen))
         known = leave_out(link_frame([pair for pair, _ in links])) if leave_out else [False] * len(links)
         for (pair, row), is_known in zip(links, known, strict=True):
             if is_known or pair in held:
@@ -150,22 +150,24 @@ def link_frame(pairs: Sequence[tuple[str, str]]) -> pl.DataFrame:
 
 
 def _links(
-    part: pa.RecordBatch, mapping: IdentityMapping, refuse: Callable[[DeadLetter], None], seen: Seen
+    part: pa.RecordBatch, mapping: IdentityMapping, reject: Callable[[RejectedRow], None], seen: Seen
 ) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
     """The ids and the row of each link."""
     for row in part.to_pylist():
         seen.rows += 1
         if row.get(BEYOND):
-            refuse(DeadLetter(None, row, row[BEYOND]))
+            reject(RejectedRow(None, row, row[BEYOND]))
             continue
         first, second = (_id(row[column], column, seen) for column in mapping.named)
         if not first or not second:
-            refuse(DeadLetter(None, row, "there is no id", field=mapping.other_id if first else mapping.distinct_id))
+            reject(
+                RejectedRow(None, row, "the id is missing", field=mapping.other_id if first else mapping.distinct_id)
+            )
             continue
         try:
             link_properties(mapping.link, first, second)
         except InvalidRequest as error:
-            refuse(DeadLetter(link_id((first, second)), row, f"{error.message}. {error.advice}"))
+            reject(RejectedRow(link_id((first, second)), row, f"{error.message}. {error.advice}"))
         else:
             yield (first, second), row
 

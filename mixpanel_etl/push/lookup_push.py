@@ -20,9 +20,9 @@ from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.leases import lease
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.push.profile_mapping import plain
-from mixpanel_etl.push.profile_push import MOST_VANISHED, Pushed
+from mixpanel_etl.push.profile_push import MAX_VANISHED, Pushed
 from mixpanel_etl.push.push_error import PushError, check_columns
-from mixpanel_etl.push.rejected_rows import LATEST, DeadLetter, DeadLetters, dead_letters
+from mixpanel_etl.push.rejected_rows import LATEST, RejectedRow, RejectedRows, rejected_rows
 from mixpanel_etl.push.row_changes import SNAPSHOT, Changes, Previous, compared
 from mixpanel_etl.warehouse import NumberType
 
@@ -39,7 +39,7 @@ class LookupMapping:
         columns: the other columns, under whose names reports show them; by default all that the query has.
 
     Raises:
-        PushError: the table's id is no UUID.
+        PushError: the table's id is not a UUID.
     """
 
     table: str
@@ -75,7 +75,7 @@ class LookupMapping:
 
     @property
     def person_columns(self) -> list[str]:
-        """None: what Mixpanel deletes of a person is no row of a lookup table."""
+        """None: Mixpanel does not delete rows of lookup tables with a person."""
         return []
 
     @property
@@ -89,7 +89,7 @@ class LookupPush:
     """A push of a lookup table.
 
     Attributes:
-        name: of the push; folder of its tables in the lake (`pushes/<name>`, `imports/<name>`).
+        name: of the push; folder of its tables in the lake (`pushes/<name>`, `rejected/<name>`).
         mapping: how rows become those of the table.
         lake: path or URI of the lake.
         clock: the time, for tests to replace.
@@ -106,8 +106,8 @@ class LookupPush:
         return Table(self.lake, f"pushes/{self.name}", SNAPSHOT, column="snapshot")
 
     @property
-    def dead_letters(self) -> Table:
-        return dead_letters(self.lake, self.name)
+    def rejected_rows(self) -> Table:
+        return rejected_rows(self.lake, self.name)
 
 
 def push_lookup(
@@ -121,7 +121,7 @@ def push_lookup(
 ) -> Pushed:
     """Replace a lookup table by the rows of a query, if they are others than the last time.
 
-    Rows without a key, or with one that another row has, are dead letters; the others are the table.
+    Rows without a key, or with one that another row has, are rejected; the others are the table.
 
     Args:
         mixpanel: the project.
@@ -137,7 +137,7 @@ def push_lookup(
     Raises:
         PushError: the mapping does not fit the rows, or more than half of the table would go. Nothing was sent.
         InvalidRequest: the table is too large. Nothing was sent.
-        RecordsRejected: Mixpanel refuses rows, which are dead letters now; the table is as it was.
+        RecordsRejected: Mixpanel rejected rows, which are kept as rejected rows; the lookup table is unchanged.
         MixpanelError: the table could not be replaced.
         LeaseHeld: another process replaces the table, or does the same push. Nothing was sent.
     """
@@ -147,13 +147,13 @@ def push_lookup(
         lease(lake, f"push/{push.name}", run=run_id),
         lease(lake, f"lookup_table/{UUID(mapping.table)}", run=run_id) as held,
         _compared(rows, push, mapping) as changes,
-        DeadLetters(push.dead_letters) as letters,
+        RejectedRows(push.rejected_rows) as rejected,
     ):
         provenance = Provenance(requested_at=push.clock.now(), run_id=run_id, project_id=project_id)
         altered = changes.altered(mapping.key, mapping.named)
         told = Pushed(changes.rows, changes.changed, changes.vanished, changes.vanished, altered=altered)
         _check_vanished(changes, allow_shrink=allow_shrink)
-        letters.add(changes.unusable_letters())
+        rejected.add(changes.unusable_rows())
         try:
             if changes.changed or changes.vanished:
                 content = (_values(row, mapping) for row in _rows(changes))
@@ -162,27 +162,27 @@ def push_lookup(
                 told.updates, told.done = 1, changes.usable
                 _keep(changes, push, provenance)
         except RecordsRejected as error:
-            letters.add(_rejected(changes, error))
+            rejected.add(_rejected(changes, error))
             raise
         finally:
-            told.refused, told.messages = letters.count, dict(letters.messages.most_common())
-            letters.publish(provenance)
+            told.rejected, told.messages = rejected.count, dict(rejected.messages.most_common())
+            rejected.publish(provenance)
     on_progress(told)
     return told
 
 
 def preview_lookup(rows: pa.RecordBatchReader, push: LookupPush) -> Pushed:
-    """What a push would send and refuse, without sending or writing anything.
+    """What a push would send and reject, without sending or writing anything.
 
     Raises:
         PushError: the mapping does not fit the rows.
     """
     mapping = push.mapping.of(rows.schema)
-    with _compared(rows, push, mapping) as changes, DeadLetters(push.dead_letters) as letters:
+    with _compared(rows, push, mapping) as changes, RejectedRows(push.rejected_rows) as rejected:
         altered = changes.altered(mapping.key, mapping.named)
         told = Pushed(changes.rows, changes.changed, changes.vanished, changes.vanished, altered=altered)
-        letters.add(changes.unusable_letters())
-        told.refused, told.messages = letters.count, dict(letters.messages.most_common())
+        rejected.add(changes.unusable_rows())
+        told.rejected, told.messages = rejected.count, dict(rejected.messages.most_common())
         told.updates = int(bool(changes.changed or changes.vanished))
         first = (row for row, _ in zip(_rows(changes), range(_SHOWN), strict=False))
         told.first = [dict(zip(mapping.named, map(_shown, _values(row, mapping)), strict=True)) for row in first]
@@ -219,16 +219,16 @@ def _keep(changes: Changes, push: LookupPush, provenance: Provenance) -> None:
     push.snapshot.write(LATEST, changes.snapshot(), provenance)
 
 
-def _rejected(changes: Changes, error: RecordsRejected) -> Iterator[DeadLetter]:
+def _rejected(changes: Changes, error: RecordsRejected) -> Iterator[RejectedRow]:
     """The rows that Mixpanel names, at most ten; the header is its row 0."""
     reasons = {record.index: record.message for record in error.failed_records}
     for number, row in enumerate(_rows(changes), start=1):
         if number in reasons:
-            yield DeadLetter(row["$id"], row, reasons[number], batch=1)
+            yield RejectedRow(row["$id"], row, reasons[number], batch=1)
 
 
 def _check_vanished(changes: Changes, *, allow_shrink: bool) -> None:
-    if allow_shrink or changes.vanished <= MOST_VANISHED * changes.before:
+    if allow_shrink or changes.vanished <= MAX_VANISHED * changes.before:
         return
     raise PushError(
         f"{changes.vanished:,} of the {changes.before:,} rows of the lookup table are not in the query any more. "

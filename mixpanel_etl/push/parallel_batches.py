@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from mixpanel_etl.client import MixpanelError
-from mixpanel_etl.push.rejected_rows import DeadLetter
+from mixpanel_etl.push.rejected_rows import RejectedRow
 
 IN_FLIGHT = 10
 
@@ -22,26 +22,26 @@ class Delivery(Generic[B]):
 
     Attributes:
         batch: which one.
-        letters: of the rows that did not arrive, or may not have.
+        rejected: rows that did not arrive, or may not have.
         error: why none of it counts as arrived: the push cannot go on.
     """
 
     batch: B
-    letters: list[DeadLetter]
+    rejected: list[RejectedRow]
     error: MixpanelError | None = None
 
 
 def deliver_all(
-    batches: Iterable[B], deliver: Callable[[B], list[DeadLetter]], in_flight: int = IN_FLIGHT
+    batches: Iterable[B], deliver: Callable[[B], list[RejectedRow]], in_flight: int = IN_FLIGHT
 ) -> Iterator[Delivery[B]]:
     """Send batches, several at a time. After the first error none is begun any more.
 
     Args:
         batches: made when there is a place for them, so that no more are held than are on their way.
-        deliver: sends one, and returns the letters of its rows that did not arrive.
+        deliver: sends one, and returns the rows that did not arrive.
         in_flight: how many at a time.
     """
-    pending: deque[tuple[B, Future[list[DeadLetter]]]] = deque()
+    pending: deque[tuple[B, Future[list[RejectedRow]]]] = deque()
     failed = False
     with ThreadPoolExecutor(in_flight, thread_name_prefix="push") as pool:
         for batch in batches:
@@ -56,7 +56,7 @@ def deliver_all(
             yield _delivery(*pending.popleft())
 
 
-def _delivery(batch: B, future: Future[list[DeadLetter]]) -> Delivery[B]:
+def _delivery(batch: B, future: Future[list[RejectedRow]]) -> Delivery[B]:
     try:
         return Delivery(batch, future.result())
     except MixpanelError as error:

@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from mixpanel_etl.client import GroupUpdate, Operator, UserUpdate
 from mixpanel_etl.client.ingestion.profile_updates import NOT_FOR_GROUPS, REPEATABLE
+from mixpanel_etl.lake.string_values import is_number
+from mixpanel_etl.push.event_values import is_id
 from mixpanel_etl.push.push_error import PushError, check_columns
 from mixpanel_etl.warehouse import NumberType
 
@@ -53,7 +55,7 @@ class ProfileMapping:
     def __post_init__(self) -> None:
         for operator in self.properties:
             if operator not in WITH_COLUMNS:
-                raise PushError(f"{operator} is no operator with columns; there are {', '.join(WITH_COLUMNS)}")
+                raise PushError(f"unknown operator {operator}; allowed: {', '.join(WITH_COLUMNS)}")
             if self.group_key is not None and operator in NOT_FOR_GROUPS:
                 raise PushError(f"{operator} is not for groups: $set what the sum or the list is to be")
         for name, value, known in (("nulls", self.nulls, Nulls), ("vanished", self.vanished, Vanished)):
@@ -159,7 +161,7 @@ def _check_types(mapping: ProfileMapping, schema: pa.Schema) -> None:
         ("$add", mapping.properties.get("$add", ()), _is_number, "numbers"),
         ("$unset", mapping.properties.get("$unset", ()), pa.types.is_boolean, "booleans"),
         ("delete", [mapping.delete] if mapping.delete else (), pa.types.is_boolean, "booleans"),
-        ("id", [mapping.id], _is_id, "texts or whole numbers"),
+        ("id", [mapping.id], is_id, "strings or integers"),
     )
     for what, columns, fits, wanted in rules:
         for column in columns:
@@ -169,9 +171,4 @@ def _check_types(mapping: ProfileMapping, schema: pa.Schema) -> None:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    known = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    return isinstance(kind, NumberType) or bool(known)
-
-
-def _is_id(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind))
+    return isinstance(kind, NumberType) or is_number(kind)

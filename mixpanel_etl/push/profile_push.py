@@ -2,7 +2,7 @@
 
 Most updates may be sent twice: `$set` twice is `$set` once. So a push that is killed is simply run again. `$add`,
 `$append` and `$remove` may not. A row with one of them is noted in the lake before it is sent, and never sent again by
-itself: at most once. One whose answer was lost is a dead letter that says so.
+itself: at most once. One whose answer was lost is a rejected row with `unconfirmed`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from mixpanel_etl.lake.person_columns import of_persons
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.push.parallel_batches import IN_FLIGHT, Delivery, deliver_all
 from mixpanel_etl.push.profile_mapping import ProfileMapping, Update
-from mixpanel_etl.push.profile_sender import Batch, Item, ProfileSender, batches, refused
+from mixpanel_etl.push.profile_sender import Batch, Item, ProfileSender, batches, reason_to_reject
 from mixpanel_etl.push.push_error import PushError
-from mixpanel_etl.push.rejected_rows import LATEST, DeadLetter, DeadLetters, dead_letters, unconfirmed_letters
+from mixpanel_etl.push.rejected_rows import LATEST, RejectedRow, RejectedRows, rejected_rows, unconfirmed_rows
 from mixpanel_etl.push.row_changes import SNAPSHOT, Changes, Previous, compared
 
 _SENT = pa.schema([*SNAPSHOT, pa.field("row", pa.string(), nullable=False)])
 _CHECKPOINT_SECONDS = 60.0
 _SHOWN = 5
 #: A push that would take away more than this share of all profiles, or rows of a lookup table, is held back.
-MOST_VANISHED = 0.5
+MAX_VANISHED = 0.5
 
 OnProgress = Callable[["Pushed"], None]
 
@@ -41,7 +41,7 @@ class ProfilePush:
     """A push of profiles.
 
     Attributes:
-        name: of the push; folder of its tables in the lake (`pushes/<name>`, `imports/<name>`).
+        name: of the push; folder of its tables in the lake (`pushes/<name>`, `rejected/<name>`).
         mapping: how rows become updates.
         lake: path or URI of the lake.
         in_flight: requests at a time.
@@ -65,9 +65,9 @@ class ProfilePush:
         return Table(self.lake, f"pushes/{self.name}/sent", self._with_persons(_SENT), column="batch")
 
     @property
-    def dead_letters(self) -> Table:
+    def rejected_rows(self) -> Table:
         people = self.mapping.person_columns
-        return dead_letters(self.lake, self.name, people, by_person=bool(people))
+        return rejected_rows(self.lake, self.name, people, by_person=bool(people))
 
     def _with_persons(self, schema: pa.Schema) -> pa.Schema:
         """A schema that says whether its ids are persons, as those of groups are not."""
@@ -85,9 +85,9 @@ class Pushed:
         vanished: profiles whose row is gone; `cleared` of them were unset or deleted.
         done: changed rows and vanished profiles that were sent and answered so far.
         updates: how many updates that took; of a lookup table, whether it was replaced.
-        refused: rows in the dead letters, `unconfirmed` among them.
-        unconfirmed: of which nobody knows whether they arrived.
-        messages: why rows were refused, the most frequent first.
+        rejected: number of rejected rows, `unconfirmed` ones included.
+        unconfirmed: number of rows that may have arrived.
+        messages: why rows were rejected, the most frequent first.
         suppressed: rows of the query that were left out, because their person was erased.
         altered: what we or Mixpanel change of the rows that are sent, as `column: how`, and in how many rows.
         first: of a dry run: the first updates, as they would be sent.
@@ -99,7 +99,7 @@ class Pushed:
     cleared: int = 0
     done: int = 0
     updates: int = 0
-    refused: int = 0
+    rejected: int = 0
     unconfirmed: int = 0
     suppressed: int = 0
     messages: dict[str, int] = field(default_factory=dict)
@@ -125,7 +125,7 @@ def push_profiles(
         push: see there.
         run_id: of the run.
         allow_shrink: let more than half of the profiles be taken away, because their rows are gone.
-        retry_unconfirmed: send the rows again of which nobody knows whether they arrived.
+        retry_unconfirmed: send the rows again that may have arrived.
         on_progress: told after each batch.
 
     Raises:
@@ -142,7 +142,7 @@ def push_profiles(
 
 
 def preview_profiles(rows: pa.RecordBatchReader, push: ProfilePush) -> Pushed:
-    """What a push would send and refuse, without sending or writing anything.
+    """What a push would send and reject, without sending or writing anything.
 
     Raises:
         PushError: the mapping does not fit the rows.
@@ -152,16 +152,16 @@ def preview_profiles(rows: pa.RecordBatchReader, push: ProfilePush) -> Pushed:
     place = push.snapshot.storage
     with (
         compared(rows, mapping.id, mapping.named, previous, sent_as=mapping.text, place=place) as changes,
-        DeadLetters(push.dead_letters) as letters,
+        RejectedRows(push.rejected_rows) as rejected,
     ):
         told = _counted(changes, mapping)
-        letters.add(changes.unusable_letters())
+        rejected.add(changes.unusable_rows())
         for item in _items(changes, mapping):
             told.updates += len(item.updates)
             told.first += [shown(update) for update in item.updates[: max(0, _SHOWN - len(told.first))]]
-            reason = refused(item) if item.updates else None
-            letters.add([DeadLetter(item.id, item.row, reason)] if reason else [])
-        told.refused, told.messages = letters.count, dict(letters.messages.most_common())
+            reason = reason_to_reject(item) if item.updates else None
+            rejected.add([RejectedRow(item.id, item.row, reason)] if reason else [])
+        told.rejected, told.messages = rejected.count, dict(rejected.messages.most_common())
     return told
 
 
@@ -177,52 +177,54 @@ class _Run:
             requested_at=self._started, run_id=run_id, project_id=mixpanel.settings.project_id
         )
         self._told = Pushed()
-        self._open: set[int] = set()  # batches that were noted, and of which nobody knows yet whether they arrived
+        self._open: set[int] = set()  # batches that were noted and may have arrived
         self._checkpoint_at = push.clock.monotonic() + _CHECKPOINT_SECONDS
 
     def run(self, rows: pa.RecordBatchReader, held: Lease, *, allow_shrink: bool, retry_unconfirmed: bool) -> Pushed:
         self._held = held
         push, mapping = self._push, self._mapping
         # The reason that was told first is the true one: the note of a batch says only that it was about to be sent.
-        unsure = {letter.id: letter for letter in (*_lost(push.sent), *unconfirmed_letters(push.dead_letters))}
+        unsure = {
+            rejected_row.id: rejected_row for rejected_row in (*_lost(push.sent), *unconfirmed_rows(push.rejected_rows))
+        }
         forgotten = list(unsure) if retry_unconfirmed else []
         carried = [] if retry_unconfirmed else list(unsure.values())
         previous = Previous(_batches(push.snapshot), _ids(push.sent), [_as_ids(forgotten)])
         place = push.snapshot.storage
         with (
             compared(rows, mapping.id, mapping.named, previous, sent_as=mapping.text, place=place) as changes,
-            DeadLetters(push.dead_letters) as letters,
+            RejectedRows(push.rejected_rows) as rejected,
         ):
             self._told = _counted(changes, mapping)
             _check_vanished(changes, mapping, allow_shrink=allow_shrink)
             self._keep(changes, carried)
-            letters.add([*carried, *changes.unusable_letters()])
+            rejected.add([*carried, *changes.unusable_rows()])
             try:
-                self._send(changes, letters, _items(changes, mapping), relative=mapping.relative)
+                self._send(changes, rejected, _items(changes, mapping), relative=mapping.relative)
                 if mapping.vanished != "keep":
-                    self._send(changes, letters, _vanished(changes, mapping), relative=False)
+                    self._send(changes, rejected, _vanished(changes, mapping), relative=False)
             finally:
-                self._tell(letters)
-                letters.publish(self._provenance)
+                self._tell(rejected)
+                rejected.publish(self._provenance)
                 self._checkpoint(changes)
         return self._told
 
-    def _keep(self, changes: Changes, carried: list[DeadLetter]) -> None:
+    def _keep(self, changes: Changes, carried: list[RejectedRow]) -> None:
         """Bring what a killed push left into the tables that the others read."""
         if not self._push.sent.keys():
             return
-        with DeadLetters(self._push.dead_letters) as letters:
-            letters.add(carried)
-            letters.publish(self._provenance)
+        with RejectedRows(self._push.rejected_rows) as rejected:
+            rejected.add(carried)
+            rejected.publish(self._provenance)
         self._checkpoint(changes)
 
-    def _send(self, changes: Changes, letters: DeadLetters, items: Iterable[Item], *, relative: bool) -> None:
+    def _send(self, changes: Changes, rejected: RejectedRows, items: Iterable[Item], *, relative: bool) -> None:
         sender = ProfileSender(self._mixpanel, groups=self._mapping.group_key is not None, relative=relative)
         found: Iterable[Batch] = batches(items)
         if relative:
             found = (self._noted(batch) for batch in found)
 
-        def alone(batch: Batch) -> list[DeadLetter]:
+        def alone(batch: Batch) -> list[RejectedRow]:
             self._held.check()
             return sender.deliver(batch)
 
@@ -232,25 +234,25 @@ class _Run:
                 error = error or delivery.error
                 self._open.discard(delivery.batch.number)
                 continue
-            self._arrived(changes, letters, delivery, relative=relative)
+            self._arrived(changes, rejected, delivery, relative=relative)
             self._on_progress(self._told)
             if self._push.clock.monotonic() > self._checkpoint_at:
                 self._checkpoint(changes)
         if error:
             raise error
 
-    def _arrived(self, changes: Changes, letters: DeadLetters, delivery: Delivery[Batch], *, relative: bool) -> None:
-        again = {letter.id for letter in delivery.letters if not letter.unconfirmed}
+    def _arrived(self, changes: Changes, rejected: RejectedRows, delivery: Delivery[Batch], *, relative: bool) -> None:
+        again = {rejected_row.id for rejected_row in delivery.rejected if not rejected_row.unconfirmed}
         arrived = [item for item in delivery.batch.items if item.id not in again]
         changes.pushed(item.id for item in arrived)
-        letters.add(delivery.letters)
-        if relative and not any(letter.unconfirmed for letter in delivery.letters):
+        rejected.add(delivery.rejected)
+        if relative and not any(rejected_row.unconfirmed for rejected_row in delivery.rejected):
             self._note(delivery.batch.number, arrived, confirmed=True)
             self._open.discard(delivery.batch.number)
         self._told.done += len(delivery.batch.items)
-        self._told.unconfirmed += sum(letter.unconfirmed for letter in delivery.letters)
+        self._told.unconfirmed += sum(rejected_row.unconfirmed for rejected_row in delivery.rejected)
         self._told.updates += sum(len(item.updates) for item in arrived)
-        self._tell(letters)
+        self._tell(rejected)
 
     def _noted(self, batch: Batch) -> Batch:
         self._note(batch.number, batch.items, confirmed=False)
@@ -280,18 +282,18 @@ class _Run:
             self._push.sent.remove(key)
         self._checkpoint_at = self._push.clock.monotonic() + _CHECKPOINT_SECONDS
 
-    def _tell(self, letters: DeadLetters) -> None:
-        self._told.refused, self._told.messages = letters.count, dict(letters.messages.most_common())
+    def _tell(self, rejected: RejectedRows) -> None:
+        self._told.rejected, self._told.messages = rejected.count, dict(rejected.messages.most_common())
 
 
 def shown(update: Update) -> dict[str, Any]:
     """An update as it is sent, without the project's token."""
     wire = msgspec.json.decode(encoded([update], token="")[0]) if _sendable(update) else {}
-    return {name: value for name, value in wire.items() if name != "$token"} or {"refused": str(update)}
+    return {name: value for name, value in wire.items() if name != "$token"} or {"rejected": str(update)}
 
 
 def _sendable(update: Update) -> bool:
-    return refused(Item("", {}, [update])) is None
+    return reason_to_reject(Item("", {}, [update])) is None
 
 
 def _items(changes: Changes, mapping: ProfileMapping) -> Iterator[Item]:
@@ -313,7 +315,7 @@ def _counted(changes: Changes, mapping: ProfileMapping) -> Pushed:
 
 
 def _check_vanished(changes: Changes, mapping: ProfileMapping, *, allow_shrink: bool) -> None:
-    if mapping.vanished == "keep" or allow_shrink or changes.vanished <= MOST_VANISHED * changes.before:
+    if mapping.vanished == "keep" or allow_shrink or changes.vanished <= MAX_VANISHED * changes.before:
         return
     raise PushError(
         f"{changes.vanished:,} of {changes.before:,} profiles have no row any more, and `vanished: {mapping.vanished}` "
@@ -333,7 +335,7 @@ def _ids(sent: Table) -> Iterator[pa.RecordBatch]:
             yield batch.select(SNAPSHOT.names).cast(SNAPSHOT)
 
 
-def _lost(sent: Table) -> Iterator[DeadLetter]:
+def _lost(sent: Table) -> Iterator[RejectedRow]:
     """Rows that were about to be sent when a process ended."""
     keys = sent.keys()
     for key in keys:
@@ -341,7 +343,7 @@ def _lost(sent: Table) -> Iterator[DeadLetter]:
         if partition and not partition.provenance.get("confirmed"):
             for batch in sent.batches(key):
                 for known in batch.to_pylist():
-                    yield DeadLetter(known["id"], msgspec.json.decode(known["row"]), _ENDED, unconfirmed=True)
+                    yield RejectedRow(known["id"], msgspec.json.decode(known["row"]), _ENDED, unconfirmed=True)
 
 
 _ENDED = "it is not known whether this arrived: the process ended before Mixpanel answered"

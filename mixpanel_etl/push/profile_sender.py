@@ -19,8 +19,8 @@ from mixpanel_etl.client import (
 )
 from mixpanel_etl.client.ingestion.profile_updates import MAX_UPDATES, encoded
 from mixpanel_etl.push.profile_mapping import Update
-from mixpanel_etl.push.rejected_batches import Refusals
-from mixpanel_etl.push.rejected_rows import DeadLetter
+from mixpanel_etl.push.rejected_batches import RejectedBatch
+from mixpanel_etl.push.rejected_rows import RejectedRow
 
 _READINGS = 3  # of a batch whose answer can't be read, where it may be sent twice
 
@@ -67,48 +67,55 @@ class ProfileSender:
         self._send: Callable[[Any], None] = mixpanel.ingestion.groups if groups else mixpanel.ingestion.engage
         self._relative = relative
 
-    def deliver(self, batch: Batch) -> list[DeadLetter]:
-        """Send a batch: the letters of the rows that did not arrive, or may not have.
+    def deliver(self, batch: Batch) -> list[RejectedRow]:
+        """Send a batch, and return the rows that did not arrive, or may not have.
 
         Raises:
             MixpanelError: nothing of the batch arrived, or it may all be sent again.
         """
-        letters: list[DeadLetter] = []
+        rejected: list[RejectedRow] = []
         items = [item for item in batch.items if item.updates]
         if items:
-            self._deliver(items, batch.number, letters, Refusals())
-        return letters
+            self._deliver(items, batch.number, rejected, RejectedBatch())
+        return rejected
 
-    def _deliver(self, items: list[Item], number: int, letters: list[DeadLetter], refusals: Refusals) -> None:
+    def _deliver(
+        self, items: list[Item], number: int, rejected: list[RejectedRow], rejected_batch: RejectedBatch
+    ) -> None:
         try:
             self._sent([update for item in items for update in item.updates])
         except InvalidRequest:
-            good = list(_checked(items, letters))
+            good = list(_checked(items, rejected))
             if len(good) == len(items):
                 raise
             if good:
-                self._deliver(good, number, letters, refusals)
+                self._deliver(good, number, rejected, rejected_batch)
         except RecordsRejected as error:
-            self._rejected(items, error, number, letters, refusals)
+            self._rejected(items, error, number, rejected, rejected_batch)
         except (PayloadTooLarge, BatchRejected, BadRequest) as error:
             # Nothing was done, so that halves may be sent, relative ones too.
             if not isinstance(error, PayloadTooLarge):
-                refusals.check(error, len(items))
-            self._halved(items, error, number, letters, refusals)
+                rejected_batch.check(error, len(items))
+            self._halved(items, error, number, rejected, rejected_batch)
         except MixpanelError as error:
             if not (self._relative and error.may_have_arrived):
                 raise
-            self._unconfirmed(items, error, number, letters)
+            self._unconfirmed(items, error, number, rejected)
         else:
-            refusals.taken()
+            rejected_batch.accept()
 
     def _rejected(
-        self, items: list[Item], error: RecordsRejected, number: int, letters: list[DeadLetter], refusals: Refusals
+        self,
+        items: list[Item],
+        error: RecordsRejected,
+        number: int,
+        rejected: list[RejectedRow],
+        rejected_batch: RejectedBatch,
     ) -> None:
         """Some updates were not applied. What the numbers do not cover is sent by itself, or not known to be there."""
         owners = [item for item in items for _ in item.updates]
         if any(not 0 <= record.index < len(owners) for record in error.failed_records):
-            raise ReplyError("a record was refused that the batch does not have", endpoint=error.endpoint)
+            raise ReplyError("a record was rejected that the batch does not have", endpoint=error.endpoint)
         failed = {owners[record.index].id: record for record in reversed(error.failed_records)}
         count = Counter(owners[index].id for index in {record.index for record in error.failed_records})
         rest = [item for item in items if item.id not in failed]
@@ -117,32 +124,37 @@ class ProfileSender:
                 # Of several updates of a row some were applied, and must not be again.
                 partly = self._relative and count[item.id] < len(item.updates)
                 record = failed[item.id]
-                letters.append(_letter(item, record.message, number, field=record.field, unconfirmed=partly))
+                rejected.append(_rejected_row(item, record.message, number, field=record.field, unconfirmed=partly))
         if error.imported:
-            refusals.taken()
+            rejected_batch.accept()
         good = len(owners) - len({record.index for record in error.failed_records})
         if not rest or error.imported in (good, None if failed else good):
             return
         if self._relative and error.imported != 0:
-            self._unconfirmed(rest, error, number, letters)
+            self._unconfirmed(rest, error, number, rejected)
         elif failed:
-            self._deliver(rest, number, letters, refusals)
+            self._deliver(rest, number, rejected, rejected_batch)
         else:
-            self._halved(rest, error, number, letters, refusals)
+            self._halved(rest, error, number, rejected, rejected_batch)
 
     def _halved(
-        self, items: list[Item], error: MixpanelError, number: int, letters: list[DeadLetter], refusals: Refusals
+        self,
+        items: list[Item],
+        error: MixpanelError,
+        number: int,
+        rejected: list[RejectedRow],
+        rejected_batch: RejectedBatch,
     ) -> None:
         if len(items) == 1:
-            letters.append(_letter(items[0], error.fact, number))
+            rejected.append(_rejected_row(items[0], error.fact, number))
             return
         middle = len(items) // 2
         for half in (items[:middle], items[middle:]):
-            self._deliver(half, number, letters, refusals)
+            self._deliver(half, number, rejected, rejected_batch)
 
-    def _unconfirmed(self, items: list[Item], error: MixpanelError, number: int, letters: list[DeadLetter]) -> None:
+    def _unconfirmed(self, items: list[Item], error: MixpanelError, number: int, rejected: list[RejectedRow]) -> None:
         message = f"it is not known whether this arrived ({error.fact})"
-        letters += [_letter(item, message, number, unconfirmed=True) for item in items]
+        rejected += [_rejected_row(item, message, number, unconfirmed=True) for item in items]
 
     def _sent(self, updates: list[Update]) -> None:
         for attempt in range(1, _READINGS + 1):
@@ -157,7 +169,7 @@ class ProfileSender:
         return None
 
 
-def refused(item: Item) -> str | None:
+def reason_to_reject(item: Item) -> str | None:
     """Why an item cannot be sent, as far as we can tell ourselves; None if it can."""
     try:
         encoded(item.updates, token="")
@@ -166,14 +178,14 @@ def refused(item: Item) -> str | None:
     return None
 
 
-def _checked(items: list[Item], letters: list[DeadLetter]) -> Iterator[Item]:
+def _checked(items: list[Item], rejected: list[RejectedRow]) -> Iterator[Item]:
     for item in items:
-        reason = refused(item)
+        reason = reason_to_reject(item)
         if reason is None:
             yield item
         else:
-            letters.append(_letter(item, reason, 0))
+            rejected.append(_rejected_row(item, reason, 0))
 
 
-def _letter(item: Item, message: str, number: int, *, field: str = "", unconfirmed: bool = False) -> DeadLetter:
-    return DeadLetter(item.id, item.row, message, field=field, unconfirmed=unconfirmed, batch=number)
+def _rejected_row(item: Item, message: str, number: int, *, field: str = "", unconfirmed: bool = False) -> RejectedRow:
+    return RejectedRow(item.id, item.row, message, field=field, unconfirmed=unconfirmed, batch=number)

@@ -19,15 +19,15 @@ import pyarrow as pa
 from mixpanel_etl.client.ingestion.events import EARLIEST, INSERT_ID, MAX_AHEAD, MAX_BYTES, MAX_MEMBERS, check_nested
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.lake.event_columns import CORE_SCHEMA, without_half_pairs
-from mixpanel_etl.push.event_values import HALVED, altered
+from mixpanel_etl.push.event_values import HALVED, PLACEHOLDER, altered
 from mixpanel_etl.push.push_error import PushError
 from mixpanel_etl.reserved_ids import RESERVED_IDS
 
 if TYPE_CHECKING:
     import polars as pl
 
-#: What Mixpanel writes into every event that it receives, whatever it is sent: these tell of the first arrival, and
-#: would be overwritten.
+#: Properties that Mixpanel writes into every event that it receives: these describe the first arrival, and would be
+#: overwritten.
 OVERWRITTEN = ("$import", "$mp_api_endpoint", "$mp_api_timestamp_ms", "$mp_event_size", "mp_processing_time_ms")
 _OWN = ("time", "$insert_id", "ip", "token")
 _Members = dict[str, msgspec.Raw]
@@ -110,8 +110,8 @@ class CopiedEvents:
         """What is changed of events: see `ResolvedEvents.alterations`."""
         import polars as pl
 
-        texts = pl.Series(_plain(batch.column("properties")), dtype=pl.String)
-        halved = altered(texts, is_json=True)[HALVED]
+        properties = pl.Series(_plain(batch.column("properties")), dtype=pl.String)
+        halved = altered(properties, is_json=True)[HALVED]
         if "properties_as_sent" in batch.schema.names:
             halved |= pl.Series(batch.column("properties_as_sent").is_valid().to_pylist(), dtype=pl.Boolean)
         return {f"properties: {HALVED}": halved} if halved.any() else {}
@@ -135,7 +135,7 @@ class CopiedEvents:
         )
 
     def _event(self, row: _Row, latest: int) -> tuple[str, str, str | None, str | None]:
-        """Line, insert_id, and what is at fault."""
+        """Line, insert_id, and what is wrong."""
         try:
             members: _Members = msgspec.json.decode(without_half_pairs(row.properties or "{}"), type=_Members)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -185,9 +185,9 @@ def _faults(row: _Row, members: _Members, size: int, latest: int) -> Iterator[tu
     if row.time > latest:
         yield "time", "more than an hour in the future"
     if row.distinct_id is None and not ("$user_id" in members or "$device_id" in members):
-        yield "distinct_id", "nobody's: no id"
+        yield "distinct_id", "distinct_id is missing"
     if row.distinct_id and row.distinct_id.lower() in RESERVED_IDS:
-        yield "distinct_id", f"{row.distinct_id} is what Mixpanel takes for nobody"
+        yield "distinct_id", PLACEHOLDER.format(row.distinct_id)
     count = len(members) + 3  # time, $insert_id, ip
     if count > MAX_MEMBERS:
         yield "", f"{count} properties, at most {MAX_MEMBERS} are allowed"

@@ -1,4 +1,4 @@
-"""A push as a project has it: what its rows are, what they become, and where what was refused is kept."""
+"""A push as a project declares it: its query, its mapping, and the table of its rejected rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mixpanel_etl.push.profile_mapping import ProfileMapping
 from mixpanel_etl.push.profile_push import ProfilePush, Pushed, preview_profiles, push_profiles
 from mixpanel_etl.push.project_copy import ProjectMapping
 from mixpanel_etl.push.push_error import PushError, check_columns
-from mixpanel_etl.push.rejected_rows import LATEST, dead_letters
+from mixpanel_etl.push.rejected_rows import LATEST, rejected_rows
 from mixpanel_etl.push.row_push import PushedRows, RowPush, preview_rows, push_rows
 from mixpanel_etl.warehouse import Warehouse, columns_of, parameters_of
 
@@ -79,10 +79,10 @@ class QueryPush:
         """Whether its partitions are days."""
         return isinstance(self.mapping, ProjectMapping) or bool(parameters_of(self.sql))
 
-    def dead_letters(self, lake: str) -> Table:
-        """The rows that were refused; their parts are days, or `latest`."""
+    def rejected_rows(self, lake: str) -> Table:
+        """The rows that were rejected; their parts are days, or `latest`."""
         people = self.mapping.person_columns
-        return dead_letters(
+        return rejected_rows(
             lake, self.name, people, by_person=bool(people) and isinstance(self.mapping, ProfileMapping)
         )
 
@@ -101,7 +101,7 @@ class QueryPush:
         window: Window | None = None,
         *,
         run_id: str = "",
-        only_refused: bool = False,
+        retry_rejected: bool = False,
         allow_shrink: bool = False,
         retry_unconfirmed: bool = False,
         on_progress: OnProgress = lambda _: None,
@@ -111,11 +111,11 @@ class QueryPush:
         Args:
             mixpanel: the project.
             warehouse: of the query.
-            lake: path or URI; dead letters and snapshots are kept there.
+            lake: path or URI; rejected rows and snapshots are kept there.
             part: the partition, a day or `latest`.
             window: bounds of the day, when the query has them.
             run_id: of the run.
-            only_refused: send only what was refused the last time, after a fix of the query, the mapping or Mixpanel.
+            retry_rejected: send only the rows that the last push rejected, after a fix of the query or the mapping.
             allow_shrink: of profiles and lookup tables: see `push_profiles` and `push_lookup`.
             retry_unconfirmed: of profiles: see `push_profiles`.
             on_progress: told after each request.
@@ -129,7 +129,7 @@ class QueryPush:
             rows = _Others(found, self.mapping, lake)
             pushed: PushedRows | Pushed
             if isinstance(self.mapping, ProfileMapping):
-                # What was refused counts as changed, so that it is sent again in any case.
+                # What was rejected counts as changed, so that it is sent again in any case.
                 pushed = push_profiles(
                     mixpanel,
                     rows.reader,
@@ -150,7 +150,7 @@ class QueryPush:
                 )
             else:
                 push = RowPush(self.name, self.mapping, lake, self.only_new)
-                only = self._refused(lake, part) if only_refused else None
+                only = self._rejected(lake, part) if retry_rejected else None
                 pushed = push_rows(mixpanel, rows.reader, push, part, run_id=run_id, only=only, on_progress=on_progress)
             pushed.suppressed = rows.left_out
             return pushed
@@ -158,7 +158,7 @@ class QueryPush:
     def preview(
         self, warehouse: Warehouse, lake: str, part: str = LATEST, window: Window | None = None
     ) -> PushedRows | Pushed:
-        """What would be sent and refused; nothing is.
+        """Show what would be sent and rejected, without sending anything.
 
         Raises:
             PushError: the mapping does not fit the rows.
@@ -186,11 +186,11 @@ class QueryPush:
             with warehouse.query(self.sql, _bound(window)) as rows:
                 yield rows
 
-    def _refused(self, lake: str, part: str) -> Choice | None:
-        """Which insert_ids were refused the last time; all, when a row could not be told apart by one."""
+    def _rejected(self, lake: str, part: str) -> Choice | None:
+        """Which insert_ids were rejected the last time; all, when a row could not be told apart by one."""
         if not isinstance(self.mapping, EventMapping | ProjectMapping):
             return None
-        ids = self.dead_letters(lake).scan([part]).collect()["id"]
+        ids = self.rejected_rows(lake).scan([part]).collect()["id"]
         if ids.null_count():
             return lambda insert_ids: insert_ids.is_null() | True
         return lambda insert_ids: insert_ids.is_in(ids.implode()) | insert_ids.is_null()
@@ -232,7 +232,7 @@ def counted(pushed: PushedRows | Pushed) -> Mapping[str, int]:
 
 
 def reasons(pushed: PushedRows | Pushed) -> Sequence[tuple[str, int]]:
-    """Why rows were refused, the most frequent first."""
+    """Why rows were rejected, the most frequent first."""
     return list(pushed.messages.items())
 
 

@@ -1,6 +1,6 @@
-"""Which rows of a refused batch are to blame: halves are sent until Mixpanel takes some, and single rows are left.
+"""Finds the rows that cause the rejection of a batch: halves are sent until only the rejected rows are left.
 
-A refusal can also be about the request itself (project, credentials): then no row is to blame, and the push stops.
+A rejection can also be about the request itself (project, credentials): then the push stops, and no row is rejected.
 """
 
 from __future__ import annotations
@@ -9,33 +9,33 @@ import re
 
 from mixpanel_etl.client import MixpanelError, RecordsRejected
 
-#: Single rows in a row that are refused, without any that is taken, before the request itself counts as refused.
-MAX_REFUSED_IN_A_ROW = 10
+#: Consecutive single rows that are rejected, none accepted in between, before the request itself counts as rejected.
+MAX_REJECTED_IN_A_ROW = 10
 _ABOUT_THE_REQUEST = re.compile(
     r"(?i)\b(project(_id)?|tokens?|credentials?|secret|service account|api[ _]key|authenti\w+|authori[sz]\w+)\b"
 )
 
 
-class Refusals:
-    """What was refused of one batch so far, while its halves are sent."""
+class RejectedBatch:
+    """Rejections of one batch so far, while its halves are sent."""
 
     def __init__(self) -> None:
-        self._taken = False
+        self._has_accepted = False
         self._alone = 0
 
-    def taken(self) -> None:
-        """Note that Mixpanel took some rows: the request itself is in order."""
-        self._taken = True
+    def accept(self) -> None:
+        """Note that Mixpanel accepted some rows: the request itself is valid."""
+        self._has_accepted = True
 
     def check(self, error: MixpanelError, rows: int) -> None:
-        """Raise the error when it is about the request; return when it can be about the rows.
+        """Raise the error if it is about the request; return if it can be about the rows.
 
         Args:
-            error: the refusal.
-            rows: number of rows that it refused.
+            error: Mixpanel's rejection.
+            rows: number of rejected rows.
         """
-        if isinstance(error, RecordsRejected) or self._taken:
+        if isinstance(error, RecordsRejected) or self._has_accepted:
             return
         self._alone += rows == 1
-        if _ABOUT_THE_REQUEST.search(error.message) or self._alone >= MAX_REFUSED_IN_A_ROW:
+        if _ABOUT_THE_REQUEST.search(error.message) or self._alone >= MAX_REJECTED_IN_A_ROW:
             raise error

@@ -1,4 +1,4 @@
-"""Rows that Mixpanel did not take, or that were refused before: a table in the lake, replaced by each push."""
+"""Rows that Mixpanel rejected, or that were rejected before they were sent: a table, replaced by each push."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ SCHEMA = pa.schema(
         pa.field("message", pa.string(), nullable=False),
         pa.field("unconfirmed", pa.bool_(), nullable=False),
         pa.field("batch", pa.int64(), nullable=False),
-        pa.field("refused_at", pa.timestamp("ms", "UTC"), nullable=False),
+        pa.field("rejected_at", pa.timestamp("ms", "UTC"), nullable=False),
     ]
 )
 DESCRIPTIONS = {
-    "id": "Of the row, as the mapping names it.",
+    "id": "Id of the row, from the column that the mapping names.",
     "row": "The row, as JSON.",
-    "field": "What is at fault, where that is known.",
-    "message": "Why the row was refused, in Mixpanel's words where it used any.",
-    "unconfirmed": "Whether Mixpanel may have taken it all the same: the answer was lost, and to send it again could "
-    "do it twice.",
-    "batch": "Number of the request within the push, from 1; 0 when it was refused before.",
-    "refused_at": "When (UTC).",
+    "field": "Field that caused the rejection, if known.",
+    "message": "Reason of the rejection, in Mixpanel's words if it gave any.",
+    "unconfirmed": "Whether Mixpanel may have stored the row: the answer was lost, and sending it again could apply it "
+    "twice.",
+    "batch": "Number of the request within the push, from 1; 0 when the row was rejected before it was sent.",
+    "rejected_at": "Time of the rejection (UTC).",
 }
 _PART = "part"
 LATEST = "latest"  # part of pushes without partitions
-_HELD = 1_000
+_MAX_HELD = 1_000
 
 
 @dataclass(frozen=True)
-class DeadLetter:
-    """One row, and why it was not taken."""
+class RejectedRow:
+    """One row, and the reason of its rejection."""
 
     id: str | None
     row: Mapping[str, Any]
@@ -52,35 +52,35 @@ class DeadLetter:
     field: str = ""
     unconfirmed: bool = False
     batch: int = 0
-    refused_at: datetime = dataclasses.field(default_factory=lambda: datetime.now(UTC))
+    rejected_at: datetime = dataclasses.field(default_factory=lambda: datetime.now(UTC))
 
     def plain(self) -> dict[str, Any]:
-        """As the table has it."""
+        """The row of the table."""
         row = {name: value for name, value in self.row.items() if not name.startswith("$")}
         known = {name: getattr(self, name) for name in SCHEMA.names}
         return {**known, "row": msgspec.json.encode(row, enc_hook=str).decode()}
 
 
-def dead_letters(lake: str, push: str, person_columns: Collection[str] = (), *, by_person: bool = False) -> Table:
-    """The table of a push: `imports/<push>/part=<partition>/data.parquet`.
+def rejected_rows(lake: str, push: str, person_columns: Collection[str] = (), *, by_person: bool = False) -> Table:
+    """The table of a push: `rejected/<push>/part=<partition>/data.parquet`.
 
     Args:
         lake: path or URI of the lake.
-        push: its name.
-        person_columns: columns of the query that say whose a row is; the schema says so of `row`, for erasures.
-        by_person: whether `id` is the person of the row.
+        push: name of the push.
+        person_columns: columns of the query that hold ids of persons; erasures read them in the schema, at `row`.
+        by_person: whether `id` is the id of a person.
     """
     declared = {"id": of_persons(SCHEMA.field("id"))} if by_person else {}
     declared |= {"row": of_persons(SCHEMA.field("row"), person_columns)} if person_columns else {}
     schema = pa.schema([declared.get(field.name, field) for field in SCHEMA])
-    return Table(lake, f"imports/{push}", schema, column=_PART)
+    return Table(lake, f"rejected/{push}", schema, column=_PART)
 
 
-class DeadLetters:
-    """The dead letters of one push, kept in the lake's scratch until they are published. Use it as a context manager.
+class RejectedRows:
+    """The rejected rows of one push, kept in the lake's scratch until they are published. Use it as a context manager.
 
     Args:
-        table: in which they are published.
+        table: where they are published.
     """
 
     def __init__(self, table: Table) -> None:
@@ -91,24 +91,24 @@ class DeadLetters:
         self._file = BufferedRandom(table.storage.scratch())  # type: ignore[arg-type] # a raw file
         self._writer = pa.ipc.new_stream(self._file, SCHEMA)
 
-    def __enter__(self) -> DeadLetters:
+    def __enter__(self) -> RejectedRows:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._writer.close()
         self._file.close()
 
-    def add(self, letters: Iterable[DeadLetter]) -> None:
-        for letter in letters:
+    def add(self, rejected: Iterable[RejectedRow]) -> None:
+        for rejected_row in rejected:
             self.count += 1
-            if letter.message in self.messages or len(self.messages) < _HELD:
-                self.messages[letter.message] += 1
-            self._held.append(letter.plain())
-            if len(self._held) == _HELD:
+            if rejected_row.message in self.messages or len(self.messages) < _MAX_HELD:
+                self.messages[rejected_row.message] += 1
+            self._held.append(rejected_row.plain())
+            if len(self._held) == _MAX_HELD:
                 self._spill()
 
     def publish(self, provenance: Provenance, part: str = LATEST) -> Partition:
-        """Make them the rows of a part of their table, instead of those of the last push."""
+        """Replace the rows of a part of the table, which are those of the last push."""
         self._spill()
         self._writer.close()
         self._file.seek(0)
@@ -119,9 +119,9 @@ class DeadLetters:
         self._held = []
 
 
-def unconfirmed_letters(table: Table) -> Iterator[DeadLetter]:
-    """Those of the last push of which nobody knows whether they arrived."""
+def unconfirmed_rows(table: Table) -> Iterator[RejectedRow]:
+    """Rows of the last push that may have arrived."""
     import polars as pl
 
     for known in table.scan([LATEST]).filter(pl.col("unconfirmed")).drop(_PART).collect().iter_rows(named=True):
-        yield DeadLetter(**{**known, "row": msgspec.json.decode(known["row"])})
+        yield RejectedRow(**{**known, "row": msgspec.json.decode(known["row"])})

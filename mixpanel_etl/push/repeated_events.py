@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 #: Rows that are remembered, eight bytes each.
-_MOST = 4_000_000
+_MAX_REMEMBERED = 4_000_000
 #: Runs of more are not merged any further, which would need as much memory again.
-_LONG = 500_000
+_MAX_MERGED = 500_000
 
 
 class Repeats:
@@ -39,13 +39,13 @@ class Repeats:
         for run in self._runs:
             found = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
             again |= run[found] == hashes
-        if len(new) and sum(map(len, self._runs)) < _MOST:
+        if len(new) and sum(map(len, self._runs)) < _MAX_REMEMBERED:
             self._remember(new)
         result = np.zeros(len(identity), bool)
         result[places] = again
         return pl.Series(result)
 
     def _remember(self, run: npt.NDArray[np.uint64]) -> None:
-        while self._runs and len(self._runs[-1]) <= min(2 * len(run), _LONG):
+        while self._runs and len(self._runs[-1]) <= min(2 * len(run), _MAX_MERGED):
             run = np.sort(np.concatenate([self._runs.pop(), run]), kind="stable")
         self._runs.append(run)

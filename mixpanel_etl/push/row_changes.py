@@ -17,7 +17,7 @@ import pyarrow as pa
 from mixpanel_etl.client.ingestion.events import MAX_STRING_BYTES
 from mixpanel_etl.lake.storage import Storage
 from mixpanel_etl.push.event_values import CUT, NOT_FINITE, TRIMMED, WHITESPACE
-from mixpanel_etl.push.rejected_rows import DeadLetter
+from mixpanel_etl.push.rejected_rows import RejectedRow
 from mixpanel_etl.push.unsendable_times import BEYOND, screened
 from mixpanel_etl.warehouse import NumberType
 
@@ -38,7 +38,7 @@ class Previous:
     Attributes:
         snapshot: after the last push.
         since: what was sent after the snapshot was written; each id once.
-        forgotten: ids of which nobody knows what Mixpanel has; they count as never pushed.
+        forgotten: ids whose state in Mixpanel is unknown; they count as never pushed.
     """
 
     snapshot: Iterable[pa.RecordBatch] = ()
@@ -65,15 +65,15 @@ class Changes:
         self.vanished = self._number("vanished")
         self.before = self._number("previous")
 
-    def unusable_letters(self) -> Iterator[DeadLetter]:
+    def unusable_rows(self) -> Iterator[RejectedRow]:
         """Rows that can't be told apart, with the reason; they are not among the changed ones."""
         for reason, where in _UNUSABLE.items():
             for batch in self._batches(f"SELECT * FROM rows WHERE {where}"):  # noqa: S608
                 for row in self.plain_rows(batch):
-                    yield DeadLetter(row["$id"], row, reason)
+                    yield RejectedRow(row["$id"], row, reason)
         for batch in self._batches('SELECT * FROM rows WHERE "$beyond" IS NOT NULL'):
             for row in self.plain_rows(batch):
-                yield DeadLetter(row["$id"], row, row[BEYOND])
+                yield RejectedRow(row["$id"], row, row[BEYOND])
 
     def altered(self, id_column: str, columns: Sequence[str]) -> dict[str, int]:
         """What we or Mixpanel change of the changed rows, as `column: how`, and in how many."""
@@ -93,7 +93,7 @@ class Changes:
         return {how: count for how, count in zip(tests, found, strict=True) if count}
 
     def plain_rows(self, batch: pa.RecordBatch) -> list[dict[str, Any]]:
-        """Rows of a batch as Python has them; numbers that DuckDB holds as texts are decimals."""
+        """Rows of a batch as Python has them; numbers that DuckDB holds as strings are decimals."""
         rows: list[dict[str, Any]] = batch.to_pylist()
         for row in rows if self._numbers else ():
             for name in self._numbers:
@@ -155,7 +155,7 @@ def compared(
     Args:
         rows: of the query; read once.
         id_column: what tells them apart.
-        columns: those that are sent; a change in another one is none.
+        columns: columns that are sent; a change in another column does not count.
         previous: what was pushed before.
         place: whose scratch holds the rows meanwhile.
         sent_as: how they are sent, as a text; when it changes, all rows count as changed.

@@ -33,7 +33,7 @@ from mixpanel_etl.push.identity_links import (
 from mixpanel_etl.push.import_sender import ImportSender
 from mixpanel_etl.push.parallel_batches import IN_FLIGHT, deliver_all
 from mixpanel_etl.push.project_copy import CopiedEvents, ProjectMapping
-from mixpanel_etl.push.rejected_rows import DeadLetter, DeadLetters, dead_letters
+from mixpanel_etl.push.rejected_rows import RejectedRow, RejectedRows, rejected_rows
 from mixpanel_etl.push.unsendable_times import screened
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class RowPush:
     """A push of events or links.
 
     Attributes:
-        name: of the push; folder of its tables in the lake (`imports/<name>`, `pushes/<name>`).
+        name: of the push; folder of its tables in the lake (`rejected/<name>`, `pushes/<name>`).
         mapping: what rows become.
         lake: path or URI of the lake.
         only_new: of events: leave out those that Mixpanel acknowledged in an earlier push of the same partition.
@@ -63,8 +63,8 @@ class RowPush:
     clock: Clock = field(default_factory=Clock)
 
     @property
-    def dead_letters(self) -> Table:
-        return dead_letters(self.lake, self.name, self.mapping.person_columns)
+    def rejected_rows(self) -> Table:
+        return rejected_rows(self.lake, self.name, self.mapping.person_columns)
 
     @property
     def acknowledged(self) -> Table:
@@ -88,10 +88,10 @@ class PushedRows:
         rows: of the query that were read.
         sent: rows that Mixpanel acknowledged.
         skipped: rows that it had acknowledged before.
-        refused: rows in the dead letters.
+        rejected: number of rejected rows.
         requests: that were answered.
         bytes: of the events, before compression.
-        messages: why rows were refused, the most frequent first.
+        messages: why rows were rejected, the most frequent first.
         overwritten: of events of another project: fields that Mixpanel writes itself, and how many events had them.
         left_out: of events of another project: identity events that this project does not take, by name.
         suppressed: rows of the query that were left out, because their person was erased.
@@ -102,7 +102,7 @@ class PushedRows:
     rows: int = 0
     sent: int = 0
     skipped: int = 0
-    refused: int = 0
+    rejected: int = 0
     requests: int = 0
     bytes: int = 0
     suppressed: int = 0
@@ -115,7 +115,7 @@ class PushedRows:
     @property
     def done(self) -> int:
         """Rows of which it is known what became of them."""
-        return self.sent + self.skipped + self.refused + sum(self.left_out.values())
+        return self.sent + self.skipped + self.rejected + sum(self.left_out.values())
 
 
 def push_rows(
@@ -134,13 +134,13 @@ def push_rows(
         mixpanel: the project.
         rows: of the query; read as they are sent.
         push: see there.
-        part: the partition that they are of, as 2026-01-31: key of its dead letters.
+        part: the partition that they are of, as 2026-01-31: key of its rejected rows.
         run_id: of the run.
         only: of events: given insert_ids, which of them to send; all without it.
         on_progress: told after each request.
 
     Returns:
-        What was done. The dead letters of the partition are those of this push, and not of earlier ones any more;
+        What was done. The rejected rows of the partition are those of this push, and not of earlier ones any more;
         but those of earlier ones when it sends a choice (`only`) and breaks off, so that the choice can be made again.
 
     Raises:
@@ -153,7 +153,7 @@ def push_rows(
     error: MixpanelError | None = None
     with (
         lease(storage(push.lake), f"push/{push.name}/{part}", run=run_id) as held,
-        DeadLetters(push.dead_letters) as letters,
+        RejectedRows(push.rejected_rows) as rejected,
         ExitStack() as stack,
     ):
         if isinstance(push.mapping, IdentityMapping):
@@ -165,48 +165,48 @@ def push_rows(
             stack.enter_context(known)
         leave_out = known.known if known else None
         foreign = cache(mixpanel.identity.foreign_events)
-        batches = _batches(rows, push, letters, seen, leave_out=leave_out, only=only, foreign=foreign)
+        batches = _batches(rows, push, rejected, seen, leave_out=leave_out, only=only, foreign=foreign)
         deliveries = deliver_all(batches, _deliverer(mixpanel, push, held), push.in_flight)
         try:
             for delivery in deliveries:
                 if delivery.error:
                     error = error or delivery.error
                     continue
-                letters.add(delivery.letters)
-                told.sent += delivery.batch.count - len(delivery.letters)
+                rejected.add(delivery.rejected)
+                told.sent += delivery.batch.count - len(delivery.rejected)
                 told.requests += 1
                 if isinstance(delivery.batch, EventBatch):
                     told.bytes += delivery.batch.nbytes
                 if known:
-                    known.add(_arrived(delivery.batch, {letter.id for letter in delivery.letters}))
-                _tell(told, seen, letters)
+                    known.add(_arrived(delivery.batch, {rejected_row.id for rejected_row in delivery.rejected}))
+                _tell(told, seen, rejected)
                 on_progress(told)
         finally:
-            _tell(told, seen, letters)
+            _tell(told, seen, rejected)
             if only is None:
-                letters.publish(provenance, part)
+                rejected.publish(provenance, part)
             if known:
                 known.publish(provenance)
         if error:
             raise error
         if only is not None:
-            letters.publish(provenance, part)
+            rejected.publish(provenance, part)
     return told
 
 
 def preview_rows(rows: pa.RecordBatchReader, push: RowPush, part: str) -> PushedRows:
-    """What a push would send and refuse, without sending or writing anything.
+    """What a push would send and reject, without sending or writing anything.
 
     Raises:
         PushError: the mapping does not fit the rows.
     """
     told, seen = PushedRows(), Seen()
-    with DeadLetters(push.dead_letters) as letters, ExitStack() as stack:
+    with RejectedRows(push.rejected_rows) as rejected, ExitStack() as stack:
         known = push.known(part)
         if known:
             stack.enter_context(known)
         leave_out = known.known if known else None
-        for batch in _batches(rows, push, letters, seen, leave_out=leave_out, only=None, foreign=None):
+        for batch in _batches(rows, push, rejected, seen, leave_out=leave_out, only=None, foreign=None):
             told.sent += batch.count
             told.requests += 1
             if isinstance(batch, EventBatch):
@@ -215,11 +215,11 @@ def preview_rows(rows: pa.RecordBatchReader, push: RowPush, part: str) -> Pushed
                 told.first += [msgspec.json.decode(line) for line in lines]
             else:
                 told.first += [{"ids": list(pair)} for pair in batch.pairs[: max(0, _SHOWN - len(told.first))]]
-        _tell(told, seen, letters)
+        _tell(told, seen, rejected)
     return told
 
 
-def _deliverer(mixpanel: Mixpanel, push: RowPush, held: Lease) -> Callable[[Any], list[DeadLetter]]:
+def _deliverer(mixpanel: Mixpanel, push: RowPush, held: Lease) -> Callable[[Any], list[RejectedRow]]:
     """Sends a batch, while no other process does the same push."""
     sender: ImportSender[Any]
     if isinstance(push.mapping, IdentityMapping):
@@ -228,7 +228,7 @@ def _deliverer(mixpanel: Mixpanel, push: RowPush, held: Lease) -> Callable[[Any]
     else:
         sender = ImportSender[EventBatch](lambda batch: mixpanel.ingestion.import_lines(batch.ndjson(), batch.count))
 
-    def alone(batch: Any) -> list[DeadLetter]:
+    def alone(batch: Any) -> list[RejectedRow]:
         held.check()
         return sender.deliver(batch)
 
@@ -238,37 +238,37 @@ def _deliverer(mixpanel: Mixpanel, push: RowPush, held: Lease) -> Callable[[Any]
 def _batches(
     rows: pa.RecordBatchReader,
     push: RowPush,
-    letters: DeadLetters,
+    rejected: RejectedRows,
     seen: Seen,
     *,
     leave_out: Callable[[pl.DataFrame], pl.Series] | None,
     only: Choice | None,
     foreign: Callable[[], Set[str]] | None,
 ) -> Iterable[EventBatch | IdentityBatch]:
-    def refuse(letter: DeadLetter) -> None:
-        letters.add([letter])
+    def reject(rejected_row: RejectedRow) -> None:
+        rejected.add([rejected_row])
 
     if isinstance(push.mapping, IdentityMapping):
-        return identity_batches(screened(rows), push.mapping.of(rows.schema), refuse, seen=seen, leave_out=leave_out)
+        return identity_batches(screened(rows), push.mapping.of(rows.schema), reject, seen=seen, leave_out=leave_out)
     events = push.mapping.of(rows.schema)
     if isinstance(events, CopiedEvents):
         seen.overwritten = events.overwritten
     return event_batches(
-        screened(rows), events, push.clock.now(), refuse, seen=seen, leave_out=leave_out, only=only, foreign=foreign
+        screened(rows), events, push.clock.now(), reject, seen=seen, leave_out=leave_out, only=only, foreign=foreign
     )
 
 
-def _arrived(batch: EventBatch | IdentityBatch, refused: Set[str | None]) -> pl.DataFrame:
-    """The keys of a batch that was answered, without those of the refused rows."""
+def _arrived(batch: EventBatch | IdentityBatch, rejected: Set[str | None]) -> pl.DataFrame:
+    """The keys of a batch that was answered, without those of the rejected rows."""
     import polars as pl
 
     if isinstance(batch, IdentityBatch):
-        return link_frame([pair for pair in batch.pairs if link_id(pair) not in refused])
+        return link_frame([pair for pair in batch.pairs if link_id(pair) not in rejected])
     keys = batch.events.select("insert_id")
-    return keys.filter(~pl.col("insert_id").is_in(list(refused))) if refused else keys
+    return keys.filter(~pl.col("insert_id").is_in(list(rejected))) if rejected else keys
 
 
-def _tell(told: PushedRows, seen: Seen, letters: DeadLetters) -> None:
+def _tell(told: PushedRows, seen: Seen, rejected: RejectedRows) -> None:
     told.rows, told.skipped, told.overwritten = seen.rows, seen.skipped, dict(seen.overwritten)
     told.left_out, told.altered = dict(seen.left_out), dict(seen.altered.most_common())
-    told.refused, told.messages = letters.count, dict(letters.messages.most_common())
+    told.rejected, told.messages = rejected.count, dict(rejected.messages.most_common())

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 BEYOND = "$beyond"
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # 0001-01-01 and 9999-12-31
 _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
-_LARGEST = 2**63 - 1
+_MAX_INT64 = 2**63 - 1
 
 
 def screened(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
@@ -56,7 +56,7 @@ def _beyond(array: pa.Array) -> pa.BooleanArray:
     unit = "ms" if pa.types.is_date64(kind) else kind.unit
     first, last = _FIRST_DAY * _PER_DAY[unit], (_LAST_DAY + 1) * _PER_DAY[unit] - 1
     if unit == "ns":  # has no years that far, and infinity is its largest number
-        first, last = 1 - _LARGEST, _LARGEST - 1
+        first, last = 1 - _MAX_INT64, _MAX_INT64 - 1
     return _outside(array.cast(pa.int64()), first, last)
 
 

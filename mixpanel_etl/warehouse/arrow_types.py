@@ -1,7 +1,7 @@
-"""The types of a warehouse's columns as plain Arrow types, for every driver.
+"""The types that leave a warehouse: plain Arrow, regardless of the driver's representation.
 
-Every value is exactly what the warehouse has, or the query fails and the error says what to cast: values that a driver
-changes (PostgreSQL's `money` times 100, DuckDB's UHUGEINT modulo 2**128) can't be recognized afterwards.
+Every value is exactly what the warehouse has, or the query is rejected with what to cast: what a driver makes another
+value of (PostgreSQL's `money` times 100, DuckDB's UHUGEINT modulo 2**128) can't be told apart afterwards.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _decimals(name: str, kind: pa.Decimal128Type, array: Any) -> pa.Array:
 
 
 def _exact(array: Any) -> pa.Array:
-    """Strings in one form: equal numbers are equal strings, regardless of their scale."""
+    """Numbers as strings: the same number is the same string, regardless of its scale."""
     text = array.storage
     has_fraction = pc.match_substring(text, ".")
     short = pc.utf8_rtrim(pc.utf8_rtrim(text, characters="0"), characters=".")

@@ -48,7 +48,7 @@ class Scrubber:
         parts = urlsplit(url)
         found = {url, parts.netloc, _password(parts), unquote(_password(parts))}
         found |= {value for name, value in parse_qsl(parts.query) if self._secret_options.search(name)}
-        # A network location without a password is not secret, and worth reading.
+        # A network location without a password is not a secret, and worth reading.
         self._secrets = sorted((s for s in found if s and (s not in (url, parts.netloc) or _password(parts))), key=len)
 
     def __call__(self, text: str) -> str:

@@ -25,7 +25,7 @@ class _Found(NamedTuple):
 
 
 def parameters_of(sql: str, dialect: str = "duckdb") -> set[str]:
-    """The names of a statement's parameters. Literals, quoted names, comments and `$$...$$` strings contain none.
+    """The names of a statement's parameters. Literals, quoted names, comments and `$$...$$` strings hold none.
 
     Raises:
         WarehouseError: the text can't be read as SQL, or is not one statement.

@@ -55,14 +55,14 @@ class Warehouse:
 
         Args:
             sql: one statement, in the warehouse's own SQL. Parameters are written `$name`.
-            parameters: values by name. Timestamps must be aware.
+            parameters: their values. Timestamps must be aware.
 
         Yields:
             The batches, of any number of rows, with plain types: UUIDs are strings, JSON has Arrow's JSON type,
             PostgreSQL's `numeric(p, s)` is a decimal, and without a precision a `NumberType`.
 
         Raises:
-            WarehouseError: the warehouse can't be reached or rejects the query; also while the batches are read.
+            WarehouseError: it can't be reached or rejects the query; also while the batches are read.
         """
         bound = self._bound(sql, parameters)
         with self._session() as connection:

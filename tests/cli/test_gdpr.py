@@ -33,7 +33,7 @@ def _hasty(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def open_desk(desk: Desk) -> Desk:
-    """Two deletions at this machine's time, which share a job in Mixpanel; and one that is refused."""
+    """Two deletions at this machine's time, which share a job in Mixpanel; and one that is rejected."""
     desk.sandbox.clock.set(datetime.now(UTC), frozen=True)
     for name, one in (("R-1", "anna-4711"), ("R-2", "bert-4712")):
         desk.ask(name, one, requested_at=desk.now())

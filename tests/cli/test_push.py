@@ -1,4 +1,4 @@
-"""`mixpanel-etl push`: what it shows, sends and refuses."""
+"""`mixpanel-etl push`: what it shows, sends and rejects."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def test_rejected_rows_end_the_command_with_1_and_are_sent_after_a_fix(mixpanel:
         connection.execute("UPDATE orders SET customer_id = 'null' WHERE order_id = 100000")
     result = push("orders")
     assert result.exit_code == 1
-    assert "takes for nobody" in result.output
-    assert "imports/orders" in result.output
+    assert "placeholder id" in result.output
+    assert "rejected/orders" in result.output
     with duckdb.connect(str(shop)) as connection:
         connection.execute("UPDATE orders SET customer_id = 'u1' WHERE order_id = 100000")
     mixpanel.clear_requests()

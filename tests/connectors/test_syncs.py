@@ -234,7 +234,7 @@ def test_a_trigger_that_did_not_arrive_may_be_tried_again_after_the_history_was_
     assert triggers(mixpanel) == 2
 
 
-def test_a_refused_trigger_leaves_nothing_to_be_taken_up(mixpanel: Sandbox, syncs: Syncs, told: list[str]) -> None:
+def test_a_rejected_trigger_leaves_nothing_to_be_taken_up(mixpanel: Sandbox, syncs: Syncs, told: list[str]) -> None:
     mixpanel.add_fault(Fault("*/manual-sync", "unable_to_authenticate", count=1))
     with pytest.raises(CredentialError):
         syncs.request(101, "run")

@@ -255,7 +255,7 @@ class TestAfterAnInterruption:
         assert pages(crowd) == 1 + 4
         assert as_the_lake_has_them(rows()) == as_mixpanel_has_them(crowd)
         told = "\n".join(logged(again, instance))
-        assert "Mixpanel has ended the session of the 2 pages that are there: beginning anew" in told
+        assert "Mixpanel has ended the session of the 2 pages that are there: beginning again" in told
 
     @pytest.mark.parametrize("source", ["engage", "jql"])
     def test_pages_of_another_question_are_not_mixed_in_but_removed(

@@ -20,7 +20,7 @@ from mixpanel_etl.dagster.push.assets import PushAsset, PushConfig
 from mixpanel_etl.lake import ConfigurationError, Table
 from mixpanel_etl.push.profile_mapping import ProfileMapping
 from mixpanel_etl.push.query_push import QueryPush
-from mixpanel_etl.push.rejected_rows import dead_letters
+from mixpanel_etl.push.rejected_rows import rejected_rows
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
 from mixpanel_etl.settings import Settings
 
@@ -128,12 +128,12 @@ def test_a_rejected_row_fails_the_check_until_it_is_sent(
     (check,) = result.get_asset_check_evaluations()
     assert not check.passed
     assert check.metadata["mixpanel_etl/rejected"].value == 2
-    assert "takes for nobody" in str(check.metadata["mixpanel_etl/reasons"].value)
-    letters = dead_letters(Settings.load().lake, "orders").scan().collect()
-    assert sorted(json.loads(row)["id"] for row in letters["row"]) == [150, 151]
+    assert "placeholder id" in str(check.metadata["mixpanel_etl/reasons"].value)
+    rejected = rejected_rows(Settings.load().lake, "orders").scan().collect()
+    assert sorted(json.loads(row)["id"] for row in rejected["row"]) == [150, 151]
     with duckdb.connect(str(shop)) as connection:
         connection.execute("UPDATE orders SET customer = 'u1' WHERE id IN (150, 151)")
-    again = run(definitions, instance, "orders", only_rejected=True)
+    again = run(definitions, instance, "orders", retry_rejected=True)
     assert again.success
     assert (
         sum(e.materialization.metadata["mixpanel_etl/sent"].value for e in again.get_asset_materialization_events())
@@ -181,7 +181,7 @@ def test_users_are_sent_when_they_change(
     profiles = mixpanel.profiles()
     assert "u3" not in profiles
     assert {profiles["u4"].properties["orders"], profiles["u5"].properties["orders"]} == {49, 50}
-    assert Table(Settings.load().lake, "pushes/people", dead_letters("", "x").schema, column="snapshot").keys()
+    assert Table(Settings.load().lake, "pushes/people", rejected_rows("", "x").schema, column="snapshot").keys()
 
 
 def test_a_lookup_table_is_replaced_when_it_changes_and_held_back_when_most_of_it_is_gone(
@@ -218,7 +218,7 @@ def test_a_lookup_table_is_replaced_when_it_changes_and_held_back_when_most_of_i
             "allowed: events, identities, users, groups, lookup_table, project",
         ),
         ("      time: placed_at", "      time: placed", "no column 'placed'"),
-        ("      distinct_id: customer", "      nulls: skip", "no id"),
+        ("      distinct_id: customer", "      nulls: skip", "id is missing"),
         ("      key: [id]", "      only_new: true", "key is missing"),
         ("      time: placed_at", "      event_column: id", "time is missing"),
         ("      key: [id]", "      key: [id]\n      nulls: drop", "nulls is 'drop'"),
@@ -226,7 +226,7 @@ def test_a_lookup_table_is_replaced_when_it_changes_and_held_back_when_most_of_i
         ("      key: [id]", "      key: [id]\n      max_rejected_rows: 1%", "must be an integer"),
         ("      query: orders.sql", "      query: nowhere.sql", "no such file"),
         ("      event: Order", "      evnt: Order", "unknown attribute evnt for kind events"),
-        ("    - name: orders", "    - name: my orders", "letters, digits and underscores"),
+        ("    - name: orders", "    - name: my orders", "rejected, digits and underscores"),
     ],
 )
 def test_a_mistake_is_reported_with_its_file_line_and_remedy(load: Load, before: str, after: str, said: str) -> None:

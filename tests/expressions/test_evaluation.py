@@ -136,7 +136,7 @@ def test_an_expression_is_worth_what_the_reference_says(text: str, expected: obj
     assert isinstance(found, bool) == isinstance(expected, bool)
 
 
-def test_and_and_or_refuse_what_is_no_condition() -> None:
+def test_and_and_or_reject_operands_that_are_not_conditions() -> None:
     with pytest.raises(EvaluationError, match="'and' expects conditions, not the value 'abc'"):
         value('true and properties["s"]')
 

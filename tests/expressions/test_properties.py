@@ -74,7 +74,7 @@ def test_a_rendered_expression_parses_to_itself(expression: Expression) -> None:
 
 @QUICK
 @given(expressions, rows)
-def test_every_expression_has_a_value_for_every_row_or_refuses_a_condition(
+def test_every_expression_has_a_value_for_every_row_or_rejects_a_condition(
     expression: Expression, row: dict[str, Any]
 ) -> None:
     try:

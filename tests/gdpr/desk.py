@@ -14,9 +14,10 @@ from mixpanel_etl.client import Clock, Mixpanel
 from mixpanel_etl.gdpr import fulfilment
 from mixpanel_etl.gdpr.confirmation import confirm
 from mixpanel_etl.gdpr.delivery import Destination, deliver
-from mixpanel_etl.gdpr.intake import Taken, take_in
+from mixpanel_etl.gdpr.intake import IntakeResult, take_in
 from mixpanel_etl.gdpr.jobs import submit
-from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.ledger_entries import Entry, Job
 from mixpanel_etl.gdpr.polling import poll
 from mixpanel_etl.gdpr.profile_lookups import Profiles
 from mixpanel_etl.gdpr.progress import Progress, open_requests, progress_of
@@ -44,7 +45,7 @@ class Desk:
     def now(self) -> datetime:
         return self.sandbox.clock.now()
 
-    def take(self, *rows: dict[str, Any], **options: Any) -> Taken:
+    def take(self, *rows: dict[str, Any], **options: Any) -> IntakeResult:
         """Take in requests, asked for today unless they say otherwise."""
         return take_in(self.ledger, [{"requested_at": NOW, **row} for row in rows], "desk", self.now(), **options)
 
@@ -85,7 +86,7 @@ class Desk:
             if step == "outcomes":
                 for one in due:
                     outcome = "SUCCESS" if one.state(self.now()) == "ended" else "FAILURE"
-                    self.ledger.change(one.entry, lambda entry, outcome=outcome: entry.but(outcome=outcome))  # type: ignore[misc]
+                    self.ledger.change(one.entry, lambda entry, outcome=outcome: entry.replace(outcome=outcome))  # type: ignore[misc]
             elif step == "erasures":
                 fulfilment.erase_from_lake(self.ledger, due, self.now())
             elif step == "deliveries" and due:

@@ -78,7 +78,7 @@ def fill_other_tables(lake: str, ids: list[str]) -> None:
     activity.keep_reply(day, json.dumps(reply).encode())
     table(lake, "pushes/profiles", day, [{"key": ids[3], "hash": "00"}, {"key": "other", "hash": "01"}])
     rejected = [{"row": json.dumps({"event": "Pay", "properties": {"distinct_id": one}})} for one in (ids[4], "other")]
-    table(lake, "imports/orders", day, rejected)
+    table(lake, "rejected/orders", day, rejected)
     store = activity.storage
     store.write(
         "staged/profiles/page=0.json", json.dumps([{"$distinct_id": ids[5]}, {"$distinct_id": "other"}]).encode()

@@ -15,7 +15,7 @@ import pytest
 
 from mixpanel_etl.gdpr import certificate, fulfilment
 from mixpanel_etl.gdpr.hashed_ids import hashed
-from mixpanel_etl.gdpr.ledger import Entry
+from mixpanel_etl.gdpr.ledger_entries import Entry
 from mixpanel_etl.lake import EventsTable, leases
 from mixpanel_etl.lake.errors import LeaseHeld
 from mixpanel_etl.lake.storage import storage

@@ -12,7 +12,8 @@ import pytest
 
 from mixpanel_etl.client import UserUpdate
 from mixpanel_etl.gdpr import decisions, polling
-from mixpanel_etl.gdpr.ledger import Entry, LedgerError
+from mixpanel_etl.gdpr.ledger import LedgerError
+from mixpanel_etl.gdpr.ledger_entries import Entry
 from mixpanel_etl.gdpr.request_expansion import expand_requests
 from mixpanel_etl.lake import Provenance
 from mixpanel_etl.sandbox import Fault, Sandbox

@@ -96,7 +96,7 @@ def test_the_host_of_the_archive_gets_no_credential(desk: Desk, mixpanel: Sandbo
     desk.ask("R-1", "anna", kind="retrieval")
     desk.work()
     desk.pass_days(2)
-    assert desk.work() == []  # the sandbox refuses a download that carries one
+    assert desk.work() == []  # the sandbox rejects a download that carries one
     assert [request.status for request in mixpanel.requests if "/gdpr-archives/" in request.path] == [200]
 
 

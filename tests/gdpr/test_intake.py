@@ -1,4 +1,4 @@
-"""Requests in: each once, and what can't be carried out is refused with a reason that names nobody."""
+"""Requests in: each once, and what can't be carried out is rejected with a reason that names no person."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixpanel_etl.gdpr.data_subject_requests import COLUMNS, Refusal, Request, read_requests
-from mixpanel_etl.gdpr.intake import Taken, rejected_table, take_from_folder
+from mixpanel_etl.gdpr.data_subject_requests import COLUMNS, Rejection, Request, read_requests
+from mixpanel_etl.gdpr.intake import IntakeResult, rejected_table, take_from_folder
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.source_rows import read_file
 from mixpanel_etl.lake.storage import storage
@@ -23,7 +23,7 @@ from .desk import NOW, Desk
 ANNA = "anna@example.com"
 
 
-def read(**row: Any) -> Request | Refusal:
+def read(**row: Any) -> Request | Rejection:
     given = {"request_id": "R-1", "kind": "deletion", "distinct_ids": ANNA, "requested_at": "2026-01-31", **row}
     (found,) = read_requests([given], NOW, protected=["shared-kiosk"])
     return found
@@ -38,10 +38,10 @@ def read(**row: Any) -> Request | Refusal:
         ({"kind": None}, "kind is ''"),
         ({"requested_at": "2021-01-30"}, "more than 5 years ago"),
         ({"requested_at": "2026-02-03"}, "in the future"),
-        ({"requested_at": "31.1.2026"}, "is no date"),
+        ({"requested_at": "31.1.2026"}, "must be a date like"),
         ({"distinct_ids": [ANNA, "shared-kiosk"]}, "list of protected ids"),
-        ({"distinct_ids": [ANNA, "Undefined"]}, "'Undefined' is nobody's id"),
-        ({"distinct_ids": "00000000-0000-0000-0000-000000000000"}, "nobody's id"),
+        ({"distinct_ids": [ANNA, "Undefined"]}, "'Undefined' is a placeholder id"),
+        ({"distinct_ids": "00000000-0000-0000-0000-000000000000"}, "placeholder id"),
         ({"compliance_type": "HIPAA"}, "none of GDPR, CCPA"),
         ({"disclosure_type": "everything"}, "none of Data, Categories, Sources"),
         ({"disclosure_type": "Sources", "kind": "retrieval"}, "only retrievals under CCPA"),
@@ -50,12 +50,12 @@ def read(**row: Any) -> Request | Refusal:
         ({"request_id": "../../etc"}, "can't name a partition"),
         ({"request_id": "erase-4711", "distinct_ids": "4711"}, "contains an id of the person"),
         ({"distinct_ids": '["a", '}, "begins like a JSON list"),
-        ({"distinct_ids": [{"id": 1}]}, "no text"),
+        ({"distinct_ids": [{"id": 1}]}, "list of strings"),
     ],
 )
-def test_a_bad_request_is_refused_with_a_reason_that_names_nobody(row: dict[str, Any], said: str) -> None:
+def test_a_bad_request_is_rejected_with_a_reason_that_names_nobody(row: dict[str, Any], said: str) -> None:
     found = read(**row)
-    assert isinstance(found, Refusal)
+    assert isinstance(found, Rejection)
     assert said in found.reason
     assert not any(name in found.reason for name in (ANNA, "shared-kiosk", "4711"))
 
@@ -79,12 +79,12 @@ _WILD = st.one_of(st.none(), st.text(), st.integers(), st.floats(), st.booleans(
 
 
 @given(st.lists(st.dictionaries(st.one_of(st.sampled_from(COLUMNS), st.text()), _WILD), max_size=5))
-def test_whatever_a_row_holds_it_is_a_request_or_refused(rows: list[dict[str, Any]]) -> None:
+def test_whatever_a_row_holds_it_is_a_request_or_rejected(rows: list[dict[str, Any]]) -> None:
     for found in read_requests(rows, NOW):
-        assert isinstance(found, Refusal) or found.ids or found.lookups
+        assert isinstance(found, Rejection) or found.ids or found.lookups
 
 
-def test_the_same_request_twice_is_one_and_a_changed_one_is_refused(desk: Desk) -> None:
+def test_the_same_request_twice_is_one_and_a_changed_one_is_rejected(desk: Desk) -> None:
     row = {"request_id": "R-1", "kind": "deletion", "distinct_ids": "anna"}
     assert desk.take(row).accepted == ["R-1"]
     assert desk.take(row).known == ["R-1"]
@@ -110,7 +110,7 @@ def test_a_person_who_leads_to_a_protected_id_is_rejected_after_the_expansion(de
     desk.ask("R-2", "bert", lookup="nobody@example.com")
     desk.expand(protected=["anna"])
     assert [desk.state("R-1"), desk.state("R-2")] == ["rejected", "rejected"]
-    assert "found nobody" in desk.ledger.entry("R-2").rejected
+    assert "match no profile" in desk.ledger.entry("R-2").rejected
     assert desk.ledger.entry("R-1").ids == ()
     assert len(rejected_table(desk.ledger.lake).keys()) == 2
 
@@ -130,12 +130,12 @@ class TestFolder:
         return f"{request.getfixturevalue('s3_lake')}/inbox" if request.param == "s3" else str(tmp_path / "inbox")
 
     @pytest.fixture
-    def take(self, desk: Desk, folder: str) -> Callable[[], list[Taken]]:
+    def take(self, desk: Desk, folder: str) -> Callable[[], list[IntakeResult]]:
         return lambda: [taken for _, taken in take_from_folder(Ledger(desk.ledger.lake), folder, NOW)]
 
     @pytest.mark.parametrize(("name", "content"), [("r.csv", CSV), ("deep/r.json", JSON), ("r.jsonl", JSONL)])
     def test_a_file_is_read_and_a_receipt_takes_its_place(
-        self, folder: str, take: Callable[[], list[Taken]], name: str, content: bytes
+        self, folder: str, take: Callable[[], list[IntakeResult]], name: str, content: bytes
     ) -> None:
         place = storage(folder)
         place.write(name, content)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from mixpanel_etl.client import Deletion, Mixpanel
 from mixpanel_etl.gdpr import decisions, polling
 from mixpanel_etl.gdpr.data_subject_requests import Request
-from mixpanel_etl.gdpr.jobs import MOST, MaybeCreated, NotCreated, pack, submit
-from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger, LedgerError
+from mixpanel_etl.gdpr.jobs import MAX_IDS_PER_JOB, MaybeCreated, NotCreated, pack, submit
+from mixpanel_etl.gdpr.ledger import Ledger, LedgerError
+from mixpanel_etl.gdpr.ledger_entries import Entry, Job
 from mixpanel_etl.gdpr.progress import open_requests
 from mixpanel_etl.lake.storage import Disk
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
@@ -50,7 +51,7 @@ def test_packs_hold_every_id_of_every_request_within_the_limits(wanted: list[tup
         for number, (kind, disclosure, count, owner) in enumerate(wanted)
     ]
     packs = list(pack(entries))
-    assert all(0 < len(each.ids) <= MOST[each.kind] for each in packs)
+    assert all(0 < len(each.ids) <= MAX_IDS_PER_JOB[each.kind] for each in packs)
     for one in entries:
         theirs = [each for each in packs if one in each.entries]
         assert {name for each in theirs for name in each.ids} >= set(one.ids)
@@ -108,7 +109,7 @@ class TestScans:
         desk.ask("R-3", "carl", kind="retrieval")
         (error,) = desk.work()
         assert isinstance(error, NotCreated)
-        assert error.passes
+        assert error.retryable
         assert "five years" in str(error)
         assert [desk.state(name) for name in ("R-1", "R-2", "R-3")] == ["waiting", "ready", "ready"]
         asked = len(mixpanel.requests)
@@ -199,7 +200,7 @@ def test_a_job_that_mixpanel_does_not_list_is_sent_again_when_a_person_says_so(d
         decisions.send_again(desk.ledger, desk.client.gdpr, job.job_id, desk.now, by="olga")
 
 
-def test_what_mixpanel_refuses_is_asked_again_after_a_growing_pause(desk: Desk, mixpanel: Sandbox) -> None:
+def test_what_mixpanel_rejects_is_asked_again_after_a_growing_pause(desk: Desk, mixpanel: Sandbox) -> None:
     mixpanel.add_fault(Fault("/data-deletions/v3.0", "unable_to_authenticate", count=2))
     desk.ask("R-1", "anna")
     waits = []
@@ -300,7 +301,7 @@ class TestYear:
         assert len(times) < 1_600
         pauses = [later - earlier for earlier, later in pairwise(times)]
         assert timedelta(hours=6) <= max(pauses) < timedelta(hours=6, minutes=1)
-        late = job.but(ended_at=None, status="STARTED")
+        late = job.replace(ended_at=None, status="STARTED")
         assert "has not ended for 365 days" in polling.trouble(late, desk.now(), LATE)
 
 

@@ -13,7 +13,8 @@ from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.gdpr.data_subject_requests import Request
 from mixpanel_etl.gdpr.intake import take_in
 from mixpanel_etl.gdpr.jobs import submit
-from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.ledger_entries import Entry, Job
 from mixpanel_etl.sandbox import Sandbox
 from mixpanel_etl.settings import Settings
 
@@ -37,7 +38,7 @@ def entry(request_id: str = "R-1") -> Entry:
 
 
 def left(job: str, entry: Entry) -> Entry:
-    return entry.but(left_jobs=(*entry.left_jobs, job))
+    return entry.replace(left_jobs=(*entry.left_jobs, job))
 
 
 def change_often(rank: int, lake: str, times: int) -> None:
@@ -57,8 +58,8 @@ def test_a_request_that_ends_while_another_process_changes_it_stays_ended(ledger
 
     def change(current: Entry) -> Entry:
         if not ledger.closed():
-            ledger.change(open_entry, lambda one: one.but(cancelled_at=NOW))
-        return current.but(hold_until=NOW)
+            ledger.change(open_entry, lambda one: one.replace(cancelled_at=NOW))
+        return current.replace(hold_until=NOW)
 
     assert ledger.change(open_entry, change).cancelled_at == NOW
     assert [one.hold_until for one in ledger.closed()] == [None]
@@ -71,7 +72,7 @@ def test_a_request_whose_end_was_written_by_a_killed_process_is_put_away(
     ledger.add(entry())
     with monkeypatch.context() as context:
         context.setattr(Ledger, "_put_away", lambda self, entry: entry)
-        ledger.change(entry(), lambda one: one.but(cancelled_at=NOW))
+        ledger.change(entry(), lambda one: one.replace(cancelled_at=NOW))
     assert ledger.entries() == []
     assert [one.request_id for one in ledger.closed()] == ["R-1"]
     assert ledger.storage.names("gdpr/ledger/open", ".json") == []
@@ -79,7 +80,7 @@ def test_a_request_whose_end_was_written_by_a_killed_process_is_put_away(
 
 def test_a_request_that_was_taken_in_twice_keeps_its_progress(ledger: Ledger) -> None:
     ledger.add(entry())
-    ledger.change(entry(), lambda one: one.but(expanded_at=NOW))
+    ledger.change(entry(), lambda one: one.replace(expanded_at=NOW))
     assert ledger.add(entry()).expanded_at == NOW
 
 
@@ -98,7 +99,7 @@ def poll_often(rank: int, lake: str, times: int) -> None:
     ledger = Ledger(lake)
     job = ledger.job("J")
     for _ in range(times):
-        ledger.change_job(job, lambda one: one.but(polls=one.polls + 1))
+        ledger.change_job(job, lambda one: one.replace(polls=one.polls + 1))
 
 
 def test_the_changes_of_two_processes_to_a_job_are_all_kept(ledger: Ledger) -> None:
@@ -117,7 +118,7 @@ def submit_all(rank: int, lake: str) -> None:
 def test_two_submissions_at_once_create_one_job(mixpanel: Sandbox, lake: str) -> None:
     ledger = Ledger(lake)
     added = ledger.add(entry())
-    ledger.change(added, lambda one: one.but(ids=("a",), expanded_at=NOW, hold_until=NOW))
+    ledger.change(added, lambda one: one.replace(ids=("a",), expanded_at=NOW, hold_until=NOW))
     run_rivals(submit_all, lake)
     assert len([job for job in ledger.jobs() if job.tracking_id]) == 1
     asked = [seen for seen in mixpanel.requests if seen.method == "POST" and "data-deletions" in seen.path]

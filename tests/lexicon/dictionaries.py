@@ -15,8 +15,8 @@ texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 # Two names no request can address, and the sandbox takes slashes off the end of a path.
 names = texts.filter(lambda name: bool(name.strip()) and name not in (".", "..") and not name.endswith("/"))
 _VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "text": texts,
-    "texts": st.lists(texts, min_size=1, max_size=3, unique=True),
+    "string": texts,
+    "strings": st.lists(texts, min_size=1, max_size=3, unique=True),
     "flag": st.just(value=True),
     "type": st.sampled_from(PROPERTY_TYPES),
 }

@@ -122,7 +122,7 @@ def test_what_files_cannot_say_survives_an_upload(client: Mixpanel) -> None:
     assert (after.description, after.unknown["required"]) == ("new", ["amount"])
 
 
-def test_dropping_is_refused_before_anything_is_sent_unless_it_is_allowed(mixpanel: Sandbox, client: Mixpanel) -> None:
+def test_dropping_is_rejected_before_anything_is_sent_unless_it_is_allowed(mixpanel: Sandbox, client: Mixpanel) -> None:
     ssn = {"type": "string", "dropped": True}
     wanted = keyed(event("A"), event("B", properties={"ssn": ssn}), event("C", dropped=True))
     with pytest.raises(DropsData, match=r"property 'ssn' of 'B', event 'C'.*--allow-drop"):
@@ -144,13 +144,13 @@ def test_items_are_sent_in_as_few_requests_as_the_limit_allows_and_within_it(mix
     assert spent(mixpanel) == ["GET", "POST", "POST", "POST"]
     assert all(request.status == 200 for request in mixpanel.requests)
     assert not compare(wanted, fetch(client))
-    # One deletion a request, five requests a minute: the client waits, Mixpanel never has to refuse.
+    # One deletion a request, five requests a minute: the client waits, Mixpanel never has to reject.
     apply(client, compare({}, fetch(client), delete=True))
     assert spent(mixpanel).count("DELETE") == 9
     assert all(request.status == 200 for request in mixpanel.requests)
 
 
-def test_more_than_mixpanel_truncates_at_once_is_refused(client: Mixpanel) -> None:
+def test_more_than_mixpanel_truncates_at_once_is_rejected(client: Mixpanel) -> None:
     there = keyed(*(event(f"e{n}") for n in range(3001)))
     with pytest.raises(LexiconError, match=r"3,001.*--delete"):
         apply(client, compare({}, there, truncate=True))
@@ -174,7 +174,7 @@ def test_more_than_mixpanel_truncates_at_once_is_refused(client: Mixpanel) -> No
         ("event: A\nproperties: [a]\n", 2, "`key: value`"),
         ("event: A\nproperties:\n  b: {type: string, tags: [x]}\n", 3, "unknown key 'tags'"),
         ("profile: $user\ndropped: true\n", 2, "only events"),
-        ("event: A\n  b: c: d\n", 2, "is no YAML"),
+        ("event: A\n  b: c: d\n", 2, "is not YAML"),
         ("- event\n", 1, "`key: value`"),
         ("", 1, "`event: NAME`"),
         ("event: A\nproperties:\n" + "".join(f"  p{n}: string\n" for n in range(4000)), 3, "one request takes 3,999"),

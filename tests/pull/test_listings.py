@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixpanel_etl.lake.event_columns import JSON, TIMESTAMP
-from mixpanel_etl.pull.listings import FLAG, NUMBER, TEXT, TEXTS, WHOLE, Column, Listing, as_table, cell
+from mixpanel_etl.pull.listings import BOOLEAN, INTEGER, NUMBER, STRING, STRINGS, Listing, as_table, cell
+from mixpanel_etl.pull.published import Column
 
 TOKYO = ZoneInfo("Asia/Tokyo")
-KINDS = [JSON, TIMESTAMP, TEXT, TEXTS, FLAG, WHOLE, NUMBER]
+KINDS = [JSON, TIMESTAMP, STRING, STRINGS, BOOLEAN, INTEGER, NUMBER]
 ALL = Listing("all", "", [Column(f"c{n}", kind, "") for n, kind in enumerate(KINDS)], lambda _: [])
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | st.just("\ud800"),
@@ -42,15 +43,15 @@ def test_whatever_mixpanel_says_makes_a_row(values: list[Any]) -> None:
         ("2026-03-01T00:00:00Z", TIMESTAMP, datetime(2026, 3, 1, tzinfo=UTC)),
         ("0000-12-31T16:00:00-08:00", TIMESTAMP, None),
         (1_772_323_200, TIMESTAMP, None),
-        ("true", FLAG, True),
-        ("False", FLAG, False),
-        ("perhaps", FLAG, None),
-        (12, TEXT, "12"),
-        (["a", 1], TEXTS, ["a", "1"]),
-        ("a", TEXTS, None),
-        (True, WHOLE, None),
-        (3.0, WHOLE, 3),
-        (2**64, WHOLE, None),
+        ("true", BOOLEAN, True),
+        ("False", BOOLEAN, False),
+        ("perhaps", BOOLEAN, None),
+        (12, STRING, "12"),
+        (["a", 1], STRINGS, ["a", "1"]),
+        ("a", STRINGS, None),
+        (True, INTEGER, None),
+        (3.0, INTEGER, 3),
+        (2**64, INTEGER, None),
     ],
 )
 def test_a_value_that_does_not_fit_is_null(value: Any, kind: pa.DataType, kept: Any) -> None:

@@ -17,7 +17,7 @@ import requests
 from mixpanel_etl.client import Insights, Mixpanel, ReplyError, StreamEvent
 from mixpanel_etl.client.operations.replies import typed
 from mixpanel_etl.lake import PartitionsHeldBack, Provenance, Table
-from mixpanel_etl.pull.reports import KINDS, RangeReport, Taken, pull_range, pull_snapshot, report_of, report_table
+from mixpanel_etl.pull.reports import KINDS, Published, RangeReport, pull_range, pull_snapshot, report_of, report_table
 from mixpanel_etl.sandbox import Funnel, Insight, Project, Sandbox
 
 MONDAY = date(2026, 3, 2)
@@ -102,13 +102,13 @@ every_report = pytest.mark.parametrize(
 
 def give_at_most(segments: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask for so many segments only, as if Mixpanel had no more."""
-    for name in ("segmentation", "segments", "funnels", "retention", "events"):
-        monkeypatch.setattr(f"mixpanel_etl.pull.reports.{name}.MOST_VALUES", segments)
+    for name in ("segmentation", "segment_limits", "funnels", "retention", "event_counts"):
+        monkeypatch.setattr(f"mixpanel_etl.pull.reports.{name}.MAX_VALUES", segments)
 
 
 def pull(
     client: Mixpanel, lake: Path, report: RangeReport, keys: Sequence[str] = DAYS, **more: Any
-) -> tuple[Table, list[Taken]]:
+) -> tuple[Table, list[Published]]:
     table = report_table(str(lake), "reports/one", report)
     return table, list(pull_range(client, report, table, keys, start=MONDAY, **more))
 

@@ -274,7 +274,7 @@ def test_the_reply_stands_beside_the_table_as_it_came(shop: Sandbox, client: Mix
     [
         ("segmentatoin", {}, "give one of segmentation"),
         ("segmentation", {}, "event is missing"),
-        ("segmentation", {"event": "view", "on": "properties[page]"}, "on is no segmentation expression"),
+        ("segmentation", {"event": "view", "on": "properties[page]"}, "on must be a segmentation expression"),
         ("segmentation", {"event": "view", "limit": 5}, "limit is given without `on`"),
         ("segmentation", {"event": "view", "unit": "hour", "type": "unique"}, "by day, week or month"),
         ("segmentation", {"event": "view", "unit": "year"}, "unit is 'year'"),
@@ -286,7 +286,7 @@ def test_the_reply_stands_beside_the_table_as_it_came(shop: Sandbox, client: Mix
         ("retention", {}, "born_event is missing"),
         ("retention", {"born_event": "a", "retention_type": "compounded"}, "leave them out"),
         ("events", {"events": []}, "events is []"),
-        ("insights", {"bookmark": 3}, "bookmark is no parameter of kind insights"),
+        ("insights", {"bookmark": 3}, "unknown parameter bookmark for kind insights"),
         ("jql", {"script": "Events()"}, "no function `main`"),
         ("jql_by_date", {"script": "function main() {}", "date": "day"}, "day"),
     ],
@@ -396,7 +396,7 @@ def test_every_number_of_a_wild_reply_is_in_the_partition_of_its_date(kind: str,
             assert {str(moment.astimezone(NEW_YORK).date()) for moment in table["time"].to_pylist()} <= {key}
 
 
-def test_numbers_of_a_week_that_begins_on_a_sunday_are_refused() -> None:
+def test_numbers_of_a_week_that_begins_on_a_sunday_are_rejected() -> None:
     report = report_of("segmentation", {"event": "view", "unit": "week"})
     assert isinstance(report, RangeReport)
     fact = Fact("2026-03-01", (datetime(2026, 3, 1, tzinfo=UTC), "view", None, "general", 1.0))

@@ -1,4 +1,4 @@
-"""What Mixpanel's own numbers do not confirm is not acknowledged, and a refusal is put down to those that caused it."""
+"""Only what Mixpanel's numbers confirm is acknowledged, and a rejection is attributed to the rows that caused it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class TestNumbersThatDoNotAddUp:
         route = "/groups" if group_key else "/engage"
         mixpanel.add_fault(Fault(route, "partially_accepted", count=1, rows=1))
         told = push_profiles(client, reader(users(2_000)), profiles(group_key=group_key))
-        assert (told.refused, told.done) == (0, 2_000)
+        assert (told.rejected, told.done) == (0, 2_000)
         held = mixpanel.group_profiles("company") if group_key else mixpanel.profiles()
         assert len(held) == 2_000
 
@@ -74,7 +74,7 @@ class TestNumbersThatDoNotAddUp:
         mixpanel.add_fault(Fault("/engage", "partially_accepted", rows=0))
         push = profiles()
         told = push_profiles(client, reader(users(3)), push)
-        assert (told.refused, mixpanel.profiles()) == (3, {})
+        assert (told.rejected, mixpanel.profiles()) == (3, {})
         mixpanel.clear_faults()
         assert push_profiles(client, reader(users(3)), push).changed == 3
         assert len(mixpanel.profiles()) == 3
@@ -84,12 +84,12 @@ class TestNumbersThatDoNotAddUp:
     ) -> None:
         mixpanel.add_fault(Fault("/engage", "partially_accepted", count=1, rows=7))
         told = push_profiles(client, reader(users(20)), profiles("$add"))
-        assert (told.refused, told.unconfirmed) == (20, 20)
+        assert (told.rejected, told.unconfirmed) == (20, 20)
         assert sum(request.path == "/engage" for request in mixpanel.requests) == 1
 
     def test_a_relative_batch_of_which_nothing_was_taken_is_halved(self, mixpanel: Sandbox, client: Mixpanel) -> None:
         mixpanel.add_fault(Fault("/engage", "partially_accepted", count=1, rows=0))
-        assert push_profiles(client, reader(users(20)), profiles("$add")).refused == 0
+        assert push_profiles(client, reader(users(20)), profiles("$add")).rejected == 0
         assert {name: held.properties["points"] for name, held in mixpanel.profiles().items()} == {
             f"u{n}": n for n in range(20)
         }
@@ -121,10 +121,10 @@ class TestNumbersThatDoNotAddUp:
 class TestRefusals:
     def test_identity_events_do_not_go_where_they_are_not_allowed(self, mixpanel: Sandbox, client: Mixpanel) -> None:
         told, push = pushed(client, events(501, _77="$identify"))
-        assert (told.sent, told.refused, mixpanel.count()) == (500, 1, 500)
-        (letter,) = push.dead_letters.scan().collect().to_dicts()
-        assert letter["id"] == "o-77"
-        assert "$identify is an identity event" in letter["message"]
+        assert (told.sent, told.rejected, mixpanel.count()) == (500, 1, 500)
+        (rejected_row,) = push.rejected_rows.scan().collect().to_dicts()
+        assert rejected_row["id"] == "o-77"
+        assert "$identify is an identity event" in rejected_row["message"]
 
     def test_a_dry_run_counts_identity_events(self, mixpanel: Sandbox, client: Mixpanel) -> None:
         push = RowPush("orders", MAPPING, Settings.load().lake)
@@ -139,10 +139,10 @@ class TestRefusals:
         monkeypatch.setattr(client.identity, "foreign_events", frozenset)
         names = {"_0": "$identify", "_1": "$identify", "_250": "$merge", "_499": "$create_alias"}
         told, push = pushed(client, events(500, **names))
-        assert (told.sent, told.refused, mixpanel.count()) == (496, 4, 496)
-        letters = push.dead_letters.scan().sort("id").collect().to_dicts()
-        assert [letter["id"] for letter in letters] == ["o-0", "o-1", "o-250", "o-499"]
-        assert all("Simplified ID Merge" in letter["message"] for letter in letters)
+        assert (told.sent, told.rejected, mixpanel.count()) == (496, 4, 496)
+        rejected = push.rejected_rows.scan().sort("id").collect().to_dicts()
+        assert [rejected_row["id"] for rejected_row in rejected] == ["o-0", "o-1", "o-250", "o-499"]
+        assert all("Simplified ID Merge" in rejected_row["message"] for rejected_row in rejected)
         assert len(mixpanel.requests) < 100
 
     @pytest.mark.parametrize("text", ["project_id is invalid", "Unable to authenticate request", "Invalid request"])
@@ -155,13 +155,13 @@ class TestRefusals:
         with pytest.raises(MixpanelError, match=text):
             _ = pushed(client, events(500)) if route == "/import" else push_profiles(client, reader(users(500)), people)
         for push in (rows, people):
-            assert push.dead_letters.scan().collect().is_empty()
+            assert push.rejected_rows.scan().collect().is_empty()
         assert len(mixpanel.requests) < 40
 
     def test_a_400_that_goes_away_with_smaller_batches_costs_no_row(self, mixpanel: Sandbox, client: Mixpanel) -> None:
         mixpanel.add_fault(Fault("/import", "bad_request", count=3, text="Malformed"))
         told, _ = pushed(client, events(500))
-        assert (told.sent, told.refused) == (500, 0)
+        assert (told.sent, told.rejected) == (500, 0)
 
 
 class TestLinks:
@@ -221,7 +221,7 @@ class TestLinks:
     ) -> None:
         mixpanel.add_fault(Fault("/import", "bad_request", skip=1, count=1, text="Malformed"))
         told = self.links(client, [{"user": "a", "other": "b"}])
-        assert (told.sent, told.refused) == (0, 1)
+        assert (told.sent, told.rejected) == (0, 1)
         assert self.links(client, [{"user": "a", "other": "b"}]).sent == 1
 
 

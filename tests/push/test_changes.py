@@ -84,7 +84,7 @@ def test_rows_that_cannot_be_told_apart_are_not_sent() -> None:
     rows = [{"id": name, "v": 1} for name in ("a", "b", "b", None, " ", "c")]
     with compared(reader(rows), "id", ["v"], Previous(), sent_as="") as changes:
         assert ids(changes) == ["a", "c"]
-        found = [(letter.message[:9], letter.row["id"]) for letter in changes.unusable_letters()]
+        found = [(rejected_row.message[:9], rejected_row.row["id"]) for rejected_row in changes.unusable_rows()]
     assert sorted((reason, str(name)) for reason, name in found) == [
         ("has an id", "b"),
         ("has an id", "b"),

@@ -1,4 +1,4 @@
-"""Rows as events: what is sent of each value, and what is refused before it is sent."""
+"""Rows as events: what is sent of each value, and what is rejected before it is sent."""
 
 from __future__ import annotations
 
@@ -148,8 +148,8 @@ def test_times_of_every_kind(at: Any, kind: pa.DataType, mapping: dict[str, Any]
         ({"at": datetime(1970, 6, 1, tzinfo=UTC)}, "at", "before 1971"),
         ({"at": NOW + timedelta(hours=2)}, "at", "in the future"),
         ({"id": None}, "id", "key is null"),
-        ({"user": None}, "user", "no id"),
-        ({"user": "undefined"}, "user", "takes for nobody"),
+        ({"user": None}, "user", "id is missing"),
+        ({"user": "undefined"}, "user", "placeholder id"),
         ({"note": "x" * 1_100_000}, "", "smaller than 1 MB"),
         ({"tree": {"a": {"b": {"c": {"d": 1}}}}}, "tree", "deeper than 3 levels"),
         ({"tags": ["x"] * 300}, "tags", "300 elements"),
@@ -192,7 +192,7 @@ def test_columns_that_cannot_be_properties_are_told(names: list[str]) -> None:
     ("mapping", "said"),
     [
         ({"time": "when"}, "no column 'when'"),
-        ({"distinct_id": None}, "no id"),
+        ({"distinct_id": None}, "id is missing"),
         ({"key": []}, "key is missing"),
         ({"event_column": "event"}, "one of event"),
         ({"time": "local"}, "has no time zone"),

@@ -68,7 +68,7 @@ def test_three_ids_of_a_numeric_key_stay_three_events(mixpanel: Sandbox, client:
     mapping = EventMapping(event="E", time="at", key=["v"], distinct_id="id")
     sql = SOURCE.format("(9007199254740992 + n)::numeric", ROWS)
     told: Any = QueryPush("p", sql, mapping).send(client, Warehouse(postgres_url), Settings.load().lake)
-    assert (told.sent, told.refused) == (3, 0)
+    assert (told.sent, told.rejected) == (3, 0)
     assert set(held(mixpanel, "events")) == {f"900719925474099{n}" for n in (3, 4, 5)}
 
 
@@ -85,10 +85,10 @@ def test_infinity_in_a_date_is_one_rejected_row(  # noqa: PLR0917 - parameters a
     found = push(kind, f"CASE WHEN n = 2 THEN {value} ELSE '2026-01-01'::{cast} END")
     lake = Settings.load().lake
     told: Any = found.send(client, Warehouse(url), lake)
-    assert told.refused == 1
-    (letter,) = found.dead_letters(lake).scan().collect().to_dicts()
-    assert json.loads(letter["row"])["id"] == "b"
-    assert "infinity" in letter["message"]
+    assert told.rejected == 1
+    (rejected_row,) = found.rejected_rows(lake).scan().collect().to_dicts()
+    assert json.loads(rejected_row["row"])["id"] == "b"
+    assert "infinity" in rejected_row["message"]
     if kind != "identities":
         assert set(held(mixpanel, kind)) == {"a", "c"}
 
@@ -97,7 +97,7 @@ def test_infinity_as_the_time_of_an_event_is_one_rejected_row(mixpanel: Sandbox,
     at = "CASE id WHEN 'b' THEN 'infinity' ELSE '2026-02-01' END::timestamptz"
     sql = f"SELECT id, {at} AS at FROM (VALUES ('a'), ('b')) q(id)"
     told: Any = QueryPush("p", sql, KINDS["events"]).send(client, Warehouse("duckdb://"), Settings.load().lake)
-    assert (told.sent, told.refused) == (1, 1)
+    assert (told.sent, told.rejected) == (1, 1)
 
 
 @pytest.mark.parametrize("kind", ["events", "users"])
@@ -111,7 +111,7 @@ def test_what_would_be_changed_is_counted_in_dry_run_and_push(
     found, lake = push(kind, f"CASE WHEN n < 3 THEN {value} ELSE {other} END"), Settings.load().lake
     assert found.preview(Warehouse("duckdb://"), lake).altered == {f"v: {how}": 2}
     told = found.send(client, Warehouse("duckdb://"), lake)
-    assert (told.altered, told.refused, len(held(mixpanel, kind))) == ({f"v: {how}": 2}, 0, 3)
+    assert (told.altered, told.rejected, len(held(mixpanel, kind))) == ({f"v: {how}": 2}, 0, 3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -120,7 +120,7 @@ def test_spaces_around_an_id_are_removed_in_every_kind_and_counted(
 ) -> None:
     rows = "VALUES (' a', 1, 'x'), ('b' || chr(9) || chr(160), 2, 'y'), ('c', 3, 'z'), ('  ', 4, 'w')"
     told: Any = push(kind, "n", rows).send(client, Warehouse("duckdb://"), Settings.load().lake)
-    assert (told.altered, told.refused) == ({f"id: {TRIMMED}": 2}, 1)
+    assert (told.altered, told.rejected) == ({f"id: {TRIMMED}": 2}, 1)
     if kind == "events":
         assert {event.distinct_id for event in mixpanel.deduplicated(DAY, DAY)} == {"a", "b", "c"}
     elif kind != "identities":
@@ -144,7 +144,7 @@ def test_half_a_character_in_json_of_a_warehouse_is_replaced_and_counted(
 ) -> None:
     value = """CASE n WHEN 2 THEN '{"plan": "nice \\ud83d"}' ELSE '{"plan": "nice"}' END::json"""
     told: Any = push("events", value).send(client, Warehouse(postgres_url), Settings.load().lake)
-    assert (told.sent, told.refused, told.altered) == (3, 0, {f"v: {HALVED}": 1})
+    assert (told.sent, told.rejected, told.altered) == (3, 0, {f"v: {HALVED}": 1})
     assert held(mixpanel, "events")["b"] == {"plan": "nice \ufffd"}
 
 

@@ -1,4 +1,4 @@
-"""Pushes of lookup tables: what Mixpanel has afterwards equals what the query returned, minus the dead letters."""
+"""Pushes of lookup tables: what Mixpanel has afterwards equals what the query returned, minus the rejected rows."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def replacements(mixpanel: Sandbox) -> int:
     return sum("/lookup-tables/" in request.path for request in mixpanel.requests)
 
 
-def letters(push: LookupPush) -> list[tuple[str | None, str]]:
-    return push.dead_letters.scan().select("id", "message").sort("id").collect().rows()
+def rejected(push: LookupPush) -> list[tuple[str | None, str]]:
+    return push.rejected_rows.scan().select("id", "message").sort("id").collect().rows()
 
 
 def test_a_table_is_replaced_once_and_left_alone_while_nothing_changes(
@@ -98,11 +98,11 @@ def test_rows_without_a_key_of_their_own_are_dead_letters(
 ) -> None:
     bad = [{**PRODUCTS[0], "sku": key} for key in (None, "  ", "p5")]
     told = push_lookup(client, rows([*PRODUCTS, *bad]), push)
-    assert told.refused == 4  # of two rows with one key, nobody knows which is meant
+    assert told.rejected == 4  # of two rows with one key, nobody knows which is meant
     assert stored(mixpanel) == as_stored([row for row in PRODUCTS if row["sku"] != "p5"])
-    assert [key for key, _ in letters(push)] == [None, None, "p5", "p5"]
+    assert [key for key, _ in rejected(push)] == [None, None, "p5", "p5"]
     push_lookup(client, rows(PRODUCTS), push)
-    assert letters(push) == []
+    assert rejected(push) == []
     assert stored(mixpanel) == as_stored(PRODUCTS)
 
 
@@ -112,14 +112,14 @@ def test_rows_that_mixpanel_refuses_are_named_and_the_table_is_as_it_was(
     push_lookup(client, rows(PRODUCTS), push)
 
     def broken(*arguments: Any) -> bytes:
-        # Nothing that we let through is refused by the sandbox, so break a row on its way.
+        # Nothing that we let through is rejected by the sandbox, so break a row on its way.
         return as_csv(*arguments).replace(b"\r\np3,", b"\r\n ,")
 
     monkeypatch.setattr("mixpanel_etl.client.ingestion.api.as_csv", broken)
     with pytest.raises(RecordsRejected):
         push_lookup(client, rows([*PRODUCTS, {"sku": "new", "name": "n", "price": None}]), push)
     assert stored(mixpanel) == as_stored(PRODUCTS)
-    assert letters(push) == [("p3", "primary key is required and cannot be blank")]
+    assert rejected(push) == [("p3", "primary key is required and cannot be blank")]
 
 
 def test_most_of_a_table_is_not_taken_away_by_mistake(mixpanel: Sandbox, client: Mixpanel, push: LookupPush) -> None:
@@ -153,7 +153,7 @@ def test_what_passes_is_tried_again(mixpanel: Sandbox, client: Mixpanel, push: L
         Fault("/lookup-tables/*", "unable_to_authenticate"),
         Fault("/lookup-tables/*", "truncated", after=1),  # replaced, and the answer lost
     ],
-    ids=["refused", "answer lost"],
+    ids=["rejected", "answer lost"],
 )
 def test_a_push_that_fails_counts_for_nothing(
     mixpanel: Sandbox, client: Mixpanel, push: LookupPush, fault: Fault
@@ -196,9 +196,9 @@ def test_a_dry_run_shows_the_first_rows_and_spends_no_replacement(
 ) -> None:
     told = preview_lookup(rows([*PRODUCTS, PRODUCTS[0]]), push)
     assert told.first[0] == {"sku": "p1", "name": PRODUCTS[1]["name"], "price": 0.25}
-    assert (told.updates, told.refused, len(told.first)) == (1, 2, 5)
+    assert (told.updates, told.rejected, len(told.first)) == (1, 2, 5)
     assert not mixpanel.requests
-    assert not push.dead_letters.keys()
+    assert not push.rejected_rows.keys()
 
 
 def test_values_arrive_with_their_types(mixpanel: Sandbox, client: Mixpanel) -> None:

@@ -1,4 +1,4 @@
-"""Pushes of users and groups: what Mixpanel has afterwards equals what the query returned, minus the dead letters."""
+"""Pushes of users and groups: what Mixpanel has afterwards equals what the query returned, minus the rejected rows."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def as_set(table: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {row["id"]: {k: v for k, v in row.items() if k != "id" and v is not None} for row in table}
 
 
-def letters(push: ProfilePush) -> list[dict[str, Any]]:
-    return push.dead_letters.scan().sort("id").collect().to_dicts()
+def rejected(push: ProfilePush) -> list[dict[str, Any]]:
+    return push.rejected_rows.scan().sort("id").collect().to_dicts()
 
 
 def updates(mixpanel: Sandbox) -> int:
@@ -70,7 +70,7 @@ class TestUsers:
     ) -> None:
         told = push_profiles(client, rows(USERS), push)
         assert users(mixpanel) == as_set(USERS)
-        assert (told.rows, told.changed, told.done, told.refused) == (20, 20, 20, 0)
+        assert (told.rows, told.changed, told.done, told.rejected) == (20, 20, 20, 0)
         mixpanel.clear_requests()
         assert push_profiles(client, rows(USERS), push).changed == 0
         assert updates(mixpanel) == 0
@@ -124,15 +124,15 @@ class TestUsers:
         bad: list[dict[str, Any]] = [{"id": "undefined"}, {"id": None}, {"id": "twice"}, {"id": "twice"}]
         told = push_profiles(client, rows([*USERS, *bad]), push)
         assert users(mixpanel) == as_set(USERS)
-        assert told.refused == 4
-        assert [(letter["id"], letter["message"][:14]) for letter in letters(push)] == [
+        assert told.rejected == 4
+        assert [(rejected_row["id"], rejected_row["message"][:14]) for rejected_row in rejected(push)] == [
             (None, "has no id"),
             ("twice", "has an id that"),
             ("twice", "has an id that"),
             ("undefined", "the id 'undefi"),
         ]
         told = push_profiles(client, rows(USERS), push)
-        assert (told.changed, letters(push)) == (0, [])
+        assert (told.changed, rejected(push)) == (0, [])
 
     @pytest.mark.parametrize("number", [1, 10])
     def test_what_mixpanel_refuses_is_told_with_its_reason(
@@ -142,15 +142,15 @@ class TestUsers:
         schema = pa.schema([("id", pa.string()), ("big", pa.list_(pa.string()))])
         table = [{"id": f"u{n}", "big": ["x" * 140_000] * 2 if n < number < 2000 else ["x"]} for n in range(2000)]
         told = push_profiles(client, rows(table, schema), push)
-        assert told.refused == number
+        assert told.rejected == number
         assert len(mixpanel.profiles()) == 2000 - number
-        assert {letter["batch"] for letter in letters(push)} == {1}
+        assert {rejected_row["batch"] for rejected_row in rejected(push)} == {1}
         again = push_profiles(client, rows(table, schema), push)
         assert again.changed == number
 
     def test_a_body_that_is_too_large_is_halved(self, mixpanel: Sandbox, client: Mixpanel, push: ProfilePush) -> None:
         mixpanel.add_fault(Fault("/engage", "too_large", count=3))
-        assert push_profiles(client, rows(USERS), push).refused == 0
+        assert push_profiles(client, rows(USERS), push).rejected == 0
         assert users(mixpanel) == as_set(USERS)
 
     def test_bursts_of_429_and_5xx_are_outlived(self, mixpanel: Sandbox, client: Mixpanel, push: ProfilePush) -> None:
@@ -187,7 +187,7 @@ class TestUsers:
 
     def test_a_dry_run_shows_and_changes_nothing(self, mixpanel: Sandbox, push: ProfilePush) -> None:
         told = preview_profiles(rows([*USERS, {"id": "undefined", "plan": "pro"}]), push)
-        assert (told.changed, told.refused) == (21, 1)
+        assert (told.changed, told.rejected) == (21, 1)
         assert len(told.first) == 5
         assert all("$token" not in update for update in told.first)
         assert mixpanel.requests == []
@@ -249,17 +249,17 @@ class TestOperators:
         kind: Any = "reset" if where == "nothing arrived" else "truncated"
         mixpanel.add_fault(Fault("/engage", kind, count=1, after=3))
         told = push_profiles(client, rows(USERS), points)
-        assert (told.refused, told.unconfirmed) == (20, 20)
-        assert all(letter["unconfirmed"] for letter in letters(points))
-        reasons = {letter["message"] for letter in letters(points)}
+        assert (told.rejected, told.unconfirmed) == (20, 20)
+        assert all(rejected_row["unconfirmed"] for rejected_row in rejected(points))
+        reasons = {rejected_row["message"] for rejected_row in rejected(points)}
         for _ in range(2):
             assert push_profiles(client, rows(USERS), points).changed == 0
-            assert len(letters(points)) == 20
+            assert len(rejected(points)) == 20
             # A rerun tells what happened then, and not that a process ended.
-            assert {letter["message"] for letter in letters(points)} == reasons
+            assert {rejected_row["message"] for rejected_row in rejected(points)} == reasons
         if where == "nothing arrived":
             push_profiles(client, rows(USERS), points, retry_unconfirmed=True)
-            assert letters(points) == []
+            assert rejected(points) == []
         assert {name: profile["orders"] for name, profile in users(mixpanel).items()} == {
             row["id"]: row["orders"] for row in USERS
         }
@@ -268,7 +268,7 @@ class TestOperators:
         self, mixpanel: Sandbox, client: Mixpanel, points: ProfilePush
     ) -> None:
         mixpanel.add_fault(Fault("/engage", "rate_limited", count=2))
-        assert push_profiles(client, rows(USERS), points).refused == 0
+        assert push_profiles(client, rows(USERS), points).rejected == 0
         assert users(mixpanel)["u7"] == {"orders": 7}
 
     def test_a_batch_whose_answer_trickles_past_the_deadline_is_not_sent_again(
@@ -276,8 +276,8 @@ class TestOperators:
     ) -> None:
         mixpanel.add_fault(Fault("/engage", "trickle", seconds=0.05))
         with Mixpanel(Settings.load(), deadline=0.2) as impatient:
-            assert push_profiles(impatient, rows(USERS), points).refused == 20
-        assert all(letter["unconfirmed"] for letter in letters(points))
+            assert push_profiles(impatient, rows(USERS), points).rejected == 20
+        assert all(rejected_row["unconfirmed"] for rejected_row in rejected(points))
         assert users(mixpanel)["u7"] == {"orders": 7}
 
     @pytest.fixture
@@ -319,7 +319,7 @@ def test_kill_9_and_a_rerun(mixpanel: Sandbox, client: Mixpanel, push: ProfilePu
     push = replace(push, mapping=ProfileMapping("id", properties={operator: {"n": "n"}}))
     table = pa.table({"id": [f"u{n}" for n in range(5000)], "n": list(range(5000))})
     told = push_profiles(client, rows(table.to_pylist(), table.schema), push)
-    unsure = {letter["id"] for letter in letters(push)}
+    unsure = {rejected_row["id"] for rejected_row in rejected(push)}
     assert len(unsure) == (2000 if operator == "$add" else 0)
     assert told.changed == (1000 if operator == "$add" else 5000)
     wanted = {f"u{n}": {"n": n} for n in range(5000) if f"u{n}" not in unsure}
@@ -344,11 +344,11 @@ class TestGroups:
     ) -> None:
         push = replace(push, mapping=ProfileMapping("id", "no such key"))
         told: Pushed = push_profiles(client, rows(USERS), push)
-        assert told.refused == 20
+        assert told.rejected == 20
         assert "no such key" in next(iter(told.messages)) or "group_key" in next(iter(told.messages))
 
     @pytest.mark.parametrize("operator", ["$add", "$append"])
-    def test_what_groups_cannot_do_is_refused(self, operator: Any) -> None:
+    def test_what_groups_cannot_do_is_rejected(self, operator: Any) -> None:
         with pytest.raises(PushError, match="not for groups"):
             ProfileMapping("id", "company", {operator: {"a": "a"}})
 
@@ -363,7 +363,7 @@ class TestGroups:
         ),
         (ProfileMapping("id", properties={"$unset": {"plan": "plan"}}), "takes booleans"),
         (ProfileMapping("id", delete="orders"), "delete takes booleans"),
-        (ProfileMapping("tags"), "id takes texts or whole numbers"),
+        (ProfileMapping("tags"), "id takes strings or integers"),
     ],
 )
 def test_a_mapping_that_does_not_fit_is_told_before_anything_is_sent(

@@ -94,7 +94,7 @@ def test_both_projects_show_the_same_events_however_often_they_are_copied(
     for _ in range(2):
         for day in DAYS:
             told = send(push, new, day)
-            assert told.refused == 0
+            assert told.rejected == 0
             assert told.sent == told.rows == EventsTable(Settings.load().lake).day(day).rows  # type: ignore[union-attr]
     assert shown(projects, NEW) == shown(projects, OLD)
     assert len(shown(projects, NEW)) > 1_000
@@ -204,8 +204,8 @@ def test_an_insert_id_that_mixpanel_would_refuse_becomes_another_one_that_is_alw
         ({"event_name": ""}, "event", "no name"),
         ({"time": datetime(1970, 6, 1, tzinfo=UTC)}, "time", "before 1971"),
         ({"time": NOW + timedelta(hours=2)}, "time", "in the future"),
-        ({"distinct_id": None}, "distinct_id", "no id"),
-        ({"distinct_id": "Anonymous"}, "distinct_id", "takes for nobody"),
+        ({"distinct_id": None}, "distinct_id", "distinct_id is missing"),
+        ({"distinct_id": "Anonymous"}, "distinct_id", "placeholder id"),
         ({"properties": json.dumps({f"p{n}": n for n in range(252)})}, "", "255 properties"),
         ({"properties": json.dumps({"p": list(range(255))})}, "p", "255 elements"),
         ({"properties": json.dumps({"p": "x" * 1_100_000})}, "", "smaller than 1 MB"),
@@ -224,8 +224,8 @@ def test_a_copy_leaves_out_identity_events_that_the_project_does_not_take_and_co
         for n, name in enumerate(names)
     ]
     table = pa.Table.from_pylist(rows, pa.schema([f for f in CORE_SCHEMA if f.name in rows[0]]))
-    seen, refused = Seen(), list[Any]()
+    seen, rejected = Seen(), list[Any]()
     (batch,) = event_batches(
-        table.to_reader(), CopiedEvents(), NOW, refused.append, seen=seen, foreign=lambda: {"$identify", "$merge"}
+        table.to_reader(), CopiedEvents(), NOW, rejected.append, seen=seen, foreign=lambda: {"$identify", "$merge"}
     )
-    assert (batch.count, refused, dict(seen.left_out)) == (1, [], {"$identify": 2, "$merge": 1})
+    assert (batch.count, rejected, dict(seen.left_out)) == (1, [], {"$identify": 2, "$merge": 1})

@@ -1,4 +1,4 @@
-"""Pushes of events and links: what Mixpanel has afterwards equals what the query returned, minus the dead letters."""
+"""Pushes of events and links: what Mixpanel has afterwards equals what the query returned, minus the rejected rows."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ def stored(mixpanel: Sandbox) -> dict[str, tuple[datetime, str, Any]]:
 
 
 def expected(rows: list[dict[str, Any]], push: RowPush) -> dict[str, tuple[datetime, str, Any]]:
-    """The query minus the dead letters."""
-    refused = {letter["id"] for letter in letters(push)}
-    return {row["id"]: (row["at"], row["user"], row["amount"]) for row in rows if row["id"] not in refused}
+    """The query minus the rejected rows."""
+    ids = {row["id"] for row in rejected(push)}
+    return {row["id"]: (row["at"], row["user"], row["amount"]) for row in rows if row["id"] not in ids}
 
 
-def letters(push: RowPush) -> list[dict[str, Any]]:
-    return push.dead_letters.scan().sort("id").collect().to_dicts()
+def rejected(push: RowPush) -> list[dict[str, Any]]:
+    return push.rejected_rows.scan().sort("id").collect().to_dicts()
 
 
 def test_every_row_arrives_once_however_often_it_is_pushed(mixpanel: Sandbox, client: Mixpanel, push: RowPush) -> None:
@@ -100,7 +100,7 @@ def test_every_row_arrives_once_however_often_it_is_pushed(mixpanel: Sandbox, cl
     for _ in range(2):
         mixpanel.clear_requests()
         told = push_rows(client, reader(rows), push, "2026-02-01")
-        assert (told.rows, told.sent, told.refused) == (5_000, 5_000, 0)
+        assert (told.rows, told.sent, told.rejected) == (5_000, 5_000, 0)
         assert sum(request.path == "/import" for request in mixpanel.requests) == told.requests == 3
     assert stored(mixpanel) == expected(rows, push)
 
@@ -109,13 +109,13 @@ def test_every_row_arrives_once_however_often_it_is_pushed(mixpanel: Sandbox, cl
 def test_rows_that_mixpanel_refuses_are_kept_and_the_others_of_their_batch_count(
     mixpanel: Sandbox, client: Mixpanel, push: RowPush, bad: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Nothing that we let through is refused by the sandbox, so let something through.
-    monkeypatch.setattr("mixpanel_etl.push.event_mapping.NOBODY", frozenset())
+    # Nothing that we let through is rejected by the sandbox, so let something through.
+    monkeypatch.setattr("mixpanel_etl.push.event_mapping.RESERVED_IDS", frozenset())
     rows = orders(3_000, user=dict.fromkeys(range(bad), "undefined"))
     told = push_rows(client, reader(rows), push, "2026-02-01")
-    assert (told.sent, told.refused) == (3_000 - bad, bad)
-    found = letters(push)
-    assert {letter["id"] for letter in found} == {f"o-{n}" for n in range(bad)}
+    assert (told.sent, told.rejected) == (3_000 - bad, bad)
+    found = rejected(push)
+    assert {rejected_row["id"] for rejected_row in found} == {f"o-{n}" for n in range(bad)}
     assert json.loads(found[0]["row"])["user"] == "undefined"
     assert found[0]["message"]
     assert found[0]["batch"] == 1
@@ -125,9 +125,9 @@ def test_rows_that_mixpanel_refuses_are_kept_and_the_others_of_their_batch_count
 def test_rows_that_we_refuse_are_not_sent(mixpanel: Sandbox, client: Mixpanel, push: RowPush) -> None:
     rows = orders(100, user={3: None, 5: "null"}, at={7: None, 9: datetime.now(UTC) + timedelta(days=2)}, id={11: None})
     told = push_rows(client, reader(rows), push, "2026-02-01")
-    assert (told.sent, told.refused) == (95, 5)
-    assert {letter["field"] for letter in letters(push)} == {"user", "at", "id"}
-    assert all(letter["batch"] == 0 for letter in letters(push))
+    assert (told.sent, told.rejected) == (95, 5)
+    assert {rejected_row["field"] for rejected_row in rejected(push)} == {"user", "at", "id"}
+    assert all(rejected_row["batch"] == 0 for rejected_row in rejected(push))
     assert len(stored(mixpanel)) == 95
 
 
@@ -137,7 +137,7 @@ def test_rows_that_mixpanel_would_take_for_one_are_told_apart(
     rows = orders(4_000)
     rows[3_500] = {**rows[0], "amount": 99.0}
     told = push_rows(client, reader(rows), push, "2026-02-01")
-    assert told.refused == 1
+    assert told.rejected == 1
     assert "same key, user and day" in next(iter(told.messages))
     assert stored(mixpanel)["o-0"][2] == 0
 
@@ -154,8 +154,8 @@ def test_a_body_that_is_too_large_is_halved_down_to_the_row_at_fault(
     mixpanel.reset([Project(enforce_budgets=False, max_import_bytes=300)])
     mapping = replace(MAPPING, properties={"amount": "amount", "id": "x" * 200})
     told = push_rows(client, reader(rows[:3]), replace(push, mapping=mapping), "2026-02-01")
-    assert told.refused == 3
-    assert "413" in letters(push)[0]["message"]
+    assert told.rejected == 3
+    assert "413" in rejected(push)[0]["message"]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_what_passes_is_tried_again_until_everything_is_there(
     mixpanel.add_fault(fault)
     rows = orders(9_000)
     told = push_rows(client, reader(rows), push, "2026-02-01")
-    assert (told.sent, told.refused) == (9_000, 0)
+    assert (told.sent, told.rejected) == (9_000, 0)
     assert stored(mixpanel) == expected(rows, push)
 
 
@@ -184,7 +184,7 @@ def test_an_answer_after_the_client_gave_up_is_no_second_event(mixpanel: Sandbox
     impatient = Mixpanel(Settings.load(), timeouts=Timeouts(connect=5, read=0.5), clock=Clock(sleep=lambda _: None))
     with impatient as client:
         told = push_rows(client, reader(rows), push, "2026-02-01")
-    assert (told.sent, told.refused) == (3_000, 0)
+    assert (told.sent, told.rejected) == (3_000, 0)
     assert sum(request.path == "/import" for request in mixpanel.requests) > told.requests
     assert stored(mixpanel) == expected(rows, push)
 
@@ -194,7 +194,7 @@ def test_a_push_that_breaks_off_is_simply_run_again(mixpanel: Sandbox, client: M
     rows = orders(9_000, user={0: "null"})
     with pytest.raises(CredentialError):
         push_rows(client, reader(rows), replace(push, in_flight=1), "2026-02-01")
-    assert len(letters(push)) == 1
+    assert len(rejected(push)) == 1
     mixpanel.clear_faults()
     assert push_rows(client, reader(rows), push, "2026-02-01").sent == 8_999
     assert stored(mixpanel) == expected(rows, push)
@@ -228,13 +228,13 @@ def test_rows_of_which_an_answer_says_nothing_are_asked_for_again(
         calls.append(count)
         if len(calls) > 1:
             return send(lines, count)
-        refused = RecordsRejected("some failed", endpoint="POST /import", status=400)
-        refused.failed_records, refused.imported = [FailedRecord(7, "no such user")], 90
-        raise refused
+        rejected = RecordsRejected("some failed", endpoint="POST /import", status=400)
+        rejected.failed_records, rejected.imported = [FailedRecord(7, "no such user")], 90
+        raise rejected
 
     monkeypatch.setattr(client.ingestion, "import_lines", answered)
     told = push_rows(client, reader(rows), push, "2026-02-01")
-    assert (calls, told.sent, told.refused) == ([100, 99], 99, 1)
+    assert (calls, told.sent, told.rejected) == ([100, 99], 99, 1)
     assert stored(mixpanel) == expected(rows, push)
 
 
@@ -276,10 +276,10 @@ def test_kill_9_and_a_rerun(mixpanel: Sandbox, client: Mixpanel, push: RowPush, 
 
 def test_a_dry_run_shows_the_first_events_and_sends_nothing(mixpanel: Sandbox, client: Mixpanel, push: RowPush) -> None:
     told = preview_rows(reader(orders(2_500, user={0: None})), push, "2026-02-01")
-    assert (told.rows, told.sent, told.refused, told.requests) == (2_500, 2_499, 1, 2)
+    assert (told.rows, told.sent, told.rejected, told.requests) == (2_500, 2_499, 1, 2)
     assert [event["properties"]["$insert_id"] for event in told.first] == [f"o-{n}" for n in range(1, 6)]
     assert not mixpanel.requests
-    assert not push.dead_letters.keys()
+    assert not push.rejected_rows.keys()
 
 
 class TestQueries:
@@ -345,7 +345,7 @@ class TestQueries:
     ) -> None:
         Suppression(table.lake).add(["u7"], datetime.now(UTC) + timedelta(days=30))
         told = self.PUSH.send(client, warehouse, table.lake, "2026-02-01", self.WINDOW)
-        assert (told.rows, told.refused, told.suppressed) == (1_392, 0, 48)
+        assert (told.rows, told.rejected, told.suppressed) == (1_392, 0, 48)
         assert "u7" not in {owner for _, owner, _ in stored(mixpanel).values()}
         people = QueryPush("people", "SELECT DISTINCT customer FROM orders", ProfileMapping("customer"))
         told_people = people.send(client, warehouse, table.lake)
@@ -358,16 +358,16 @@ class TestQueries:
     ) -> None:
         nobody = "CASE WHEN length(id) < 3 THEN 'null' ELSE customer END AS customer,"
         broken = replace(self.PUSH, sql=self.SQL.replace("customer,", nobody))
-        assert broken.send(client, warehouse, table.lake, "2026-02-01", self.WINDOW).refused == 10
+        assert broken.send(client, warehouse, table.lake, "2026-02-01", self.WINDOW).rejected == 10
         mixpanel.add_fault(Fault("/import", "unable_to_authenticate"))
         with pytest.raises(CredentialError):
-            self.PUSH.send(client, warehouse, table.lake, "2026-02-01", self.WINDOW, only_refused=True)
+            self.PUSH.send(client, warehouse, table.lake, "2026-02-01", self.WINDOW, retry_rejected=True)
         mixpanel.clear_faults()
         mixpanel.clear_requests()
-        told = self.PUSH.send(client, warehouse, table.lake, "2026-02-01", self.WINDOW, only_refused=True)
-        assert (told.rows, told.done, told.refused) == (10, 10, 0)
+        told = self.PUSH.send(client, warehouse, table.lake, "2026-02-01", self.WINDOW, retry_rejected=True)
+        assert (told.rows, told.done, told.rejected) == (10, 10, 0)
         assert len(stored(mixpanel)) == 1_440
-        assert self.PUSH.dead_letters(table.lake).scan().collect().is_empty()
+        assert self.PUSH.rejected_rows(table.lake).scan().collect().is_empty()
 
 
 class TestIdentities:
@@ -379,8 +379,8 @@ class TestIdentities:
         push = replace(push, mapping=IdentityMapping(link, "user", "other"))
         for sent in (2, 0):
             told = push_rows(client, pa.RecordBatchReader.from_batches(rows.schema, rows.to_batches()), push, "latest")
-            assert (told.rows, told.sent, told.skipped, told.refused) == (4, sent, 2 - sent, 2)
-        assert {letter["field"] for letter in letters(push)} == {"user", ""}
+            assert (told.rows, told.sent, told.skipped, told.rejected) == (4, sent, 2 - sent, 2)
+        assert {rejected_row["field"] for rejected_row in rejected(push)} == {"user", ""}
 
     def test_a_merge_joins_the_events_of_both(self, mixpanel: Sandbox, client: Mixpanel, push: RowPush) -> None:
         push_rows(client, reader(orders(100)), push, "2026-02-01")

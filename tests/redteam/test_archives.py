@@ -24,7 +24,8 @@ from mixpanel_etl.gdpr import archives
 from mixpanel_etl.gdpr.archives import BadArchive, Bounds
 from mixpanel_etl.gdpr.data_subject_requests import Request
 from mixpanel_etl.gdpr.delivery import Destination, deliver, remove_expired
-from mixpanel_etl.gdpr.ledger import Entry, Job, Ledger
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.ledger_entries import Entry, Job
 from mixpanel_etl.gdpr.progress import progress_of
 from mixpanel_etl.gdpr.spool import Key, Spool
 from mixpanel_etl.lake.storage import storage
@@ -257,7 +258,7 @@ def test_data_that_cannot_be_removed_keeps_no_others(outbox: Outbox) -> None:
         outbox.retrieval(packed([("a", record(one))]), one)
     outbox.deliver()
     for entry in outbox.ledger.entries():
-        outbox.ledger.change(entry, lambda entry: entry.but(completed_at=NOW))
+        outbox.ledger.change(entry, lambda entry: entry.replace(completed_at=NOW))
     (outbox.path / "R-anna/a").unlink()
     (outbox.path / "R-anna/a").mkdir()  # which can't be removed as a file
     with pytest.raises(OSError, match="R-anna"):

@@ -19,7 +19,7 @@ from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.pull.reports import report_of, report_table
-from mixpanel_etl.push.rejected_rows import dead_letters
+from mixpanel_etl.push.rejected_rows import rejected_rows
 
 from ..gdpr.lakes import ASKED, as_rows
 
@@ -71,14 +71,14 @@ def lakes(draw: st.DrawFn) -> dict[str, list[Any]]:
         ),
         "reports/by": st.fixed_dictionaries({"segment": maybe, "event": ids}),
         "reports/jql": st.fixed_dictionaries({"row": _values}),
-        "imports/orders": st.fixed_dictionaries({"row": documents, "message": ids}),
+        "rejected/orders": st.fixed_dictionaries({"row": documents, "message": ids}),
         "reply": documents,
     }
     return {name: draw(st.lists(row, max_size=3)) for name, row in rows.items()}
 
 
 def person_keys(table: str) -> set[str]:
-    return PERSONAL | ({"customer"} if table == "imports/orders" else set())
+    return PERSONAL | ({"customer"} if table == "rejected/orders" else set())
 
 
 def hits(value: Any, wanted: set[str], names: set[str], name: str = "", depth: int = 0) -> Iterator[tuple[str, int]]:
@@ -120,7 +120,7 @@ def after(table: str, row: dict[str, Any], wanted: set[str]) -> dict[str, Any] |
     if any(row[name] in wanted for name in owners):
         return None
     found = [hit for name, value in row.items() for hit in _in_column(name, value, wanted, names)]
-    identities = IDENTITIES | ({"customer"} if table == "imports/orders" else set())
+    identities = IDENTITIES | ({"customer"} if table == "rejected/orders" else set())
     if any(name in identities and depth == 1 for name, depth in found):
         return None
     if not found:
@@ -154,9 +154,9 @@ def write(lake: str, rows: dict[str, list[Any]]) -> dict[str, Path]:
         ),
         "reports/by": report_table(lake, "reports/by", report),
         "reports/jql": Table(lake, "reports/jql", pa.schema([("row", text)])),
-        "imports/orders": dead_letters(lake, "orders", ["customer"]),
+        "rejected/orders": rejected_rows(lake, "orders", ["customer"]),
     }
-    usual = {"time": ASKED, "computed_at": ASKED, "refused_at": ASKED, "unconfirmed": False, "batch": 1, "field": ""}
+    usual = {"time": ASKED, "computed_at": ASKED, "rejected_at": ASKED, "unconfirmed": False, "batch": 1, "field": ""}
     for name, table in tables.items():
         made = [
             {column: usual.get(column) for column in table.schema.names}

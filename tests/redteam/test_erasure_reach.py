@@ -21,7 +21,7 @@ from mixpanel_etl.lake.person_columns import looks_like_an_id
 from mixpanel_etl.lake.provenance import read_record
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.pull.reports import report_of, report_table
-from mixpanel_etl.push.rejected_rows import dead_letters
+from mixpanel_etl.push.rejected_rows import rejected_rows
 
 from ..gdpr.lakes import ASKED, as_rows, table
 
@@ -40,7 +40,7 @@ def fill(lake: str) -> None:
     counted = table(lake, "reports/signups", DAY, [{"event": "checkout", "segment": "Berlin", "measure": "general"}])
     counted.keep_reply(DAY, b'{"data": {"series": ["2026-11-10"], "values": {"checkout": {"2026-11-10": 3}}}}')
     table(lake, "reports/jql", DAY, [{"row": '{"city": "Berlin", "step": "checkout"}'}, {"row": '["Berlin", 4711]'}])
-    table(lake, "imports/orders", "latest", [{"id": None, "row": '{"plan": "checkout"}', "message": "general"}])
+    table(lake, "rejected/orders", "latest", [{"id": None, "row": '{"plan": "checkout"}', "message": "general"}])
     (Path(lake) / "notes.log").write_text("checkout in Berlin on 2026-11-10: events.parquet\n")
 
 
@@ -156,8 +156,8 @@ def test_a_report_by_person_says_so_and_loses_their_rows_and_reply(tmp_path: Pat
 
 @pytest.mark.parametrize("person", ["anna", '"', "a-1", "é"])
 def test_rejected_rows_of_a_push_are_found_by_the_columns_of_its_mapping(tmp_path: Path, person: str) -> None:
-    made = dead_letters(str(tmp_path), "orders", ["customer"])
-    plain = dict.fromkeys(made.schema.names, "") | {"unconfirmed": False, "batch": 1, "refused_at": ASKED}
+    made = rejected_rows(str(tmp_path), "orders", ["customer"])
+    plain = dict.fromkeys(made.schema.names, "") | {"unconfirmed": False, "batch": 1, "rejected_at": ASKED}
     rows = [{**plain, "row": json.dumps({"customer": one, "plan": person})} for one in (person, "berta")]
     made.write("latest", pa.Table.from_pylist(rows, made.schema), Provenance(requested_at=ASKED))
     told = erase(str(tmp_path), [person])

@@ -131,7 +131,7 @@ def test_a_property_of_an_ordinary_event_gives_no_id_to_anybody(tmp_path: Path, 
         (row("$merge", "attacker", None, None, **{"$distinct_ids": ["attacker", "victim"]}), "identity_event", 2),
         (
             row("page view", "attacker", "fresh", "attacker", **{"$identity_failure_reason": "taken"}),
-            "refused_by_mixpanel",
+            "rejected_by_mixpanel",
             2,
         ),
     ],

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mixpanel_etl.gdpr import intake
-from mixpanel_etl.gdpr.data_subject_requests import COLUMNS, Refusal, Request, Row, read_requests
-from mixpanel_etl.gdpr.intake import Taken, rejected_table, take_from_folder, take_in, waiting_files
+from mixpanel_etl.gdpr.data_subject_requests import COLUMNS, Rejection, Request, Row, read_requests
+from mixpanel_etl.gdpr.intake import IntakeResult, rejected_table, take_from_folder, take_in, waiting_files
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.source_rows import read_file, rows_of
 
@@ -27,7 +27,7 @@ GOOD = {"request_id": "R-9", "kind": "deletion", "distinct_ids": "zoe-9", "reque
 HEADER = "request_id,kind,distinct_ids,lookup,requested_at\n"
 
 
-def read(**row: Any) -> Request | Refusal:
+def read(**row: Any) -> Request | Rejection:
     given_row = {"request_id": "R-1", "kind": "deletion", "requested_at": "2026-01-31", **row}
     found, good = read_requests([given_row, GOOD], NOW)
     assert isinstance(good, Request)
@@ -50,17 +50,17 @@ ALONE_ONLY = [
 @pytest.mark.parametrize("cell", [*REWRITTEN, *ALONE_ONLY, "anna ben", "anna\u00a0ben", "\ufeffanna", "anna\u200b"])
 def test_an_id_in_a_form_that_spreadsheets_make_is_rejected_with_the_remedy(cell: str) -> None:
     found = read(distinct_ids=cell)
-    assert isinstance(found, Refusal)
+    assert isinstance(found, Rejection)
     assert found.reason.startswith("its distinct_ids")
     assert any(
-        remedy in found.reason for remedy in ("JSON list", "as a string", "write it anew", "leave the cell empty")
+        remedy in found.reason for remedy in ("JSON list", "as a string", "write it again", "leave the cell empty")
     )
 
 
 @pytest.mark.parametrize("cell", REWRITTEN)
 def test_a_list_does_not_make_a_rewritten_number_an_id(cell: str) -> None:
-    assert isinstance(read(distinct_ids=["anna", cell]), Refusal)
-    assert isinstance(read(distinct_ids=json.dumps([cell])), Refusal)
+    assert isinstance(read(distinct_ids=["anna", cell]), Rejection)
+    assert isinstance(read(distinct_ids=json.dumps([cell])), Rejection)
 
 
 @pytest.mark.parametrize("cell", ALONE_ONLY)
@@ -80,7 +80,7 @@ def test_a_list_of_strings_is_how_an_id_is_written_that_looks_like_several(cell:
 )
 @pytest.mark.parametrize("column", ["distinct_ids", "lookup", "request_id"])
 def test_a_value_of_a_typed_column_that_is_no_string_or_integer_is_rejected(column: str, value: Any) -> None:
-    assert isinstance(read(**{"distinct_ids": "anna", column: value}), Refusal)
+    assert isinstance(read(**{"distinct_ids": "anna", column: value}), Rejection)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_lookup_may_have_spaces_but_not_two_addresses(lookup: str) -> None:
     assert isinstance(found, Request)
     assert found.lookups == (lookup,)
     for several in (f"{lookup};{lookup}", "anna@example.com ben@example.com", "Anna <anna@example.com>"):
-        assert isinstance(read(lookup=several), Refusal)
+        assert isinstance(read(lookup=several), Rejection)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_lookup_may_have_spaces_but_not_two_addresses(lookup: str) -> None:
 )
 def test_a_doubled_column_is_rejected_and_none_of_both_is_chosen(name: str, content: str) -> None:
     (found,) = read_requests(read_file(name, content.encode()), NOW)
-    assert isinstance(found, Refusal)
+    assert isinstance(found, Rejection)
     assert "more than one column" in found.reason
 
 
@@ -144,7 +144,7 @@ def test_a_doubled_column_of_a_query_is_rejected() -> None:
     )
     for named in (table, table.rename_columns(["request_id", "kind", "lookup", "lookup", "requested_at"])):
         (found,) = read_requests(rows_of(named), NOW)
-        assert isinstance(found, Refusal)
+        assert isinstance(found, Rejection)
 
 
 def test_a_value_of_a_query_that_python_has_no_type_for_stays_with_its_row() -> None:
@@ -181,14 +181,14 @@ def test_a_value_of_a_query_that_python_has_no_type_for_stays_with_its_row() -> 
     ],
 )
 def test_a_time_that_is_none_rejects_its_request_only(moment: Any) -> None:
-    assert isinstance(read(distinct_ids="anna", requested_at=moment), Refusal)
+    assert isinstance(read(distinct_ids="anna", requested_at=moment), Rejection)
 
 
 def test_requests_whose_numbers_a_spreadsheet_rounded_are_not_merged() -> None:
     rows = [{**GOOD, "request_id": number, "distinct_ids": one} for number in (1e18, "1.0E18", "nan") for one in "ab"]
     found = list(read_requests(rows, NOW))
     assert len(found) == len(rows)
-    assert all(isinstance(one, Refusal) and one.request_id == "" for one in found)
+    assert all(isinstance(one, Rejection) and one.request_id == "" for one in found)
 
 
 def nested(depth: int) -> Any:
@@ -223,7 +223,7 @@ def test_a_row_of_json_that_cannot_be_read_spoils_no_other(fault: str) -> None:
     ):
         found = list(read_requests(read_file(name, content.encode()), NOW))
         assert [one.request_id for one in found if isinstance(one, Request)] == ["R-9", "R-10"]
-        assert sum(isinstance(one, Refusal) for one in found) == 1
+        assert sum(isinstance(one, Rejection) for one in found) == 1
 
 
 def test_a_row_of_csv_with_too_many_fields_or_other_bytes_spoils_no_other() -> None:
@@ -241,9 +241,9 @@ def test_a_row_of_csv_with_too_many_fields_or_other_bytes_spoils_no_other() -> N
 
 
 def test_values_nested_beyond_reason_are_rejected_whoever_made_them() -> None:
-    assert isinstance(read(distinct_ids=nested(3000)), Refusal)
-    assert isinstance(read(lookup="[" * 3000), Refusal)
-    assert isinstance(read(lookup=10**5000), Refusal)
+    assert isinstance(read(distinct_ids=nested(3000)), Rejection)
+    assert isinstance(read(lookup="[" * 3000), Rejection)
+    assert isinstance(read(lookup=10**5000), Rejection)
 
 
 class Inbox:
@@ -257,7 +257,7 @@ class Inbox:
     def put(self, name: str, content: bytes | str) -> None:
         (self.path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
-    def take(self) -> dict[str, Taken]:
+    def take(self) -> dict[str, IntakeResult]:
         return dict(take_from_folder(self.ledger, str(self.path), NOW))
 
     def receipt(self, name: str) -> dict[str, Any]:
@@ -280,15 +280,24 @@ def test_every_file_of_the_inbox_has_a_receipt(inbox: Inbox) -> None:
     inbox.put("three.ndjson", row(3) + "\n" + row(4))
     inbox.put("four.JsonL", row(5))
     inbox.put("five.Json", f"[{row(6)}]")
-    refused = ["six.xlsx", "seven.csv.gz", "eight", "nine.txt", "ten.csv.part", "eleven.json", "twelve.csv", "bomb.csv"]
-    for name in refused:
+    rejected = [
+        "six.xlsx",
+        "seven.csv.gz",
+        "eight",
+        "nine.txt",
+        "ten.csv.part",
+        "eleven.json",
+        "twelve.csv",
+        "bomb.csv",
+    ]
+    for name in rejected:
         inbox.put(name, b"")
     inbox.put("bomb.csv", b"\x1f\x8b\x08" + bytes(1000))
     inbox.put(".half-written.csv", HEADER)
     taken = inbox.take()
     assert sorted(one for found in taken.values() for one in found.accepted) == [f"R-{n}" for n in range(1, 7)]
     assert all(inbox.receipt(name)["accepted"] for name in ("one.csv", "two.CSV", "three.ndjson", "four.JsonL"))
-    assert sorted(name for name, _ in waiting_files(str(inbox.path))) == sorted(refused)
+    assert sorted(name for name, _ in waiting_files(str(inbox.path))) == sorted(rejected)
     assert inbox.receipt("six.xlsx")["unreadable"].startswith("files must end in .csv, .json, .jsonl, .ndjson")
     assert (inbox.path / ".half-written.csv").exists()
     before = {path: path.stat().st_mtime_ns for path in inbox.path.iterdir()}
@@ -371,10 +380,10 @@ def test_whatever_rows_hold_each_is_a_request_or_rejected_and_good_ones_are_take
         for value in (*one.ids, *one.lookups):
             assert value == value.strip()
             value.encode()  # no half characters
-    for refusal in found:
-        if isinstance(refusal, Refusal):
-            refusal.reason.encode()
-            assert refusal.reason
+    for rejection in found:
+        if isinstance(rejection, Rejection):
+            rejection.reason.encode()
+            assert rejection.reason
 
 
 _PIECES = st.sampled_from(
@@ -405,7 +414,7 @@ def test_whatever_a_file_holds_it_has_rows_or_a_reason(content: bytes, name: str
         rows: list[Row] = read_file(name, content)
     except ValueError:
         return  # told in the receipt; whatever else is raised fails the test
-    assert all(isinstance(one, Request | Refusal) for one in read_requests(rows, NOW))
+    assert all(isinstance(one, Request | Rejection) for one in read_requests(rows, NOW))
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])

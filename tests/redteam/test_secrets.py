@@ -69,7 +69,7 @@ def delete(mixpanel: Mixpanel) -> None:
 
 
 @pytest.mark.parametrize("call", [export, track, engage, evaluate, delete])
-@pytest.mark.parametrize("where", ["refused", "unreachable"])
+@pytest.mark.parametrize("where", ["rejected", "unreachable"])
 def test_a_failure_of_the_transport(
     secrets: Sandbox, monkeypatch: pytest.MonkeyPatch, call: Callable[[Mixpanel], None], where: str
 ) -> None:

@@ -116,7 +116,7 @@ def test_no_beginning_of_a_small_reply_is_taken_for_an_export(server: ScriptedSe
 
 @QUICK
 @given(replies(), st.data())
-def test_no_beginning_of_an_answer_to_a_write_is_taken_for_one_nor_for_a_refusal(
+def test_no_beginning_of_an_answer_to_a_write_is_taken_for_one_nor_for_a_rejection(
     server: ScriptedServer, mixpanel: Mixpanel, reply: tuple[bytes, bytes], data: st.DataObject
 ) -> None:
     wire, _ = reply

@@ -41,10 +41,10 @@ def lake(tmp_path: Path) -> str:
 def test_the_first_folder_is_the_schema_and_the_partition_a_column(lake: str) -> None:
     write(lake, "profiles", "2026-01-31", [1])
     write(lake, "reports/signups", "2026-01-30", [2])
-    write(lake, "imports/dead/letters", "2026-01-29", [3])
+    write(lake, "rejected/dead/rows", "2026-01-29", [3])
     assert rows(lake, "FROM profiles") == [(1, date(2026, 1, 31))]
     assert rows(lake, "FROM reports.signups") == [(2, date(2026, 1, 30))]
-    assert rows(lake, 'FROM imports."dead/letters"') == [(3, date(2026, 1, 29))]
+    assert rows(lake, 'FROM rejected."dead/rows"') == [(3, date(2026, 1, 29))]
 
 
 def test_names_that_sql_does_not_know_as_such_are_quoted(lake: str) -> None:

@@ -43,7 +43,7 @@ def test_all_tables_of_a_bucket_are_there(mixpanel: Sandbox, s3_lake: str) -> No
     schema = pa.schema([("segments", pa.list_(pa.string())), ("value", pa.float64()), ("step", pa.int32())])
     rows = pa.table({"segments": [["a"]], "value": [1.0], "step": [1]}, schema)
     Table(s3_lake, "reports/sales", schema).write("2026-01-01", rows, Provenance(requested_at=datetime.now(UTC)))
-    Table(s3_lake, "imports/orders", schema, column="batch").write(
+    Table(s3_lake, "rejected/orders", schema, column="batch").write(
         "b-1", rows, Provenance(requested_at=datetime.now(UTC))
     )
     for dialect in DIALECTS:

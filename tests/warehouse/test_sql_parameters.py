@@ -41,7 +41,7 @@ def test_a_parameter_may_come_twice() -> None:
     ],
     ids=["unknown parameter", "two statements", "nothing", "open literal"],
 )
-def test_what_is_no_query_with_these_parameters_is_refused(sql: str, said: str) -> None:
+def test_what_is_no_query_with_these_parameters_is_rejected(sql: str, said: str) -> None:
     with pytest.raises(WarehouseError, match=said):
         bind(sql, VALUES, "duckdb", numbered=True)
 

@@ -163,18 +163,18 @@ def test_a_number_of_postgresql_is_exactly_what_it_is_there(postgresql_url: str,
         "SELECT '[1,5)'::int4range AS v",
     ],
 )
-def test_what_the_driver_would_change_is_refused_with_what_to_cast(postgresql_url: str, sql: str) -> None:
+def test_what_the_driver_would_change_is_rejected_with_what_to_cast(postgresql_url: str, sql: str) -> None:
     with pytest.raises(WarehouseError, match=r"column 'v' is .*: cast it to"), Warehouse(postgresql_url).query(sql):
         pass
 
 
-def test_a_decimal_that_is_no_number_is_refused_with_what_to_cast(postgresql_url: str) -> None:
+def test_a_decimal_that_is_no_number_is_rejected_with_what_to_cast(postgresql_url: str) -> None:
     with pytest.raises(WarehouseError, match=r"column 'v' is numeric\(10, 2\) and holds NaN.*: cast it to numeric"):
         rows(Warehouse(postgresql_url), "SELECT 'NaN'::numeric(10, 2) AS v")
 
 
 @pytest.mark.parametrize("value", [f"{2**128 - 1}::uhugeint", "[1::uhugeint]", "'12:00:00+02'::timetz"])
-def test_what_duckdbs_driver_would_change_is_refused_with_what_to_cast(value: str) -> None:
+def test_what_duckdbs_driver_would_change_is_rejected_with_what_to_cast(value: str) -> None:
     with pytest.raises(WarehouseError, match=r"column 'v' is .*: cast it to"):
         rows(Warehouse("duckdb://"), f"SELECT {value} AS v WHERE $a = 1", a=1)
 

@@ -13,7 +13,8 @@ from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.dagster.snapshots import daily_snapshots, snapshot_partitions
 from mixpanel_etl.lake import ConfigurationError, Table
 from mixpanel_etl.pull.catalogue import GROUPS, SERVICE_ACCOUNTS, Group, listings
-from mixpanel_etl.pull.listings import Listed, Listing
+from mixpanel_etl.pull.listings import Listing
+from mixpanel_etl.pull.published import Published
 
 #: The check of the service accounts.
 EXPIRY = "none_expires_soon"
@@ -87,13 +88,13 @@ def _asset(catalogue: Catalogue, listing: Listing, partitions: dg.DailyPartition
     warned = timedelta(days=catalogue.warn_days)
     check = dg.AssetCheckSpec(EXPIRY, asset=key, description=f"No account expires within {catalogue.warn_days} days.")
 
-    def judge(listed: Listed) -> Iterator[dg.AssetCheckResult]:
+    def judge(listed: Published) -> Iterator[dg.AssetCheckResult]:
         yield expiry(listed, warned, datetime.now(UTC))
 
     return listing_asset(spec, table, listing, catalogue.mixpanel, partitions=partitions, checks=[check], judge=judge)
 
 
-def expiry(listed: Listed, warned: timedelta, now: datetime) -> dg.AssetCheckResult:
+def expiry(listed: Published, warned: timedelta, now: datetime) -> dg.AssetCheckResult:
     """A warning when a service account expires soon, or has expired.
 
     Args:

@@ -11,10 +11,11 @@ from mixpanel_etl.dagster.reports.checks import NOT_CUT
 from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.dagster.snapshots import Taking, run_id_of, snapshot_asset
 from mixpanel_etl.lake import Table
-from mixpanel_etl.pull.listings import Listed, Listing, pull_listing
+from mixpanel_etl.pull.listings import Listing, pull_listing
+from mixpanel_etl.pull.published import Published
 
 #: Judges what was just listed.
-Judge = Callable[[Listed], Iterable[dg.AssetCheckResult]]
+Judge = Callable[[Published], Iterable[dg.AssetCheckResult]]
 
 
 def listing_asset(
@@ -64,7 +65,7 @@ def _not_cut_spec(listing: Listing, key: dg.AssetKey) -> Iterator[dg.AssetCheckS
         yield dg.AssetCheckSpec(NOT_CUT, asset=key, description="No reply is as long as Mixpanel's limit.")
 
 
-def _not_cut(listing: Listing, listed: Listed) -> Iterator[dg.AssetCheckResult]:
+def _not_cut(listing: Listing, listed: Published) -> Iterator[dg.AssetCheckResult]:
     if listing.limit is None:
         return
     cut = listing.cut(listed.rows)

@@ -17,9 +17,10 @@ from mixpanel_etl.dagster.recording import as_failure
 from mixpanel_etl.gdpr.delivery import deliver
 from mixpanel_etl.gdpr.fulfilment import NotErased, certify, close, erase_from_lake
 from mixpanel_etl.gdpr.jobs import NotCreated, submit
-from mixpanel_etl.gdpr.ledger import Entry, Ledger
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.ledger_entries import Entry
 from mixpanel_etl.gdpr.progress import Progress, Step, open_requests
-from mixpanel_etl.gdpr.redaction import GdprError, without
+from mixpanel_etl.gdpr.redaction import GdprError, without_ids
 from mixpanel_etl.gdpr.request_expansion import expand_requests
 
 if TYPE_CHECKING:
@@ -93,13 +94,13 @@ def _submit(gdpr: "MixpanelGdpr", ledger: Ledger, keys: Sequence[str]) -> Iterat
     yield from _passed(ledger, "jobs", keys)
     for error in errors:
         dg.get_dagster_logger().warning(str(error))
-    _raise_first([error for error in errors if not (isinstance(error, NotCreated) and error.passes)])
+    _raise_first([error for error in errors if not (isinstance(error, NotCreated) and error.retryable)])
 
 
 def _note_outcome(gdpr: "MixpanelGdpr", ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:
     for one in _due(gdpr, ledger, "outcomes", keys):
         outcome = "SUCCESS" if one.state(gdpr.now()) == "ended" else "FAILURE"
-        ledger.change(one.entry, partial(Entry.but, outcome=outcome))
+        ledger.change(one.entry, partial(Entry.replace, outcome=outcome))
     yield from _passed(ledger, "outcomes", keys)
 
 
@@ -124,7 +125,7 @@ def _deliver(gdpr: "MixpanelGdpr", ledger: Ledger, keys: Sequence[str]) -> Itera
             _, errors = deliver(ledger, mixpanel.gdpr, due, gdpr.destination, gdpr.now())
     yield from _passed(ledger, "deliveries", keys)
     ids = {one for each in due for one in each.entry.named_persons}
-    _raise_first([GdprError(without(str(error), ids)) for error in errors])
+    _raise_first([GdprError(without_ids(str(error), ids)) for error in errors])
 
 
 def _certify(gdpr: "MixpanelGdpr", ledger: Ledger, keys: Sequence[str]) -> Iterator[Progress]:

@@ -23,7 +23,7 @@ from mixpanel_etl.gdpr.delivery import Destination
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.profile_lookups import Profiles
 from mixpanel_etl.gdpr.progress import Erase
-from mixpanel_etl.gdpr.redaction import names_nobody
+from mixpanel_etl.gdpr.redaction import redacted_logs
 from mixpanel_etl.lake import ConfigurationError
 from mixpanel_etl.lake.storage import storage
 
@@ -232,7 +232,7 @@ class MixpanelGdpr(WarehouseComponent):
     def client(self, ledger: Ledger, deadline: float = _DEADLINE) -> Iterator[Mixpanel]:
         """A client whose log, which Dagster may keep, names none of the people of open data subject requests."""
         named = {one for entry in ledger.entries() for one in entry.named_persons}
-        with names_nobody(named), self.mixpanel.client(deadline=deadline) as mixpanel:
+        with redacted_logs(named), self.mixpanel.client(deadline=deadline) as mixpanel:
             yield mixpanel
 
     def now(self) -> datetime:

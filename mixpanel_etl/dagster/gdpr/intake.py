@@ -15,8 +15,8 @@ from mixpanel_etl.dagster.gdpr.metadata import MAX_LISTED
 from mixpanel_etl.dagster.recording import withheld_messages
 from mixpanel_etl.gdpr.data_subject_requests import Row
 from mixpanel_etl.gdpr.intake import (
-    NotTakenIn,
-    Taken,
+    IntakeError,
+    IntakeResult,
     open_rejections,
     rejections,
     take_from_folder,
@@ -87,7 +87,7 @@ def intake_check(gdpr: "MixpanelGdpr") -> dg.AssetChecksDefinition:
         troubles = []
         try:
             _query(gdpr)
-        except NotTakenIn as error:
+        except IntakeError as error:
             troubles.append(str(error))
         found = intake_complete(gdpr, gdpr.ledger, troubles)
         return dg.AssetCheckResult(passed=found.passed, description=found.description, metadata=found.metadata)
@@ -114,14 +114,14 @@ def intake_complete(gdpr: "MixpanelGdpr", ledger: Ledger, troubles: list[str]) -
     )
 
 
-def _take_in(gdpr: "MixpanelGdpr", ledger: Ledger, enough: Callable[[], bool]) -> tuple[list[Taken], list[str]]:
+def _take_in(gdpr: "MixpanelGdpr", ledger: Ledger, enough: Callable[[], bool]) -> tuple[list[IntakeResult], list[str]]:
     """What became of the requests of both sources, and why a source can't be read, which does not stop the other."""
     protected = frozenset(gdpr.protected)
-    taken: list[Taken] = []
+    taken: list[IntakeResult] = []
     troubles: list[str] = []
     try:
         rows = _query(gdpr)
-    except NotTakenIn as error:
+    except IntakeError as error:
         troubles.append(str(error))
     else:
         taken.append(take_in(ledger, rows, "query", gdpr.now(), protected=protected, enough=enough))
@@ -129,7 +129,7 @@ def _take_in(gdpr: "MixpanelGdpr", ledger: Ledger, enough: Callable[[], bool]) -
         try:
             for _, one in take_from_folder(ledger, gdpr.folder, gdpr.now(), protected=protected, enough=enough):
                 taken.append(one)
-        except NotTakenIn as error:
+        except IntakeError as error:
             troubles.append(str(error))
         except OSError as error:
             troubles.append(f"the folder of data subject requests can't be listed ({type(error).__name__})")
@@ -148,7 +148,7 @@ def _query(gdpr: "MixpanelGdpr") -> list[Row]:
         reason = "the query of data subject requests fails in the warehouse; run its SQL file there to see why"
     except Exception as error:  # noqa: BLE001 - of a driver or of Arrow, on rows of any content
         reason = f"the result of the query of data subject requests can't be read ({type(error).__name__})"
-    raise NotTakenIn(reason)  # out here: the warehouse's message may name persons, and Dagster would store it
+    raise IntakeError(reason)  # out here: the warehouse's message may name persons, and Dagster would store it
 
 
 def _unread(gdpr: "MixpanelGdpr") -> Counter[str]:
@@ -164,7 +164,7 @@ def _state(gdpr: "MixpanelGdpr", ledger: Ledger, troubles: list[str]) -> str:
     return hashlib.sha256(json.dumps(needs).encode()).hexdigest()
 
 
-def _summary(taken: list[Taken], troubles: list[str]) -> str:
+def _summary(taken: list[IntakeResult], troubles: list[str]) -> str:
     counts = {
         "accepted": sum(len(one.accepted) for one in taken),
         "already known": sum(len(one.known) for one in taken),

@@ -14,7 +14,8 @@ from mixpanel_etl.dagster.gdpr.checks import CONFIRMED, ids_confirmed, jobs_heal
 from mixpanel_etl.dagster.internals import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from mixpanel_etl.dagster.recording import withheld_messages
 from mixpanel_etl.gdpr.jobs import submittable
-from mixpanel_etl.gdpr.ledger import Job, Ledger
+from mixpanel_etl.gdpr.ledger import Ledger
+from mixpanel_etl.gdpr.ledger_entries import Job
 from mixpanel_etl.gdpr.polling import poll, trouble
 from mixpanel_etl.gdpr.progress import Step, open_requests
 
@@ -82,9 +83,9 @@ def _alert(gdpr: "MixpanelGdpr", ledger: Ledger) -> None:
     for job in ledger.jobs():
         text = trouble(job, gdpr.now(), timedelta(days=gdpr.late_days))
         kind = f"{job.status} {bool(job.tracking_id)}" if text else ""
-        if kind and kind != job.told:
+        if kind and kind != job.alerted:
             gdpr.alert(text)
-            ledger.change_job(job, partial(Job.but, told=kind))
+            ledger.change_job(job, partial(Job.replace, alerted=kind))
 
 
 def _runs(gdpr: "MixpanelGdpr", instance: dg.DagsterInstance, ledger: Ledger) -> Iterator[dg.RunRequest]:

@@ -46,7 +46,7 @@ class PushAsset:
 class PushConfig(dg.Config):
     """What may be decided anew for each run, in the launchpad."""
 
-    only_rejected: bool = Field(
+    retry_rejected: bool = Field(
         default=False, description="Run the query again, and send only the rows that were rejected."
     )
     allow_shrink: bool = Field(
@@ -103,7 +103,7 @@ def push_parts(
             part,
             window,
             run_id=context.run.root_run_id or context.run.run_id,
-            only_refused=config.only_rejected,
+            retry_rejected=config.retry_rejected,
             allow_shrink=config.allow_shrink,
             retry_unconfirmed=config.retry_unconfirmed,
             on_progress=Progress(context.log.info, push.count(warehouse, window), part),
@@ -128,7 +128,7 @@ class Progress:
         left = timedelta(seconds=round(max(0, self._rows - pushed.done) / rate)) if rate else "unknown time"
         self._log(
             f"{self._part}: {pushed.done:,} of {self._rows:,} rows, {rate:,.0f} per second, {left} left, "
-            f"{pushed.refused:,} rejected"
+            f"{pushed.rejected:,} rejected"
         )
 
 

@@ -26,7 +26,7 @@ def rejected_rows_check(component: "MixpanelPush", item: PushAsset) -> dg.AssetC
     def check() -> dg.AssetCheckResult:
         import polars as pl
 
-        table = item.push.dead_letters(component.lake_uri)
+        table = item.push.rejected_rows(component.lake_uri)
         rows = table.scan()
         count = int(rows.select(pl.len()).collect().item())
         groups = rows.group_by("field", "message").len("rows").sort("rows", descending=True).head(MAX_REASONS)

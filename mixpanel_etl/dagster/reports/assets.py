@@ -17,7 +17,7 @@ from mixpanel_etl.dagster.reports.pictures import picture
 from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.dagster.snapshots import Taking, run_id_of, snapshot_asset, snapshot_partitions
 from mixpanel_etl.lake import Table
-from mixpanel_etl.pull.reports import RangeReport, Report, Snapshot, Taken, pull_range, pull_snapshot, report_table
+from mixpanel_etl.pull.reports import Published, RangeReport, Report, Snapshot, pull_range, pull_snapshot, report_table
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _range_asset(reports: Reports, spec: dg.AssetSpec, report: RangeReport, tabl
     def materialized(context: dg.AssetExecutionContext, config: ReportConfig) -> Iterator[dg.MaterializeResult[Any]]:
         with recorded(context, spec.key) as done, reports.mixpanel.client(context.log) as mixpanel:
             start = date.fromisoformat(str(partitions.get_first_partition_key()))
-            taken: list[Taken] = []
+            taken: list[Published] = []
             pulled = pull_range(
                 mixpanel,
                 report,
@@ -173,7 +173,7 @@ def _snapshot_asset(reports: Reports, spec: dg.AssetSpec, report: Snapshot, tabl
     )
 
 
-def _metadata(taken: Taken, report: Report) -> Metadata:
+def _metadata(taken: Published, report: Report) -> Metadata:
     found = published(taken.partition)
     if taken.rows:
         found["mixpanel_etl/computed_at"] = dg.MetadataValue.timestamp(taken.rows["computed_at"][0].as_py())

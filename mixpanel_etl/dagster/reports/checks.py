@@ -7,7 +7,7 @@ from logging import Logger
 
 import dagster as dg
 
-from mixpanel_etl.pull.reports import Taken
+from mixpanel_etl.pull.reports import Published
 
 NOT_CUT = "not_cut"
 NAMES_KNOWN = "names_known"
@@ -31,7 +31,7 @@ def report_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def report_checks(taken: Sequence[Taken], log: Logger) -> list[dg.AssetCheckResult]:
+def report_checks(taken: Sequence[Published], log: Logger) -> list[dg.AssetCheckResult]:
     """The results for the partitions of a run; what is wrong is logged, too.
 
     Args:
@@ -45,7 +45,7 @@ def report_checks(taken: Sequence[Taken], log: Logger) -> list[dg.AssetCheckResu
     return results
 
 
-def _not_cut(taken: Sequence[Taken]) -> dg.AssetCheckResult:
+def _not_cut(taken: Sequence[Published]) -> dg.AssetCheckResult:
     cut = _keys(taken, lambda one: one.doubts.cut)
     chosen = _keys(taken, lambda one: one.doubts.cut and one.doubts.chosen)
     left_out = _keys(taken, lambda one: one.doubts.left_out > 0)
@@ -85,7 +85,7 @@ def _sentences(cut: Sequence[str], left_out: Sequence[str], missing: Sequence[st
         )
 
 
-def _names_known(taken: Sequence[Taken]) -> dg.AssetCheckResult:
+def _names_known(taken: Sequence[Published]) -> dg.AssetCheckResult:
     unknown = list(dict.fromkeys(name for one in taken for name in one.doubts.unknown_names))
     advice = "Correct the report; if Mixpanel gets them only later, the check turns green with the first of them."
     return dg.AssetCheckResult(
@@ -97,7 +97,7 @@ def _names_known(taken: Sequence[Taken]) -> dg.AssetCheckResult:
     )
 
 
-def _keys(taken: Sequence[Taken], is_so: Callable[[Taken], bool]) -> list[str]:
+def _keys(taken: Sequence[Published], is_so: Callable[[Published], bool]) -> list[str]:
     return [one.partition.key for one in taken if is_so(one)]
 
 

@@ -38,7 +38,7 @@ def listings(groups: Sequence[Group], *, top_events: int = 10, organization_id: 
 
     Args:
         groups: which.
-        top_events: of so many of the most common events, the most common properties are asked for, a query each.
+        top_events: number of most frequent events whose top properties are listed (one query per event).
         organization_id: list all service accounts of the organization instead of the project's members.
     """
     found: dict[Group, Sequence[Listing]] = {

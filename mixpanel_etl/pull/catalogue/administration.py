@@ -10,12 +10,13 @@ from typing import Any
 
 from mixpanel_etl.client import Mixpanel, PipelineJob
 from mixpanel_etl.lake.event_columns import JSON, TIMESTAMP
-from mixpanel_etl.pull.listings import FLAG, TEXT, TEXTS, WHOLE, Column, Listing
+from mixpanel_etl.pull.listings import BOOLEAN, INTEGER, STRING, STRINGS, Listing
+from mixpanel_etl.pull.published import Column
 from mixpanel_etl.timestamps import from_epoch
 
 
 def service_accounts(organization_id: int | None) -> Listing:
-    """The listing of an organization's accounts, or of the project's members. It has no secret: nobody can list one."""
+    """The listing of an organization's accounts, or of the project's members. Mixpanel lists no secrets."""
 
     def ask(mixpanel: Mixpanel) -> Iterator[dict[str, Any]]:
         accounts = mixpanel.service_accounts
@@ -40,13 +41,13 @@ def service_accounts(organization_id: int | None) -> Listing:
         "service_accounts",
         f"The service accounts of {whose}; never a secret.",
         (
-            Column("account_id", WHOLE, "Its number."),
-            Column("username", TEXT, "Its name."),
-            Column("role", TEXT, "Its role in this project; null in a list of the organization's accounts."),
+            Column("account_id", INTEGER, "Its number."),
+            Column("username", STRING, "Its name."),
+            Column("role", STRING, "Its role in this project; null in a list of the organization's accounts."),
             Column("expires", TIMESTAMP, "When it stops working; null for never."),
             Column("last_used", TIMESTAMP, "When it was last used."),
             Column("created", TIMESTAMP, "When it was created."),
-            Column("creator_id", WHOLE, "Who created it: a number of Mixpanel's."),
+            Column("creator_id", INTEGER, "Who created it: a number of Mixpanel's."),
         ),
         ask,
         impersonal=("account_id", "role", "expires", "last_used", "created"),
@@ -76,10 +77,10 @@ PIPELINES = Listing(
     "pipelines",
     "Data pipelines (an API that Mixpanel has deprecated), and how their tasks are.",
     (
-        Column("pipeline", TEXT, "Its name."),
-        Column("dispatcher", TEXT, "What runs it."),
-        Column("frequency", TEXT, "How often."),
-        Column("sync_enabled", FLAG, "Whether it exports late and changed events again."),
+        Column("pipeline", STRING, "Its name."),
+        Column("dispatcher", STRING, "What runs it."),
+        Column("frequency", STRING, "How often."),
+        Column("sync_enabled", BOOLEAN, "Whether it exports late and changed events again."),
         Column("last_dispatched", TIMESTAMP, "When it last began."),
         Column("tasks", JSON, "Number of tasks by state."),
     ),
@@ -107,10 +108,10 @@ PIPELINE_TASKS = Listing(
     "pipeline_tasks",
     "The status of each pipeline: its tasks.",
     (
-        Column("pipeline", TEXT, "Name of the pipeline."),
-        Column("task", TEXT, "Name of the task."),
-        Column("state", TEXT, "`pending`, `running`, `succeeded`, `retried`, `failed`, `canceled` or `timed_out`."),
-        Column("from_date", TIMESTAMP, "The first moment that it exports."),
+        Column("pipeline", STRING, "Name of the pipeline."),
+        Column("task", STRING, "Name of the task."),
+        Column("state", STRING, "`pending`, `running`, `succeeded`, `retried`, `failed`, `canceled` or `timed_out`."),
+        Column("from_date", TIMESTAMP, "Start of the exported data."),
         Column("to_date", TIMESTAMP, "The last one."),
         Column("run_at", TIMESTAMP, "When it is to run."),
         Column("finished_at", TIMESTAMP, "When it ended; null if it never did."),
@@ -130,10 +131,10 @@ PIPELINE_DAYS = Listing(
     "pipeline_days",
     "The timeline of each pipeline: when each day was synced.",
     (
-        Column("pipeline", TEXT, "Name of the pipeline."),
-        Column("day", TEXT, "The day, in project time."),
-        Column("status", TEXT, "How it is."),
-        Column("sync_times", TEXTS, "When it was synced, as Mixpanel writes it."),
+        Column("pipeline", STRING, "Name of the pipeline."),
+        Column("day", STRING, "The day, in project time."),
+        Column("status", STRING, "How it is."),
+        Column("sync_times", STRINGS, "When it was synced, as Mixpanel writes it."),
     ),
     _days,
     impersonal=("pipeline", "day", "status", "sync_times"),
@@ -155,26 +156,26 @@ WAREHOUSE_IMPORTS = Listing(
     "warehouse_imports",
     "Imports of warehouse connectors.",
     (
-        Column("import_id", WHOLE, "Its number."),
-        Column("import_type", TEXT, "`event_stream`, `people`, `groups`, `lookup_table` or `event_sync`."),
-        Column("sync_mode", TEXT, "`time_based` (Append in the UI), `mirror_mode`, `full_sync` or `one_time`."),
-        Column("paused", FLAG, "Whether it is paused."),
-        Column("run_every_seconds", WHOLE, "How often it runs; 0 when it is only triggered."),
+        Column("import_id", INTEGER, "Its number."),
+        Column("import_type", STRING, "`event_stream`, `people`, `groups`, `lookup_table` or `event_sync`."),
+        Column("sync_mode", STRING, "`time_based` (Append in the UI), `mirror_mode`, `full_sync` or `one_time`."),
+        Column("paused", BOOLEAN, "Whether it is paused."),
+        Column("run_every_seconds", INTEGER, "How often it runs; 0 when it is only triggered."),
         Column("last_dispatch", TIMESTAMP, "When it last ran."),
-        Column("warehouse_source_id", WHOLE, "The connection to the warehouse."),
+        Column("warehouse_source_id", INTEGER, "The connection to the warehouse."),
         Column("table_params", JSON, "The table, as the warehouse calls it."),
-        Column("event_name", TEXT, "What all its events are called."),
-        Column("event_column_name", TEXT, "The column with the events' names."),
-        Column("time_column_name", TEXT, "The column with the time."),
-        Column("user_column_name", TEXT, "The column that says whose a row is."),
-        Column("insert_time_column_name", TEXT, "The column that says when a row was loaded."),
+        Column("event_name", STRING, "What all its events are called."),
+        Column("event_column_name", STRING, "The column with the events' names."),
+        Column("time_column_name", STRING, "The column with the time."),
+        Column("user_column_name", STRING, "The column that says whose a row is."),
+        Column("insert_time_column_name", STRING, "The column that says when a row was loaded."),
         Column("property_mappings", JSON, "Names of properties by column."),
-        Column("group_key", TEXT, "The group key whose profiles it imports."),
-        Column("group_id_column", TEXT, "The column with the group's id."),
+        Column("group_key", STRING, "The group key whose profiles it imports."),
+        Column("group_id_column", STRING, "The column with the group's id."),
         Column("created", TIMESTAMP, "When it was created."),
-        Column("creator_name", TEXT, "Who created it."),
-        Column("creator_email", TEXT, "Their e-mail address."),
-        Column("is_deleted", FLAG, "Whether it was deleted."),
+        Column("creator_name", STRING, "Who created it."),
+        Column("creator_email", STRING, "Their e-mail address."),
+        Column("is_deleted", BOOLEAN, "Whether it was deleted."),
     ),
     _imports,
     impersonal=(
@@ -207,11 +208,11 @@ WAREHOUSE_RUNS = Listing(
     "warehouse_import_runs",
     "The last 30 runs of each warehouse import.",
     (
-        Column("import_id", WHOLE, "Number of the import."),
-        Column("status", TEXT, "`RUNNING`, `SUCCEEDED`, `FAILED` or `CANCELLED`."),
+        Column("import_id", INTEGER, "Number of the import."),
+        Column("status", STRING, "`RUNNING`, `SUCCEEDED`, `FAILED` or `CANCELLED`."),
         Column("started_at", TIMESTAMP, "When it began."),
         Column("ended_at", TIMESTAMP, "When it ended; null while it runs."),
-        Column("rows", WHOLE, "How many rows Mixpanel took."),
+        Column("rows", INTEGER, "How many rows Mixpanel took."),
     ),
     _runs,
     impersonal=("import_id", "status", "started_at", "ended_at", "rows"),

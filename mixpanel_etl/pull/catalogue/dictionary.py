@@ -11,19 +11,20 @@ from mixpanel_etl.client import Mixpanel, VendorMetadata
 from mixpanel_etl.client.query.events import MAX_NAMES
 from mixpanel_etl.client.query.parameters import MAX_VALUES
 from mixpanel_etl.lake.event_columns import JSON
-from mixpanel_etl.pull.listings import FLAG, NUMBER, TEXT, TEXTS, WHOLE, Column, Listing
+from mixpanel_etl.pull.listings import BOOLEAN, INTEGER, NUMBER, STRING, STRINGS, Listing
+from mixpanel_etl.pull.published import Column
 
 #: Of an event: more than ten, which is what Mixpanel shows when nothing is said.
-_MOST_PROPERTIES = MAX_VALUES
+_MAX_PROPERTIES = MAX_VALUES
 
 _METADATA = (
-    Column("display_name", TEXT, "What it is called in Mixpanel's reports."),
-    Column("tags", TEXTS, "Its tags."),
-    Column("hidden", FLAG, "Whether it is hidden from reports."),
-    Column("dropped", FLAG, "Whether Mixpanel throws it away at ingestion."),
-    Column("contacts", TEXTS, "E-mail addresses of those responsible."),
-    Column("team_contacts", TEXTS, "Teams responsible."),
-    Column("source", TEXT, "Where the definition came from."),
+    Column("display_name", STRING, "What it is called in Mixpanel's reports."),
+    Column("tags", STRINGS, "Its tags."),
+    Column("hidden", BOOLEAN, "Whether it is hidden from reports."),
+    Column("dropped", BOOLEAN, "Whether Mixpanel throws it away at ingestion."),
+    Column("contacts", STRINGS, "E-mail addresses of those responsible."),
+    Column("team_contacts", STRINGS, "Teams responsible."),
+    Column("source", STRING, "Where the definition came from."),
 )
 
 
@@ -35,7 +36,7 @@ def _event_names(mixpanel: Mixpanel) -> Iterator[dict[str, Any]]:
 EVENT_NAMES = Listing(
     "event_names",
     "The names of the events of the last 31 days: the 5,000 most common ones.",
-    (Column("event", TEXT, "Name of an event."),),
+    (Column("event", STRING, "Name of an event."),),
     _event_names,
     budget="query",
     limit=MAX_NAMES,
@@ -43,25 +44,25 @@ EVENT_NAMES = Listing(
 
 
 def top_properties(events: int) -> Listing:
-    """The listing of the most common properties of so many of the most common events: a query each, and one more."""
+    """The most frequent properties of the most frequent events: one query per event, and one more."""
 
     def ask(mixpanel: Mixpanel) -> Iterator[dict[str, Any]]:
         for event in mixpanel.query.event_names(limit=events):
-            for name, count in mixpanel.query.top_properties(event, _MOST_PROPERTIES).items():
+            for name, count in mixpanel.query.top_properties(event, _MAX_PROPERTIES).items():
                 yield {"event": event, "property": name, "count": count}
 
     return Listing(
         "top_properties",
-        f"The {_MOST_PROPERTIES:,} most common properties of each of the {events} most common events.",
+        f"The {_MAX_PROPERTIES:,} most common properties of each of the {events} most common events.",
         (
-            Column("event", TEXT, "Name of an event."),
-            Column("property", TEXT, "A property that it has."),
+            Column("event", STRING, "Name of an event."),
+            Column("property", STRING, "A property that it has."),
             Column("count", NUMBER, "How many of its events have the property."),
         ),
         ask,
         budget="query",
         impersonal=("count",),
-        limit=_MOST_PROPERTIES,
+        limit=_MAX_PROPERTIES,
         limited_by="event",
     )
 
@@ -83,10 +84,10 @@ LEXICON_SCHEMAS = Listing(
     "lexicon_schemas",
     "The data dictionary: one row for each event, or kind of profile, that has a schema.",
     (
-        Column("entity_type", TEXT, "`event` or `profile`."),
-        Column("name", TEXT, "Name of the event; `$user` for user profiles."),
-        Column("description", TEXT, "What it is."),
-        Column("properties", WHOLE, "How many properties are described."),
+        Column("entity_type", STRING, "`event` or `profile`."),
+        Column("name", STRING, "Name of the event; `$user` for user profiles."),
+        Column("description", STRING, "What it is."),
+        Column("properties", INTEGER, "How many properties are described."),
         *_METADATA,
         Column("more", JSON, "Other keys of its JSON Schema."),
     ),
@@ -113,11 +114,11 @@ LEXICON_PROPERTIES = Listing(
     "lexicon_properties",
     "The data dictionary: one row for each property of an event or profile.",
     (
-        Column("entity_type", TEXT, "`event` or `profile`."),
-        Column("name", TEXT, "Name of the event; `$user` for user profiles."),
-        Column("property", TEXT, "Name of the property."),
-        Column("types", TEXTS, "Types of its values, as JSON Schema names them."),
-        Column("description", TEXT, "What it is."),
+        Column("entity_type", STRING, "`event` or `profile`."),
+        Column("name", STRING, "Name of the event; `$user` for user profiles."),
+        Column("property", STRING, "Name of the property."),
+        Column("types", STRINGS, "Types of its values, as JSON Schema names them."),
+        Column("description", STRING, "What it is."),
         *_METADATA,
     ),
     _properties,

@@ -11,7 +11,8 @@ from typing import Any
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.client.operations.replies import wire
 from mixpanel_etl.lake.event_columns import JSON, TIMESTAMP
-from mixpanel_etl.pull.listings import FLAG, TEXT, TEXTS, WHOLE, Column, Listing
+from mixpanel_etl.pull.listings import BOOLEAN, INTEGER, STRING, STRINGS, Listing
+from mixpanel_etl.pull.published import Column
 
 
 def _annotations(mixpanel: Mixpanel) -> Iterator[dict[str, Any]]:
@@ -31,12 +32,12 @@ ANNOTATIONS = Listing(
     "annotations",
     "Remarks on Mixpanel's charts.",
     (
-        Column("annotation_id", WHOLE, "Its number."),
-        Column("time", TIMESTAMP, "The moment that it is about."),
-        Column("description", TEXT, "The remark."),
-        Column("author_id", WHOLE, "Who wrote it: a number of Mixpanel's."),
-        Column("author", TEXT, "Who wrote it."),
-        Column("tags", TEXTS, "Names of its tags."),
+        Column("annotation_id", INTEGER, "Its number."),
+        Column("time", TIMESTAMP, "Time of the annotation."),
+        Column("description", STRING, "The remark."),
+        Column("author_id", INTEGER, "Who wrote it: a number of Mixpanel's."),
+        Column("author", STRING, "Who wrote it."),
+        Column("tags", STRINGS, "Names of its tags."),
     ),
     _annotations,
     impersonal=("annotation_id", "time"),
@@ -52,9 +53,9 @@ ANNOTATION_TAGS = Listing(
     "annotation_tags",
     "Tags for annotations.",
     (
-        Column("tag_id", WHOLE, "Its number."),
-        Column("name", TEXT, "Its name."),
-        Column("has_annotations", FLAG, "Whether some annotation has it."),
+        Column("tag_id", INTEGER, "Its number."),
+        Column("name", STRING, "Its name."),
+        Column("has_annotations", BOOLEAN, "Whether some annotation has it."),
     ),
     _tags,
     impersonal=("tag_id", "has_annotations"),
@@ -87,18 +88,18 @@ FEATURE_FLAGS = Listing(
     "feature_flags",
     "The feature flags of the workspace (MIXPANEL_WORKSPACE_ID), archived ones too.",
     (
-        Column("flag_id", TEXT, "Its id."),
-        Column("key", TEXT, "What code calls it."),
-        Column("name", TEXT, "What people call it."),
-        Column("description", TEXT, "What it is for."),
-        Column("status", TEXT, "`enabled`, `disabled` or `archived`."),
-        Column("context", TEXT, "What users are told apart by: distinct_id, device_id or a group key."),
-        Column("serving_method", TEXT, "Where it may be evaluated."),
-        Column("variants", TEXTS, "Keys of its variants."),
+        Column("flag_id", STRING, "Its id."),
+        Column("key", STRING, "What code calls it."),
+        Column("name", STRING, "What people call it."),
+        Column("description", STRING, "What it is for."),
+        Column("status", STRING, "`enabled`, `disabled` or `archived`."),
+        Column("context", STRING, "What users are told apart by: distinct_id, device_id or a group key."),
+        Column("serving_method", STRING, "Where it may be evaluated."),
+        Column("variants", STRINGS, "Keys of its variants."),
         Column("ruleset", JSON, "Variants with their values and shares, who gets them, and testers."),
-        Column("tags", TEXTS, "Its tags."),
-        Column("experiment_id", TEXT, "The experiment that it serves."),
-        Column("is_experiment_active", FLAG, "Whether that is running."),
+        Column("tags", STRINGS, "Its tags."),
+        Column("experiment_id", STRING, "The experiment that it serves."),
+        Column("is_experiment_active", BOOLEAN, "Whether that is running."),
         Column("created", TIMESTAMP, "When it was created."),
         Column("modified", TIMESTAMP, "When it was last changed."),
         Column("enabled_at", TIMESTAMP, "When it was enabled."),
@@ -133,15 +134,15 @@ EXPERIMENTS = Listing(
     "experiments",
     "The experiments of the workspace (MIXPANEL_WORKSPACE_ID).",
     (
-        Column("experiment_id", TEXT, "Its id."),
-        Column("name", TEXT, "Its name."),
-        Column("description", TEXT, "What it is about."),
-        Column("hypothesis", TEXT, "What it is to show."),
-        Column("status", TEXT, "`draft`, `active`, `concluded`, `success` or `fail`."),
+        Column("experiment_id", STRING, "Its id."),
+        Column("name", STRING, "Its name."),
+        Column("description", STRING, "What it is about."),
+        Column("hypothesis", STRING, "What it is to show."),
+        Column("status", STRING, "`draft`, `active`, `concluded`, `success` or `fail`."),
         Column("variants", JSON, "Its variants."),
         Column("metrics", JSON, "What it is judged by."),
         Column("settings", JSON, "Its settings."),
-        Column("tags", TEXTS, "Its tags."),
+        Column("tags", STRINGS, "Its tags."),
         Column("created", TIMESTAMP, "When it was created."),
         Column("modified", TIMESTAMP, "When it was last changed."),
         Column("start_date", TIMESTAMP, "When it began."),
@@ -164,7 +165,7 @@ def _lookup_tables(mixpanel: Mixpanel) -> Iterator[dict[str, Any]]:
 LOOKUP_TABLES = Listing(
     "lookup_tables",
     "The lookup tables of the project.",
-    (Column("lookup_table_id", TEXT, "Its id (UUID)."), Column("name", TEXT, "Its name.")),
+    (Column("lookup_table_id", STRING, "Its id (UUID)."), Column("name", STRING, "Its name.")),
     _lookup_tables,
     budget="lookup_tables",
     impersonal=("lookup_table_id",),

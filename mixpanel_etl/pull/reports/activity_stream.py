@@ -10,9 +10,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from mixpanel_etl.client import Query, ReplyError, StreamEvent
-from mixpanel_etl.lake.event_columns import readable_json
+from mixpanel_etl.lake.event_columns import TIMESTAMP, readable_json
+from mixpanel_etl.pull.published import Column
 from mixpanel_etl.pull.reports.calendar import Days
-from mixpanel_etl.pull.reports.report import EVENT, MOMENT, Column, Fact, RangeReport, Value
+from mixpanel_etl.pull.reports.report import EVENT, Fact, RangeReport, Value
 from mixpanel_etl.timestamps import from_epoch
 
 _ENDPOINT = "GET /api/query/stream/query"
@@ -35,7 +36,7 @@ class ActivityStream(RangeReport):
 
     kind = "activity_stream"
     columns = (
-        Column("time", MOMENT, "When it happened."),
+        Column("time", TIMESTAMP, "When it happened."),
         EVENT,
         Column("distinct_id", pa.string(), "Who did it."),
         Column("insert_id", pa.string(), "`$insert_id`; null where there is none."),
@@ -60,12 +61,12 @@ class ActivityStream(RangeReport):
             stored = event.time if event.time is not None else properties.get("time")
             if not isinstance(stored, int | float):
                 raise ReplyError("an event of the reply has no time", endpoint=_ENDPOINT)
-            timestamp = from_epoch(stored)
+            time = from_epoch(stored)
             insert_id = properties.get("$insert_id")
             yield Fact(
-                str(timestamp.astimezone(zone).date()),
+                str(time.astimezone(zone).date()),
                 (
-                    timestamp,
+                    time,
                     event.event,
                     user,
                     None if insert_id is None else str(insert_id),

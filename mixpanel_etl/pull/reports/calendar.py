@@ -44,13 +44,13 @@ def later(day: date, unit: PartitionUnit, count: int) -> date:
 
 
 @lru_cache(maxsize=4096)  # all segments of a reply have the same labels
-def moment_of(label: str, zone: tzinfo) -> datetime:
-    """The UTC moment at which a unit begins that Mixpanel labels `2026-01-31` or `2026-01-31 13:00:00`.
+def timestamp_of(label: str, zone: tzinfo) -> datetime:
+    """The start (UTC) of a unit that Mixpanel labels `2026-01-31` or `2026-01-31 13:00:00`.
 
     When clocks are set back two hours share a label: it stands for the first of them.
 
     Raises:
-        ValueError: the label is no date.
+        ValueError: the label is not a date.
     """
-    moment = datetime.fromisoformat(label)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    time = datetime.fromisoformat(label)
+    return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)

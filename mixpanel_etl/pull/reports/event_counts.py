@@ -13,20 +13,9 @@ from mixpanel_etl.client import Counting, EventCounts, Query, Segmentation
 from mixpanel_etl.client import TopEvents as TopEventsReply
 from mixpanel_etl.client.query.events import MAX_NAMES
 from mixpanel_etl.client.query.parameters import MAX_VALUES
-from mixpanel_etl.pull.reports.calendar import Days, moment_of
-from mixpanel_etl.pull.reports.report import (
-    EVENT,
-    MEASURE,
-    TIME,
-    VALUE,
-    Column,
-    Count,
-    Counted,
-    Fact,
-    Name,
-    Snapshot,
-    Value,
-)
+from mixpanel_etl.pull.published import Column
+from mixpanel_etl.pull.reports.calendar import Days, timestamp_of
+from mixpanel_etl.pull.reports.report import EVENT, MEASURE, TIME, VALUE, Count, Counted, Fact, Name, Snapshot, Value
 from mixpanel_etl.pull.reports.segment_limits import Limited, is_cut
 
 _PROPERTY = Column("property", pa.string(), "Name of the property.")
@@ -53,7 +42,7 @@ class Events(Counted):
     def facts(self, reply: EventCounts, zone: tzinfo) -> Iterator[Fact]:
         for event, counts in reply.values.items():
             for label, value in counts.items():
-                yield Fact(label, (moment_of(label, zone), event, self.type, value))
+                yield Fact(label, (timestamp_of(label, zone), event, self.type, value))
 
 
 class EventProperties(Counted, Limited):
@@ -81,7 +70,7 @@ class EventProperties(Counted, Limited):
     def facts(self, reply: Segmentation, zone: tzinfo) -> Iterator[Fact]:
         for name, counts in reply.values.items():
             for label, value in counts.items():
-                yield Fact(label, (moment_of(label, zone), self.event, self.property, name, self.type, value))
+                yield Fact(label, (timestamp_of(label, zone), self.event, self.property, name, self.type, value))
 
 
 class TopEvents(Snapshot):

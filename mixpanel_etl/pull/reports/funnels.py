@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta, tzinfo
 from typing import Any
@@ -13,8 +14,10 @@ from mixpanel_etl.client import Funnel as Reply
 from mixpanel_etl.client import FunnelStep, Interval, LengthUnit, Query
 from mixpanel_etl.client.query.funnels import SECONDS
 from mixpanel_etl.client.query.parameters import MAX_VALUES, MAX_WINDOW
+from mixpanel_etl.pull.published import Column
 from mixpanel_etl.pull.reports.calendar import Days
-from mixpanel_etl.pull.reports.report import SEGMENT, Column, Count, Expression, Fact, units_in
+from mixpanel_etl.pull.reports.charts import Bars, Partitions, rows_of
+from mixpanel_etl.pull.reports.report import SEGMENT, Count, Expression, Fact, units_in
 from mixpanel_etl.pull.reports.segment_limits import On
 
 #: What Mixpanel gives a new funnel, and what a report assumes that leaves `length` to the saved funnel.
@@ -31,7 +34,6 @@ class Funnel(On):
     kind = "funnel"
     counted = "count"
     has_totals = True
-    picture = "bars"
     columns = (
         SEGMENT,
         Column("step", pa.int32(), "Number of the step, from 1."),
@@ -81,6 +83,22 @@ class Funnel(On):
 
     def is_cut(self, reply: Reply) -> bool:
         return len({segment for day in reply.data.values() for segment in day.segments}) >= MAX_VALUES
+
+    @property
+    def title(self) -> str:
+        return f"funnel {self.funnel_id}"
+
+    def chart(self, partitions: Partitions, zone: tzinfo) -> Bars:  # noqa: ARG002
+        """Users at each step, all partitions together."""
+        names: dict[int, str] = {}
+        users: Counter[int] = Counter()
+        for row in rows_of(partitions):
+            if row["segment"] is None:
+                names[row["step"]] = row["label"] or row["event"] or ""
+                users[row["step"]] += row["count"]
+        first, last = partitions[0][0], partitions[-1][0]
+        note = f"entered {first}" if first == last else f"entered {first} to {last}"
+        return Bars("users", [(names[step], users[step]) for step in sorted(names)], note)
 
     def size(self, row: dict[str, Any]) -> float:
         return float(row["count"]) if row["step"] == 1 else 0.0

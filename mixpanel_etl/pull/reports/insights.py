@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import tzinfo
+from typing import Any
 
 import pyarrow as pa
 from pydantic import Field
 
 from mixpanel_etl.client import Insights as Reply
 from mixpanel_etl.client import Query
-from mixpanel_etl.lake.event_columns import readable_json
+from mixpanel_etl.lake.event_columns import TIMESTAMP, readable_json
+from mixpanel_etl.pull.published import Column
+from mixpanel_etl.pull.reports.charts import Lines, Partitions, Path, series_of
 from mixpanel_etl.pull.reports.insights_shapes import numbers
-from mixpanel_etl.pull.reports.report import MOMENT, VALUE, Column, Count, Fact, Snapshot
+from mixpanel_etl.pull.reports.report import VALUE, Count, Fact, Snapshot
 
 
 class Insights(Snapshot):
     """A saved report (Insights, funnel or retention) as it shows today; which days it covers is saved with it."""
 
     kind = "insights"
-    picture = "line"
     columns = (
         Column("metric", pa.string(), "First level of the report: an event, the name of a metric, a funnel."),
         Column(
@@ -27,7 +29,7 @@ class Insights(Snapshot):
             pa.list_(pa.string()),
             "Values of its breakdowns, in their order; null for all together. Empty without a breakdown.",
         ),
-        Column("time", MOMENT, "Where the unit of time begins, as a UTC moment; null for all of the time."),
+        Column("time", TIMESTAMP, "Where the unit of time begins, in UTC; null for all of the time."),
         VALUE._replace(description="The number; null where Mixpanel has none."),
         Column(
             "part",
@@ -56,8 +58,24 @@ class Insights(Snapshot):
         meta = reply.get("meta")
         return isinstance(meta, dict) and meta.get("is_segmentation_limit_hit") is True
 
+    @property
+    def title(self) -> str:
+        return f"insights {self.bookmark_id}"
+
+    def chart(self, partitions: Partitions, zone: tzinfo) -> Lines:  # noqa: ARG002
+        """The report's own series; what its numbers are is not in the reply."""
+        return Lines("", series_of(partitions, _path), self.shows_segments)
+
     def facts(self, reply: Reply, zone: tzinfo) -> Iterator[Fact]:
         for one in numbers(reply, zone):
             detail = None if one.detail is None else readable_json(one.detail)
             found = one._replace(detail=detail, segments=list(one.segments))  # type: ignore[arg-type]
             yield Fact(None, tuple(found))
+
+
+def _path(row: dict[str, Any]) -> Path | None:
+    """Metric, breakdowns, and measure with its position."""
+    if row["part"] != "series":
+        return None
+    measured = [f"{row['measure']} {row['position']}"] if row["measure"] else []
+    return (row["metric"], *(segment for segment in row["segments"] if segment is not None), *measured)

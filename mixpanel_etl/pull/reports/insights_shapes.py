@@ -14,7 +14,7 @@ from datetime import datetime, tzinfo
 from typing import Any, NamedTuple
 
 from mixpanel_etl.client import Insights
-from mixpanel_etl.pull.reports.calendar import moment_of
+from mixpanel_etl.pull.reports.calendar import timestamp_of
 
 OVERALL = "$overall"
 _ALL_OF_THE_TIME = {"all", "$average"}
@@ -137,8 +137,8 @@ def _place(path: tuple[str, ...], zone: tzinfo, *, date_first: bool) -> dict[str
         time = keys.pop(0)
     elif keys and _is_time(keys[-1]):
         time = keys.pop()
-    moment = None if time is None or time in _ALL_OF_THE_TIME else moment_of(time, zone)
-    return {"time": moment, "segments": tuple(None if key == OVERALL else key for key in keys)}
+    start = None if time is None or time in _ALL_OF_THE_TIME else timestamp_of(time, zone)
+    return {"time": start, "segments": tuple(None if key == OVERALL else key for key in keys)}
 
 
 def _is_time(key: str) -> bool:
@@ -157,7 +157,7 @@ def _incomplete(meta: Any, zone: tzinfo) -> Iterator[Number]:
     for show in shows if isinstance(shows, list) else ():
         buckets = show.get("incomplete_buckets") if isinstance(show, Mapping) else None
         for date, intervals in buckets.items() if isinstance(buckets, Mapping) else ():
-            time = moment_of(date, zone) if _is_time(date) and date not in _ALL_OF_THE_TIME else None
+            time = timestamp_of(date, zone) if _is_time(date) and date not in _ALL_OF_THE_TIME else None
             for position, until in enumerate(intervals) if isinstance(intervals, list) else ():
                 if until is not None:
                     metric = str(show.get("metric_key") or "")

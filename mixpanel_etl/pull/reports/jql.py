@@ -11,26 +11,17 @@ from pydantic import Field
 
 from mixpanel_etl.client import Query, ReplyError
 from mixpanel_etl.lake import ColumnType
-from mixpanel_etl.lake.event_columns import readable_json
-from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit, moment_of
-from mixpanel_etl.pull.reports.report import (
-    COMPUTED_AT,
-    MOMENT,
-    Column,
-    Fact,
-    Name,
-    RangeReport,
-    Report,
-    Snapshot,
-    Value,
-)
+from mixpanel_etl.lake.event_columns import TIMESTAMP, readable_json
+from mixpanel_etl.pull.published import Column
+from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit, timestamp_of
+from mixpanel_etl.pull.reports.report import COMPUTED_AT, Fact, Name, RangeReport, Report, Snapshot, Value
 
 _TYPES: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),
     "integer": pa.int64(),
     "number": pa.float64(),
     "boolean": pa.bool_(),
-    "timestamp": MOMENT,
+    "timestamp": TIMESTAMP,
 }
 _ENDPOINT = "POST /api/query/jql"
 
@@ -71,7 +62,7 @@ class _Script(Report):
 
 
 class Jql(_Script, Snapshot):
-    """What a script returns, one row an element, as a snapshot of the moment.
+    """What a script returns today, one row an element.
 
     Elements may be objects (by name), lists or single values (by position), or what `groupBy` makes: the parts of
     `key`, then `value`.
@@ -156,7 +147,7 @@ def _number(value: Any) -> float:
     return value
 
 
-def _whole(value: Any) -> int:
+def _integer(value: Any) -> int:
     if _number(value) != int(value) or not -(2**63) <= value < 2**63:
         raise ValueError
     return int(value)
@@ -168,17 +159,17 @@ def _boolean(value: Any) -> bool:
     return value
 
 
-def _moment(value: Any, zone: tzinfo) -> datetime:
+def _timestamp(value: Any, zone: tzinfo) -> datetime:
     if isinstance(value, str):
-        return moment_of(value, zone)
+        return timestamp_of(value, zone)
     # JQL has milliseconds of project time, as if that were UTC (mixpanel-api.md#project-time).
     return datetime.fromtimestamp(_number(value) / 1000, UTC).replace(tzinfo=zone).astimezone(UTC)
 
 
 _READ: dict[ColumnType, Callable[[Any, tzinfo], Any]] = {
     "string": lambda value, _: value if isinstance(value, str) else readable_json(value),
-    "integer": lambda value, _: _whole(value),
+    "integer": lambda value, _: _integer(value),
     "number": lambda value, _: float(_number(value)),
     "boolean": lambda value, _: _boolean(value),
-    "timestamp": _moment,
+    "timestamp": _timestamp,
 }

@@ -13,22 +13,24 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from mixpanel_etl.client import Counting, Query, Unit
 from mixpanel_etl.expressions import masked, parse, references
+from mixpanel_etl.lake.event_columns import TIMESTAMP
 from mixpanel_etl.lake.person_columns import is_known_by, of_persons
+from mixpanel_etl.pull.published import Column
 from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit
+from mixpanel_etl.pull.reports.charts import Chart, Lines, Partitions, event_path, series_of
 
-MOMENT = pa.timestamp("ms", tz="UTC")
 #: Days in which events still arrive (mixpanel-api.md#late-events): what a schedule asks for again when a report says
 #: nothing.
 LATE_DAYS = 5
 #: Partitions of one run, and so of one query: a year of days, or a hundred days of hours ...
-MOST_PARTITIONS = 366
-MOST_FINE_PARTITIONS = 100
+MAX_PARTITIONS = 366
+MAX_FINE_PARTITIONS = 100
 #: ... but not more numbers than this, which bounds the memory of a run.
-MOST_NUMBERS = 1_000_000
+MAX_NUMBERS = 1_000_000
 #: What Dagster shows in the place of a value that may be a person's.
 WITHHELD = "withheld"
 #: Partitions of one run of a report that takes a query for each: they fit into an hour's budget.
-MOST_QUERIES = 50
+MAX_QUERIES = 50
 _UNITS_A_DAY = {"minute": 1440, "hour": 24}
 
 
@@ -47,15 +49,6 @@ Value = Annotated[str, Field(min_length=1)]
 Name = Annotated[Value, Shown()]
 Expression = Annotated[str, AfterValidator(_parsed), Shown(masked)]
 Count = Annotated[int, Field(ge=1)]
-Picture = Literal["line", "bars", "heat map"]
-
-
-class Column(NamedTuple):
-    """A column of a report's table."""
-
-    name: str
-    type: pa.DataType
-    description: str
 
 
 Row = tuple[Any, ...]
@@ -83,15 +76,17 @@ class Kept(NamedTuple):
 
 
 COMPUTED_AT = Column(
-    "computed_at", MOMENT, "When Mixpanel computed it; when it was asked for, where Mixpanel is silent."
+    "computed_at", TIMESTAMP, "When Mixpanel computed it; when it was asked for, where Mixpanel is silent."
 )
-TIME = Column("time", MOMENT, "Where the unit of time begins (in the project's zone), as a UTC moment.")
+TIME = Column("time", TIMESTAMP, "Where the unit of time begins (in the project's zone), in UTC.")
 EVENT = Column("event", pa.string(), "Name of the event.")
 SEGMENT = Column("segment", pa.string(), "Value of `on`; null for all together.")
 MEASURE = Column(
     "measure", pa.string(), "What `value` is: general (events), unique (users), average (events per user)."
 )
 VALUE = Column("value", pa.float64(), "The number.")
+#: What the numbers of a report are, by its `type`.
+MEASURED: Mapping[Counting, str] = {"general": "events", "unique": "users", "average": "events per user"}
 
 
 class Report(BaseModel, ABC):
@@ -100,8 +95,6 @@ class Report(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     kind: ClassVar[str]
-    #: How a picture shows its table, if one helps.
-    picture: ClassVar[Picture | None] = None
     #: Columns of the kind's table, without `computed_at`.
     columns: ClassVar[Sequence[Column]]
     #: Column whose sum says how much is in a partition; without one, the number of rows does.
@@ -131,12 +124,17 @@ class Report(BaseModel, ABC):
     def _unknown_columns(self) -> Iterator[str]:
         known = [column.name for column in self.table_columns()]
         for name in set(self.harmless or ()).difference(known):
-            yield f"harmless has {name}, which is no column; it can have {', '.join(known)}"
+            yield f"unknown column {name} in harmless; allowed: {', '.join(known)}"
 
     @property
     def shown_columns(self) -> Collection[str]:
         """Columns whose values may leave the lake for Dagster."""
         return {*self.impersonal, *(self.harmless or ()), COMPUTED_AT.name}
+
+    @property
+    def shows_segments(self) -> bool:
+        """Whether the values of segments may leave the lake for Dagster."""
+        return {"segment", "segments"}.intersection(self.schema.names) <= set(self.shown_columns)
 
     @property
     def shown_parameters(self) -> dict[str, Any]:
@@ -161,8 +159,8 @@ class Report(BaseModel, ABC):
         on, name = getattr(self, "on", None), getattr(self, "property", None)
         by_on = on is not None and any(is_known_by(read.name) for read in references(parse(on)))
         by_property = isinstance(name, str) and is_known_by(name)
-        texts = {column.name for column in self.table_columns() if column.type == pa.string()}
-        return texts & {*(["segment"] if by_on else []), *(["segment", "value"] if by_property else [])}
+        strings = {column.name for column in self.table_columns() if column.type == pa.string()}
+        return strings & {*(["segment"] if by_on else []), *(["segment", "value"] if by_property else [])}
 
     @property
     def descriptions(self) -> dict[str, str]:
@@ -204,6 +202,20 @@ class Report(BaseModel, ABC):
         expressions = [parse(given[name]) for name in names if name in given]
         return [one.name for each in expressions for one in references(each) if one.source == "properties"]
 
+    @property
+    def title(self) -> str:
+        """Title of the picture: the kind, and the number of a saved report."""
+        return self.kind.replace("_", " ")
+
+    def chart(self, partitions: Partitions, zone: tzinfo) -> Chart | None:  # noqa: ARG002
+        """The picture of some partitions; None if the kind has none.
+
+        Args:
+            partitions: their keys and rows, in order.
+            zone: of the project.
+        """
+        return None
+
     @abstractmethod
     def facts(self, reply: Any, zone: tzinfo) -> Iterator[Fact]:
         """The rows of what `ask` returned.
@@ -233,10 +245,10 @@ class RangeReport(Report):
     def most_partitions(self) -> int:
         """Of one run, and so of one query."""
         if self.is_asked_by_partition:
-            return MOST_QUERIES
+            return MAX_QUERIES
         units = _UNITS_A_DAY.get(getattr(self, "unit", "day"), 1)
         numbers = units * self.numbers_a_unit
-        return max(1, min(MOST_PARTITIONS if units == 1 else MOST_FINE_PARTITIONS, MOST_NUMBERS // numbers))
+        return max(1, min(MAX_PARTITIONS if units == 1 else MAX_FINE_PARTITIONS, MAX_NUMBERS // numbers))
 
     @property
     def is_asked_by_partition(self) -> bool:
@@ -274,23 +286,38 @@ class RangeReport(Report):
 
 
 class Snapshot(Report):
-    """A report of the moment: its partitions are the days on which it was taken."""
+    """A report as it is today: its partitions are the days on which it was pulled."""
 
     @abstractmethod
     def ask(self, query: Query) -> Any:
         """One query."""
 
 
-class Counted(RangeReport):
-    """What reports share that count over time."""
+class TimeSeries(RangeReport):
+    """What reports share that have a number for each unit of time."""
 
-    picture = "line"
+    @property
+    @abstractmethod
+    def measured(self) -> str:
+        """What the numbers are, such as `users`."""
+
+    def chart(self, partitions: Partitions, zone: tzinfo) -> Lines:  # noqa: ARG002
+        counted = f"{self.measured} per {self.model_dump()['unit']}"
+        return Lines(counted, series_of(partitions, event_path), self.shows_segments)
+
+
+class Counted(TimeSeries):
+    """What reports share that count over time."""
 
     unit: Unit = Field(default="day", description="Of the time series: minute, hour, day, week or month.")
     type: Counting = Field(
         default="general",
         description="`general` counts events, `unique` users (not by hour or minute), `average` events per user.",
     )
+
+    @property
+    def measured(self) -> str:
+        return MEASURED[self.type]
 
     def contradictions(self) -> Iterator[str]:
         yield from super().contradictions()

@@ -95,12 +95,12 @@ def _problems(kind: type[Report], error: ValidationError) -> Iterator[Problem]:
         field = kind.model_fields.get(name)
         said = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "extra_forbidden":
-            said = f"{name} is no parameter of kind {kind.kind}, which has: {', '.join(kind.model_fields)}"
+            said = f"unknown parameter {name} for kind {kind.kind}; allowed: {', '.join(kind.model_fields)}"
             said += f". {_INSTEAD[name]}" if name in _INSTEAD else ""
         elif detail["type"] == "missing":
             said = f"{name} is missing: {field.description if field else ''}"
         elif path and isinstance(detail.get("ctx", {}).get("error"), ExpressionError):
-            said = f"{name} is no segmentation expression: {said}"
+            said = f"{name} must be a segmentation expression: {said}"
         elif path:
             said = f"{'.'.join(map(str, path))} is {detail['input']!r}: {said}. {field.description if field else ''}"
         yield Problem(path, said.strip())

@@ -12,40 +12,15 @@ import pyarrow as pa
 
 from mixpanel_etl.client import Mixpanel, RawReply, ReplyError
 from mixpanel_etl.client.http.json_text import decode_json
-from mixpanel_etl.lake import Partition, PartitionsHeldBack, Provenance, Table
+from mixpanel_etl.lake import PartitionsHeldBack, Provenance, Table
 from mixpanel_etl.lake.errors import shrinks
 from mixpanel_etl.lake.event_columns import whole_characters
+from mixpanel_etl.pull.published import Doubts, Published
 from mixpanel_etl.pull.reports.calendar import Days, end_of, start_of
 from mixpanel_etl.pull.reports.report import Fact, RangeReport, Report, Row, Snapshot
 from mixpanel_etl.pull.reports.unknown_names import asked_names, names_found, unknown_names
 
 LOG = getLogger("mixpanel_etl")
-
-
-class Doubts(NamedTuple):
-    """What may be wrong with the rows of a partition.
-
-    Attributes:
-        cut: Mixpanel's reply is as long as its limit, so that more may be there.
-        chosen: the limit is one of the report's parameters.
-        left_out: number of segments beyond the report's own `limit`.
-        missing: what the segments lack of Mixpanel's total.
-        unknown_names: events and properties that Mixpanel's lists do not have.
-    """
-
-    cut: bool = False
-    chosen: bool = False
-    left_out: int = 0
-    missing: float = 0.0
-    unknown_names: Sequence[str] = ()
-
-
-class Taken(NamedTuple):
-    """A published partition, its rows as they were published, and what may be wrong with them."""
-
-    partition: Partition
-    rows: pa.Table
-    doubts: Doubts = Doubts()
 
 
 class _Answer(NamedTuple):
@@ -75,7 +50,7 @@ def pull_range(
     run_id: str = "",
     allow_shrink: bool = False,
     log: Logger = LOG,
-) -> Iterator[Taken]:
+) -> Iterator[Published]:
     """Ask for all partitions, keep the replies, and publish each partition, those without facts too.
 
     The rows of a partition are the same whichever others are asked for with it. One query answers for all, unless
@@ -89,7 +64,7 @@ def pull_range(
         keys: first days of the partitions (YYYY-MM-DD, of project time). What lies between them is asked for too,
             because Mixpanel answers for ranges, but not published.
         start: of the first partition there is. Reports whose numbers depend on what was before are asked for from
-            there, so that a partition has the same numbers in whatever run.
+            there, so that a partition has the same numbers in every run.
         run_id: goes into the files.
         allow_shrink: replace partitions even if less than half of them is left; so does the report's own parameter.
         log: told of what may be wrong.
@@ -131,7 +106,7 @@ def pull_snapshot(
     run_id: str = "",
     allow_shrink: bool = False,
     log: Logger = LOG,
-) -> Taken:
+) -> Published:
     """Ask, keep the reply, and publish it as what the report showed on a day, which is today's.
 
     Args:
@@ -197,9 +172,9 @@ def _shrunk(report: Report, table: Table, key: str, rows: pa.Table) -> tuple[flo
     return (before, after) if shrinks(before, after) else None
 
 
-def _published(table: Table, key: str, rows: pa.Table, provenance: Provenance, doubts: Doubts) -> Taken:
+def _published(table: Table, key: str, rows: pa.Table, provenance: Provenance, doubts: Doubts) -> Published:
     partition = table.write(key, rows, provenance)
-    return Taken(partition, table.as_published(partition, rows), doubts)
+    return Published(partition, table.as_published(partition, rows), doubts)
 
 
 def split(
@@ -225,10 +200,10 @@ def computed_at(raw: RawReply) -> datetime:
     """When Mixpanel computed a reply (UTC): what it says itself, else when it was asked."""
     try:
         reply = decode_json(raw.body)
-        moment = datetime.fromisoformat(reply["computed_at"])
+        time = datetime.fromisoformat(reply["computed_at"])
     except (KeyError, TypeError, ValueError):
         return raw.requested_at.astimezone(UTC)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _partition_of(label: str, report: RangeReport, endpoint: str) -> str:
@@ -263,7 +238,7 @@ def _as_table(report: Report, rows: Sequence[Row], computed: datetime) -> pa.Tab
 
 
 def _as_array(cells: Row, type_: pa.DataType) -> pa.Array:
-    if pa.types.is_floating(type_):  # Arrow refuses integers from 2**53, which JSON may have
+    if pa.types.is_floating(type_):  # Arrow rejects integers from 2**53, which JSON may have
         cells = tuple(None if cell is None else float(cell) for cell in cells)
     try:
         return pa.array(cells, type_)

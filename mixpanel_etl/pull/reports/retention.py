@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from datetime import tzinfo
+from datetime import date, tzinfo
 from typing import Any
 
 import pyarrow as pa
@@ -12,8 +13,10 @@ from pydantic import Field
 from mixpanel_etl.client import Addiction as AddictionReply
 from mixpanel_etl.client import Interval, NumericUnit, Query, RetentionCohort, RetentionType
 from mixpanel_etl.client.query.parameters import MAX_VALUES
-from mixpanel_etl.pull.reports.calendar import Days
-from mixpanel_etl.pull.reports.report import SEGMENT, Column, Count, Expression, Fact, Name
+from mixpanel_etl.pull.published import Column
+from mixpanel_etl.pull.reports.calendar import Days, later
+from mixpanel_etl.pull.reports.charts import HeatMap, Partitions
+from mixpanel_etl.pull.reports.report import SEGMENT, Count, Expression, Fact, Name
 from mixpanel_etl.pull.reports.segment_limits import On
 
 
@@ -27,7 +30,6 @@ class Retention(On):
     kind = "retention"
     counted = "count"
     has_totals = True
-    picture = "heat map"
     columns = (
         SEGMENT._replace(description="Value of `on` for the returns; null for all together."),
         Column("interval", pa.int32(), "Number of the interval since the user's own beginning, from 0."),
@@ -47,7 +49,7 @@ class Retention(On):
     unit: Interval = Field(default="day", description="Of cohorts and intervals: day, week or month.")
     interval_count: Count = Field(default=1, description="Intervals after the one in which users began.")
     unbounded_retention: bool | None = Field(
-        default=None, description="Count in an interval whoever came back in it or later."
+        default=None, description="Count in an interval the users who came back in it or later."
     )
     on: Expression | None = Field(default=None, description="Expression to segment the returns by.")
 
@@ -82,6 +84,20 @@ class Retention(On):
             limit=MAX_VALUES if self.on else None,
         )
 
+    def chart(self, partitions: Partitions, zone: tzinfo) -> HeatMap:
+        shares = [(key, self._shares(key, rows, zone)) for key, rows in partitions]
+        return HeatMap(f"{self.unit}s after {self.born_event or 'any event'}", 0, shares)
+
+    def _shares(self, key: str, rows: pa.Table, zone: tzinfo) -> list[float]:
+        """Shares of a cohort by interval; NaN for intervals that had not begun, and for an empty cohort."""
+        shares = []
+        for row in rows.to_pylist():
+            if row["segment"] is None:
+                begins = later(date.fromisoformat(key), self.partition_unit, row["interval"])
+                begun = begins <= row["computed_at"].astimezone(zone).date()
+                shares.append(row["share"] if begun and row["share"] is not None else math.nan)
+        return shares
+
     def is_cut(self, reply: Mapping[str, RetentionCohort]) -> bool:
         return len({segment for cohort in reply.values() for segment in cohort.segments}) >= MAX_VALUES
 
@@ -114,11 +130,10 @@ class Addiction(On):
     kind = "addiction"
     counted = "count"
     has_totals = True
-    picture = "heat map"
     columns = (
         SEGMENT,
         Column("at_least", pa.int32(), "Number of hours or days (`addiction_unit`), from 1."),
-        Column("count", pa.int64(), "Users who were active in at least so many of them."),
+        Column("count", pa.int64(), "Users who were active in at least this many of them."),
     )
     impersonal = ("at_least", "count")
 
@@ -132,6 +147,10 @@ class Addiction(On):
         return query.retention_addiction(
             *days, self.unit, self.addiction_unit, event=self.event, where=self.where, on=self.on, limit=limit
         )
+
+    def chart(self, partitions: Partitions, zone: tzinfo) -> HeatMap:  # noqa: ARG002
+        label = f"active in at least this many {self.addiction_unit}s, share of all active users"
+        return HeatMap(label, 1, [(key, _active(rows)) for key, rows in partitions])
 
     def is_cut(self, reply: AddictionReply) -> bool:
         return len({name for found in reply.data.values() if isinstance(found, dict) for name in found}) > MAX_VALUES
@@ -148,3 +167,9 @@ class Addiction(On):
 
 
 _OVERALL = "$overall"  # what Mixpanel calls all segments together
+
+
+def _active(rows: pa.Table) -> list[float]:
+    """Shares of those who came at all, up to the last number that has users."""
+    counts = [row["count"] for row in rows.to_pylist() if row["segment"] is None]
+    return [count / counts[0] for count in counts if count]

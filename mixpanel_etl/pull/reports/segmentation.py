@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import tzinfo
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import pyarrow as pa
 from pydantic import Field
@@ -14,21 +14,21 @@ from pydantic import Field
 from mixpanel_etl.client import Counting, NumericResults, NumericUnit, Query
 from mixpanel_etl.client import Segmentation as Series
 from mixpanel_etl.client.query.parameters import MAX_VALUES
-from mixpanel_etl.pull.reports.calendar import Days, moment_of
+from mixpanel_etl.pull.published import Column
+from mixpanel_etl.pull.reports.calendar import Days, timestamp_of
 from mixpanel_etl.pull.reports.report import (
     EVENT,
     MEASURE,
+    MEASURED,
     SEGMENT,
     TIME,
     VALUE,
-    Column,
     Count,
     Counted,
     Expression,
     Fact,
     Name,
-    Picture,
-    RangeReport,
+    TimeSeries,
 )
 from mixpanel_etl.pull.reports.segment_limits import BySegment, On, is_cut
 
@@ -59,13 +59,11 @@ class Segmentation(Counted, On):
         for name, counts in reply.values.items():
             segment = name if self.on else None
             for label, value in counts.items():
-                yield Fact(label, (moment_of(label, zone), self.event, segment, self.type, value))
+                yield Fact(label, (timestamp_of(label, zone), self.event, segment, self.type, value))
 
 
-class _Numbers(RangeReport):
+class _Numbers(TimeSeries):
     """What the reports on a number share."""
-
-    picture: ClassVar[Picture | None] = "line"
 
     event: Name = Field(description="Name of the event.")
     on: Expression = Field(description="Expression whose value is a number.")
@@ -82,7 +80,7 @@ class SegmentationNumeric(_Numbers, BySegment):
         TIME,
         EVENT,
         Column("segment", pa.string(), "Range of the number, as Mixpanel writes it: `2,000 - 2,100`."),
-        Column("low", pa.float64(), "Where the range begins; null where the text is no range."),
+        Column("low", pa.float64(), "Where the range begins; null if the string is not a range."),
         Column("high", pa.float64(), "Where it ends."),
         MEASURE,
         VALUE,
@@ -96,6 +94,10 @@ class SegmentationNumeric(_Numbers, BySegment):
         "takes one query. Without it Mixpanel chooses the ranges of each partition, which takes a query for each.",
     )
     buckets: Count | None = Field(default=None, description="How many ranges; Mixpanel decides by default.")
+
+    @property
+    def measured(self) -> str:
+        return MEASURED[self.type]
 
     def contradictions(self) -> Iterator[str]:
         yield from super().contradictions()
@@ -124,37 +126,45 @@ class SegmentationNumeric(_Numbers, BySegment):
                 continue
             low, high = _bounds(name)
             for label, value in counts.items():
-                yield Fact(label, (moment_of(label, zone), self.event, name, low, high, self.type, value))
+                yield Fact(label, (timestamp_of(label, zone), self.event, name, low, high, self.type, value))
 
 
 class SegmentationSum(_Numbers):
-    """The sum of a number over the events of each unit of time; what is no number counts as 0."""
+    """The sum of a number over the events of each unit of time; non-numeric values count as 0."""
 
     kind = "segmentation_sum"
     columns = (TIME, EVENT, MEASURE._replace(description="`sum`."), VALUE)
     impersonal = ("time", "event", "measure", "value")
+
+    @property
+    def measured(self) -> str:
+        return "sum"
 
     def ask(self, query: Query, days: Days) -> NumericResults:
         return query.segmentation_sum(self.event, *days, self.on, where=self.where, unit=self.unit)
 
     def facts(self, reply: NumericResults, zone: tzinfo) -> Iterator[Fact]:
         for label, value in reply.results.items():
-            yield Fact(label, (moment_of(label, zone), self.event, "sum", value))
+            yield Fact(label, (timestamp_of(label, zone), self.event, "sum", value))
 
 
 class SegmentationAverage(_Numbers):
-    """The average of a number over the events of each unit of time; what is no number counts as 0."""
+    """The average of a number over the events of each unit of time; non-numeric values count as 0."""
 
     kind = "segmentation_average"
     columns = (TIME, EVENT, MEASURE._replace(description="`average`."), VALUE)
     impersonal = ("time", "event", "measure", "value")
+
+    @property
+    def measured(self) -> str:
+        return "average"
 
     def ask(self, query: Query, days: Days) -> NumericResults:
         return query.segmentation_average(self.event, *days, self.on, where=self.where, unit=self.unit)
 
     def facts(self, reply: NumericResults, zone: tzinfo) -> Iterator[Fact]:
         for label, value in reply.results.items():
-            yield Fact(label, (moment_of(label, zone), self.event, "average", value))
+            yield Fact(label, (timestamp_of(label, zone), self.event, "average", value))
 
 
 def _multiple(on: str, width: float) -> str:

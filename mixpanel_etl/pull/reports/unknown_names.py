@@ -1,4 +1,4 @@
-"""Names that a report asks for and Mixpanel does not know: a typing error otherwise looks like a quiet day."""
+"""Names that a report asks for and Mixpanel does not know: a typo otherwise looks like a quiet day."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def unknown_names(
 
 
 def asked_names(report: Report) -> list[str]:
-    """What a file records beside `unknown_names`: other names are asked about anew."""
+    """What a file records beside `unknown_names`: other names are looked up again."""
     return [*report.named_events, *report.named_properties]
 
 

@@ -15,7 +15,7 @@ class Drift:
 
     Attributes:
         undeclared: properties that were seen but are not declared, with the types they had. Those that Mixpanel itself
-            sets (`$browser`, `mp_lib`...) are left out: nobody declares them.
+            sets (`$browser`, `mp_lib`...) are left out: they are not declared.
         unseen: properties that are declared, but no event had.
         differing: properties that had values of other types: declared types, and how often which other one was seen.
     """

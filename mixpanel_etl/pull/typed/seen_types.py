@@ -10,10 +10,10 @@ from typing import Any
 from mixpanel_etl.lake.event_columns import MAX_EXACT
 from mixpanel_etl.pull.typed.typed_columns import Types
 
-#: Names that are counted; more are no properties any more but values that somebody made names of.
-_MOST_COUNTED = 10_000
-#: Of these so many, the most frequent ones, are kept with a file, and become columns.
-MOST_KEPT = 1_000
+#: Names that are counted; more are not properties, but values that were used as names.
+_MAX_COUNTED = 10_000
+#: Number of these, the most frequent ones, that are kept with a file and become columns.
+MAX_KEPT = 1_000
 _TYPES: dict[type, str] = {
     str: "string",
     bool: "boolean",
@@ -80,13 +80,13 @@ class Seen:
                 own.update(counts)
 
     def _of(self, name: str) -> Counter[str] | None:
-        if name not in self.types and len(self.types) >= _MOST_COUNTED:
+        if name not in self.types and len(self.types) >= _MAX_COUNTED:
             return None
         return self.types.setdefault(name, Counter())
 
     def _kept(self) -> list[str]:
         seen = (name for name, counts in self.types.items() if counts.total())
-        return sorted(sorted(seen, key=lambda name: (-self.types[name].total(), name))[:MOST_KEPT])
+        return sorted(sorted(seen, key=lambda name: (-self.types[name].total(), name))[:MAX_KEPT])
 
 
 def type_of(value: Any) -> str:

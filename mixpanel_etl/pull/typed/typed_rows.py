@@ -97,11 +97,11 @@ class Typing:
 class _Rows:
     """The properties of some events: decoded, and as they were."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._texts = texts
+    def __init__(self, strings: Sequence[str]) -> None:
+        self._strings = strings
         self._raws: dict[int, dict[str, Any]] = {}  # bytes, or msgspec's view of them
         self._whole: set[int] = set()
-        self.values: list[dict[str, Any]] = [self._read(number) for number in range(len(texts))]
+        self.values: list[dict[str, Any]] = [self._read(number) for number in range(len(strings))]
 
     def raw(self, number: int, name: str) -> str:
         """A value's own text."""
@@ -110,7 +110,7 @@ class _Rows:
     def rest(self, number: int) -> str | None:
         """The JSON object of what no column took; None when nothing is left."""
         if number in self._whole:
-            return self._texts[number]
+            return self._strings[number]
         names = self.values[number]
         if not names:
             return None
@@ -119,11 +119,11 @@ class _Rows:
 
     def _raws_of(self, number: int) -> dict[str, Any]:
         if number not in self._raws:
-            self._raws[number] = _decode_raw(self._texts[number])
+            self._raws[number] = _decode_raw(self._strings[number])
         return self._raws[number]
 
     def _read(self, number: int) -> dict[str, Any]:
-        text = self._texts[number]
+        text = self._strings[number]
         try:
             row = _decode(text)
         except _NEEDS_CARE:
@@ -133,14 +133,14 @@ class _Rows:
         return row
 
     def _read_carefully(self, number: int) -> dict[str, Any]:
-        text = self._texts[number]
+        text = self._strings[number]
         try:
             raws = self._raws[number] = _decode_raw(text)
             return {name: json.loads(bytes(raw)) for name, raw in raws.items()}
         except (*_NEEDS_CARE, ValueError):
             pass
         try:
-            # Halves of surrogate pairs: what is written anew has the same value, and escapes them again.
+            # Halves of surrogate pairs: what is written again has the same value, and escapes them again.
             row: dict[str, Any] = json.loads(text)
             "".join(row).encode()
             self._raws[number] = {name: json.dumps(value, allow_nan=False).encode() for name, value in row.items()}
