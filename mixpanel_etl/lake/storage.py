@@ -19,13 +19,18 @@ def storage(uri: str) -> Storage:
     `AWS_PROFILE`, `AWS_ENDPOINT_URL`...).
 
     Raises:
-        ConfigurationError: another scheme, or an S3 URI without a bucket.
+        ConfigurationError: another scheme, or an S3 URI without a bucket or with credentials.
     """
     scheme, separator, rest = uri.partition("://")
     if not separator:
         return Disk(Path(uri).expanduser().absolute())
     if scheme == "file":
         return Disk(Path(rest))
+    if "@" in rest.partition("/")[0]:
+        raise ConfigurationError(
+            "the URI of a lake must not have credentials in it: S3 takes them from the environment "
+            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE)"
+        )
     if scheme == "s3" and rest.strip("/"):
         return S3(rest.strip("/"))
     raise ConfigurationError(f"lake {uri!r}: use a path, file:///path or s3://bucket/prefix")

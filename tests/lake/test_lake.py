@@ -53,6 +53,47 @@ def test_sql_sees_all_tables_and_takes_parameters(lake: Lake) -> None:
     assert lake.sql("SELECT city FROM events ORDER BY ALL").pl()["city"].to_list() == ["Berlin", "Rome"]
 
 
-def test_an_unknown_table_is_told_with_those_that_there_are(lake: Lake) -> None:
-    with pytest.raises(ConfigurationError, match=r"unknown table 'signups'.*events, reports/signups"):
+def test_an_unknown_table_is_reported_with_the_available_ones(lake: Lake) -> None:
+    with pytest.raises(ConfigurationError, match=r"unknown table 'signups'.*available: events, reports/signups"):
         lake.scan("signups")
+
+
+def test_a_table_is_of_the_class_that_wrote_it(lake: Lake) -> None:
+    assert isinstance(lake.table("events"), EventsTable)
+    assert isinstance(lake.table("reports/signups"), Table)
+    assert lake.table("events").scan().collect().height == 2
+
+
+@pytest.mark.parametrize("bound", ["2026-1-5", "yesterday", "", datetime(2026, 1, 5, tzinfo=UTC)])
+@pytest.mark.parametrize("table", ["events", "reports/signups"])
+def test_a_bound_of_days_must_be_a_date(lake: Lake, table: str, bound: str | datetime) -> None:
+    with pytest.raises(ConfigurationError, match=r"first is .*must be a date, or a string like '2026-01-31'"):
+        lake.scan(table, first=bound)
+
+
+def test_partitions_other_than_days_are_bounded_by_their_keys(tmp_path: Path) -> None:
+    rows = pa.table({"value": pa.array([1])})
+    for key in ("a", "b", "c"):
+        Table(str(tmp_path), "things", rows.schema, column="thing").write(
+            key, rows, Provenance(requested_at=datetime.now(UTC))
+        )
+    assert Lake(tmp_path).scan("things", "b").collect()["thing"].to_list() == ["b", "c"]
+    assert Lake(tmp_path).scan("things", "b", "b").collect()["thing"].to_list() == ["b"]
+    assert Lake(tmp_path).scan("things", "d").collect().height == 0
+
+
+def test_a_lake_without_files_has_no_tables_and_no_days(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    assert lake.tables() == []
+    assert lake.events.days() == []
+    with pytest.raises(ConfigurationError, match=r"unknown table 'events' .* available: none"):
+        lake.scan()
+
+
+def test_the_repr_is_the_uri_which_must_not_have_credentials_in_it(tmp_path: Path) -> None:
+    assert repr(Lake("s3://bucket/lake")) == "Lake('s3://bucket/lake')"
+    assert repr(Lake(tmp_path)) == f"Lake({str(tmp_path)!r})"
+    for scheme in ("s3", "https"):
+        with pytest.raises(ConfigurationError, match="must not have credentials") as caught:
+            Lake(f"{scheme}://AKIAKEY:hunter2@bucket/lake")
+        assert "hunter2" not in str(caught.value)
