@@ -47,8 +47,8 @@ class Annotation(Reply, frozen=True, kw_only=True):
 class Annotations(Api):
     """Remarks on charts. Writing needs the role of an analyst.
 
-    Every method raises `InvalidRequest` when a parameter can't work, and one of the kinds in `client.errors` when
-    Mixpanel refuses.
+    Every method raises `InvalidRequest` when a parameter can't work, and one of the kinds in `client.errors` if
+    Mixpanel rejects the request.
     """
 
     @operation("GET")

@@ -58,8 +58,8 @@ class ExperimentChanges(msgspec.Struct, frozen=True, kw_only=True):
 class Experiments(Api):
     """Experiments of the workspace that the settings name (`workspace_id`).
 
-    Every method raises `InvalidRequest` when a parameter can't work, and one of the kinds in `client.errors` when
-    Mixpanel refuses, even where it does so with a 200 (`ReplyError`).
+    Every method raises `InvalidRequest` when a parameter can't work, and one of the kinds in `client.errors` if
+    Mixpanel rejects the request, even with a 200 (`ReplyError`).
     """
 
     @operation("GET")

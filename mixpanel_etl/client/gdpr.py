@@ -66,8 +66,8 @@ class Gdpr(Api):
     """Retrieval and deletion jobs, with the OAuth token of an owner or admin. One request a second.
 
     A deletion does not stop new tracking, and does not reach what was exported before. Every method raises
-    `InvalidRequest` when a parameter can't work, and one of the kinds in `client.errors` when Mixpanel refuses; a 429
-    can also mean that retrievals under way read five years of data, which passes only when they finish.
+    `InvalidRequest` when a parameter can't work, and one of the kinds in `client.errors` if Mixpanel rejects the
+    request. A 429 can also mean that running retrievals read five years of data; it ends only when they finish.
     """
 
     @operation("POST", "/data-retrievals/v3.0", "2,000 ids", sends=JSON)

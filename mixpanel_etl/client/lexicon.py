@@ -86,7 +86,8 @@ class Lexicon(Api):
     """Reads and writes the data dictionary. Five requests a minute for the whole organization.
 
     It contains only what has a schema: for all events of the project, see `query.event_names`. Every method raises
-    `InvalidRequest` when a parameter can't work, and one of the kinds in `client.errors` when Mixpanel refuses.
+    `InvalidRequest` when a parameter can't work, and one of the kinds in `client.errors` if Mixpanel rejects
+    the request.
     """
 
     @operation("GET")

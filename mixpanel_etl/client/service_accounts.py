@@ -61,7 +61,7 @@ class ServiceAccounts(Api):
     """Manages service accounts; needs a service account that is an admin of the organization.
 
     `organization_id` is in the URL of Mixpanel's organization settings. Every method raises `InvalidRequest` when a
-    parameter can't work, and one of the kinds in `client.errors` when Mixpanel refuses.
+    parameter can't work, and one of the kinds in `client.errors` if Mixpanel rejects the request.
     """
 
     @organization("GET")

@@ -20,7 +20,7 @@ ResourceType = Literal["event", "user"]
 
 
 class RunEvery(IntEnum):
-    """How often an import runs, in nanoseconds. `API` is never by itself, so that a run is known to be one's own."""
+    """Frequency of an import, in nanoseconds. With `API` it runs only when it is triggered."""
 
     API = 0
     HOURLY = 3_600_000_000_000
@@ -63,7 +63,7 @@ class WarehouseImport(Reply, frozen=True, kw_only=True):
 
 
 class ImportRun(Reply, frozen=True, kw_only=True):
-    """A run of an import: RUNNING, SUCCEEDED, FAILED or CANCELLED. It does not say which trigger began it."""
+    """A run of an import: RUNNING, SUCCEEDED, FAILED or CANCELLED. It does not name its trigger."""
 
     status: str
     start_time: int | None = None
@@ -84,8 +84,8 @@ class ImportRun(Reply, frozen=True, kw_only=True):
 class WarehouseConnectors(Api):
     """Imports from a warehouse: five triggered runs an hour.
 
-    A source (`warehouse_source_id`) is made in Mixpanel's UI. Every method raises `InvalidRequest` when a parameter
-    can't work, and one of the kinds in `client.errors` when Mixpanel refuses.
+    A source (`warehouse_source_id`) is created in Mixpanel's UI. Every method raises `InvalidRequest` when a parameter
+    can't work, and one of the kinds in `client.errors` if Mixpanel rejects the request.
     """
 
     @operation("GET")
@@ -135,21 +135,21 @@ class WarehouseConnectors(Api):
         """Import events, one for each row.
 
         Args:
-            warehouse_source_id: the connection.
-            table_params: which table; what it takes depends on the warehouse.
-            time_column_name: when they happened.
-            sync_mode: not full_sync, which is not for events.
-            event_name: what all of them are called.
-            event_column_name: or the column that has their names.
-            user_column_name: whose they are.
-            device_column_name: on which device.
-            company_column_name: required in B2B projects.
-            json_properties_column_name: properties as JSON.
-            insert_time_column_name: when a row was loaded; required for time_based. Rows that are loaded later with
-                an earlier time are missed for ever.
+            warehouse_source_id: id of the connection.
+            table_params: table to import, in a form that depends on the warehouse.
+            time_column_name: column with the time of the event.
+            sync_mode: any mode but full_sync, which is not for events.
+            event_name: name of all events, instead of `event_column_name`.
+            event_column_name: column with the name of the event.
+            user_column_name: column with the id of the user.
+            device_column_name: column with the id of the device.
+            company_column_name: column with the company; required in B2B projects.
+            json_properties_column_name: column with properties as JSON.
+            insert_time_column_name: column with the time at which a row was loaded; required for time_based. Rows that
+                are loaded later with an earlier time are never imported.
             property_mappings: names of properties by column.
-            run_every: how often.
-            databricks_params: the cluster that exports, for a Databricks warehouse.
+            run_every: frequency of the import.
+            databricks_params: exporting cluster of a Databricks warehouse.
         """
         if (event_name is None) == (event_column_name is None):
             raise InvalidRequest("neither or both of event_name and event_column_name", advice="Give one of them.")
@@ -182,7 +182,7 @@ class WarehouseConnectors(Api):
         run_every: RunEvery | None = None,
         databricks_params: Mapping[str, Any] | None = None,
     ) -> WarehouseImport:
-        """Import user profiles, one for each row; arguments as of `create_event_stream`."""
+        """Import user profiles, one for each row; arguments as in `create_event_stream`."""
         columns = {
             "user_column_name": parameters.string("user_column_name", user_column_name),
             "json_properties_column_name": json_properties_column_name,
@@ -206,7 +206,7 @@ class WarehouseConnectors(Api):
         run_every: RunEvery | None = None,
         databricks_params: Mapping[str, Any] | None = None,
     ) -> WarehouseImport:
-        """Import group profiles, one for each row; arguments as of `create_event_stream`."""
+        """Import group profiles, one for each row; arguments as in `create_event_stream`."""
         columns = {
             "group_key": parameters.string("group_key", group_key),
             "group_id_column": parameters.string("group_id_column", group_id_column),
@@ -233,15 +233,15 @@ class WarehouseConnectors(Api):
         """Import a lookup table.
 
         Args:
-            warehouse_source_id: the connection.
-            table_params: which table.
-            join_property: of Mixpanel's, whose values are looked up.
-            property_key_column_name: the column that has them.
+            warehouse_source_id: id of the connection.
+            table_params: table to import, in a form that depends on the warehouse.
+            join_property: property in Mixpanel whose values are looked up.
+            property_key_column_name: column with these values.
             sync_mode: full_sync or one_time.
-            resource_type: whose property it is, an event's or a user's.
-            custom_property_id: when it is a custom property.
-            run_every: how often.
-            databricks_params: the cluster that exports, for a Databricks warehouse.
+            resource_type: `event` or `user`, which have the property.
+            custom_property_id: id of a custom property.
+            run_every: frequency of the import.
+            databricks_params: exporting cluster of a Databricks warehouse.
         """
         parameters.choice("sync_mode", sync_mode, ("full_sync", "one_time"))
         joined: dict[str, Any] = {
@@ -259,11 +259,12 @@ class WarehouseConnectors(Api):
         }
         return self._create(body)
 
+    # Not idempotent: the effect of a second one during a run is not documented.
     @operation("PUT", "/{import_id}/manual-sync", sends=JSON, idempotent=False, budgets=("warehouse_sync",))
     def manual_sync(self, import_id: int) -> str | None:
-        """Start a run: its id, where Mixpanel gives one. The id does not appear in the history.
+        """Start a run; returns its id if Mixpanel gives one. The id does not appear in the history.
 
-        Never sent twice: after a failure that leaves open whether it arrived, look into `history` for a new run.
+        Never sent twice: after an error with `may_have_arrived`, look for a new run in `history`.
         """
         # One document answers with an id, the specification with `{"status": "ok"}`: every success is an answer.
         reply = results(self._done(path=_path(import_id), json={}))
@@ -288,11 +289,11 @@ def _path(import_id: int) -> dict[str, int]:
 def _source(
     warehouse_source_id: int, table_params: Mapping[str, Any], sync_mode: str, insert_time: str | None
 ) -> dict[str, Any]:
-    """What all imports need to know."""
+    """Fields of all imports."""
     parameters.integer("warehouse_source_id", warehouse_source_id)
     parameters.choice("sync_mode", sync_mode, get_args(SyncMode))
     if not table_params:
-        raise InvalidRequest("table_params is empty", advice="Say which table to import.")
+        raise InvalidRequest("table_params is empty", advice="Name the table to import.")
     if sync_mode == "time_based" and not insert_time:
         raise InvalidRequest("sync_mode is 'time_based' without an insert_time_column_name", advice="Give it.")
     return {

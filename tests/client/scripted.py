@@ -1,4 +1,4 @@
-"""A real HTTP server that answers what a test wrote down, byte for byte, and a clock that moves when it is told."""
+"""A real HTTP server with scripted answers, byte for byte, and a clock that moves by sleeping only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DRIPS = 500
 
 @dataclass
 class Answer:
-    """What goes over the wire. `raw` replaces everything; `None` as a body closes without a word.
+    """What goes over the wire. `raw` replaces everything; `None` as a body closes the connection silently.
 
     `drip` follows, over and over for a few seconds, a byte every hundredth of a second.
     """
@@ -63,7 +63,7 @@ class Seen:
 
 
 class ScriptedServer:
-    """Answers one `Answer` after the other, then the last one for ever.
+    """Answers one `Answer` after the other, then the last one again and again.
 
     A connection is closed after its answer, unless the answer's headers say keep-alive.
     """

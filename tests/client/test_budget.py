@@ -54,7 +54,7 @@ def test_four_processes_use_up_the_hour_without_a_single_429(sandbox: Sandbox, l
     settings = settings_of(sandbox, location)
     counts = [json.loads(output) for output in outputs([start("query", settings, 20) for _ in range(4)])]
     assert sum(done for done, _ in counts) == 60
-    assert sum(refused for _, refused in counts) == 20
+    assert sum(exhausted for _, exhausted in counts) == 20
     assert [request.status for request in sandbox.requests] == [200] * 60
 
 
@@ -64,7 +64,7 @@ def test_four_processes_keep_to_three_exports_a_second_without_a_single_429(sand
     assert [request.status for request in sandbox.requests] == [200] * 8
 
 
-def test_a_wait_longer_than_the_deadline_is_refused_at_once_and_says_when_the_budget_is_free(
+def test_a_wait_longer_than_the_deadline_is_rejected_at_once_and_says_when_the_budget_is_free(
     make_mixpanel: Callable[..., Mixpanel], server: ScriptedServer, clock: FakeClock
 ) -> None:
     server.answers(Answer(200, b"[]"))
@@ -234,7 +234,7 @@ def test_the_window_is_longer_than_mixpanels_by_the_time_a_request_may_travel() 
 
 
 def test_every_bucket_has_a_name_of_its_own_in_postgresql(make_settings: Callable[..., Settings]) -> None:
-    """PostgreSQL cuts names at 63 bytes without a word, and two cut names could be the same table."""
+    """PostgreSQL silently cuts names at 63 bytes, and two cut names could be the same table."""
     with Mixpanel(make_settings(project_id=9_999_999_999)) as mixpanel:
         names = [
             mixpanel.budgets.key(name, limits, rate.unit) for name, limits in BUDGETS.items() for rate in limits.rates

@@ -23,7 +23,7 @@ from .examples import EXAMPLES
 from .round_trips import ROUND_TRIPS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
-# Public methods that are no operation of their own.
+# Public methods that use the operation of another method, or none.
 OTHERS = {
     *(
         "budget",
@@ -81,7 +81,7 @@ def _is_routed(operation: Operation, url: str) -> bool:
     }
     where = url + FAMILIES[operation.family].prefix + Request(operation, path=path).filled_path
     answer = requests.request(operation.method, where, timeout=10)
-    # Without credentials a route that exists refuses in one way or another; one that does not says so.
+    # Without credentials, a route that exists rejects the request; any other is not found.
     return answer.status_code not in (404, 405)
 
 

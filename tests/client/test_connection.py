@@ -128,7 +128,7 @@ class TestRate:
         server.answers(Answer(body=LINE * 20_000))
         with make_mixpanel(deadline=10).export(DAY, DAY) as stream:
             for _ in stream:
-                clock.elapsed += 1000  # of whoever reads: not the server's
+                clock.elapsed += 1000  # the reader's time, not the server's
         assert stream.wire_bytes == 20_000 * len(LINE)
 
 

@@ -149,10 +149,10 @@ def test_a_redirect_is_not_followed_and_names_the_other_host(mixpanel: Mixpanel,
     assert len(server.seen) == 1
 
 
-def test_nobody_listening_is_a_failed_connection(make_mixpanel: Callable[..., Mixpanel]) -> None:
+def test_no_one_listening_is_a_failed_connection(make_mixpanel: Callable[..., Mixpanel]) -> None:
     error = failed_export(make_mixpanel(base_url="http://127.0.0.1:9"))
     assert isinstance(error, ConnectionFailed)
-    assert "refused" in str(error)
+    assert "Connection refused" in str(error)
     assert "MIXPANEL_BASE_URL" in str(error)
 
 

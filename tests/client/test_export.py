@@ -1,4 +1,4 @@
-"""`Mixpanel.export`: what is sent, what is refused before, what comes back."""
+"""`Mixpanel.export`: requests, checks before sending, replies."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_requested_at_is_the_time_at_which_the_successful_attempt_was_sent(
         ({"limit": True}, "1 to 100000"),
     ],
 )
-def test_a_parameter_that_cannot_work_is_refused_before_anything_is_sent(
+def test_a_parameter_that_cannot_work_is_rejected_before_anything_is_sent(
     mixpanel: Mixpanel, server: ScriptedServer, parameters: dict[str, Any], says: str
 ) -> None:
     with (

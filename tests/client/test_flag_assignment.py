@@ -82,7 +82,7 @@ def test_without_the_value_that_tells_users_apart_there_is_no_variant() -> None:
     assert assign(everybody, {"distinct_id": "u1", "company": "acme"}) is not None
 
 
-def test_a_rollout_for_a_cohort_gives_nobody_a_variant_that_might_not_be_theirs() -> None:
+def test_a_rollout_for_a_cohort_gives_no_one_a_variant_that_might_not_be_theirs() -> None:
     everybody, cohort = FlagRollout(rollout_percentage=1), FlagRollout(rollout_percentage=1, cohort_hash="abc")
     assert assign(flag(cohort), {"distinct_id": "u1"}) is None
     assert assign(flag(cohort, everybody), {"distinct_id": "u1"}) is not None
@@ -122,6 +122,6 @@ def test_only_enabled_flags_are_evaluated_and_the_device_falls_back_to_the_user(
     flags = [
         flag(everybody, key="on", context="device_id"),
         flag(everybody, key="off", status="disabled"),
-        flag(FlagRollout(rollout_percentage=0), key="nobody"),
+        flag(FlagRollout(rollout_percentage=0), key="off"),
     ]
     assert set(FeatureFlags.evaluate_locally(flags, "u1")) == {"on"}

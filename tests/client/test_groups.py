@@ -95,7 +95,7 @@ def test_items_of_the_lexicon_are_counted_by_the_minute(mixpanel: Mixpanel, serv
 
 
 @pytest.mark.parametrize("name", ["export", "query.segmentation", "query.engage", "pipelines.create"])
-def test_what_is_no_expression_is_refused_where_it_is_wrong(
+def test_what_is_no_expression_is_rejected_where_it_is_wrong(
     mixpanel: Mixpanel, server: ScriptedServer, name: str
 ) -> None:
     bad = 'properties["plan" == 1'
@@ -136,7 +136,7 @@ def test_a_vendors_secret_is_in_the_request_and_in_no_message(
         (AwsPipeline(from_date=FIRST, s3_bucket="b", s3_region="eu-west-1", s3_role="r", use_glue=True), "Give both"),
     ],
 )
-def test_a_pipeline_that_cannot_work_is_refused(mixpanel: Mixpanel, pipeline: Pipeline, says: str) -> None:
+def test_a_pipeline_that_cannot_work_is_rejected(mixpanel: Mixpanel, pipeline: Pipeline, says: str) -> None:
     with pytest.raises(InvalidRequest, match=says):
         mixpanel.pipelines.create(pipeline)
 

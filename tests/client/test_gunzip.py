@@ -1,4 +1,4 @@
-"""gunzip: whatever the cuts between chunks, and whatever is missing."""
+"""gunzip with any cuts between chunks, and with missing bytes."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def test_a_flipped_bit_of_the_checksum_or_the_length_is_detected(data: bytes, bi
 
 
 @pytest.mark.parametrize("data", [b"", b"\0\0", b"<html>", b"{}\n" * 1000])
-def test_what_is_no_gzip_is_refused(data: bytes) -> None:
+def test_what_is_no_gzip_is_rejected(data: bytes) -> None:
     with pytest.raises(IncompleteResponse):
         list(gunzip([data]))
 
 
-def test_something_else_behind_the_end_is_refused_and_padding_is_not() -> None:
+def test_something_else_behind_the_end_is_rejected_and_padding_is_not() -> None:
     compressed = gzip.compress(b"whole")
     assert b"".join(gunzip([compressed + b"\0" * 512, b"\0"])) == b"whole"
     with pytest.raises(IncompleteResponse):

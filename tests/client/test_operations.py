@@ -1,4 +1,4 @@
-"""Every operation of the catalogue over HTTP: the request that is documented, the replies that are, and refusals."""
+"""Every operation of the catalogue over HTTP: documented requests, documented replies, and errors."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_reply_is_understood_in_each_shape_that_is_documented(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_refused_credentials_are_a_credential_error(everything: Mixpanel, server: ScriptedServer, name: str) -> None:
+def test_rejected_credentials_are_a_credential_error(everything: Mixpanel, server: ScriptedServer, name: str) -> None:
     server.answers(answer({"status": "error", "error": "Invalid credentials"}, 401))
     with pytest.raises(CredentialError, match="Invalid credentials") as caught:
         EXAMPLES[name].call(everything)
@@ -172,7 +172,7 @@ def test_a_503_is_tried_again_only_when_that_does_nothing_twice(
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if EXAMPLES[name].bad])
-def test_what_cannot_work_is_refused_before_anything_is_sent(
+def test_what_cannot_work_is_rejected_before_anything_is_sent(
     everything: Mixpanel, server: ScriptedServer, name: str
 ) -> None:
     example: Example = EXAMPLES[name]

@@ -27,7 +27,7 @@ def page(first: int, profiles: int, total: int | None, **more: Any) -> Answer:
         ([1000, 1000, 1000, 0], 1000, None),  # `total` is of the page, as one document has it
         ([1000, 999, 501, 0], None, None),
         ([700], 700, 700),
-        ([1000, 1000, 0], 2000, 2000),  # as long as a page is full, more may follow whatever `total` says
+        ([1000, 1000, 0], 2000, 2000),  # as long as a page is full, more may follow, regardless of `total`
         ([700, 300], 1000, 1000),
         ([0], 0, 0),
     ],

@@ -165,7 +165,7 @@ def test_a_reply_of_another_shape_is_an_error(mixpanel: Mixpanel, server: Script
         ({"from_date": date(2026, 2, 1)}, "is after"),
     ],
 )
-def test_counts_that_cannot_be_had_are_refused_before_anything_is_sent(
+def test_counts_that_cannot_be_had_are_rejected_before_anything_is_sent(
     mixpanel: Mixpanel, server: ScriptedServer, parameters: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=says):
@@ -176,7 +176,7 @@ def test_counts_that_cannot_be_had_are_refused_before_anything_is_sent(
 @pytest.mark.parametrize(
     ("parameters", "says"), [({"limit": 5001}, "1 to 5000"), ({"from_date": FIRST}, "both or none")]
 )
-def test_names_that_cannot_be_had_are_refused_before_anything_is_sent(
+def test_names_that_cannot_be_had_are_rejected_before_anything_is_sent(
     mixpanel: Mixpanel, server: ScriptedServer, parameters: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=says):

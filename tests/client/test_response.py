@@ -67,7 +67,7 @@ def test_a_whole_body_arrives(mixpanel: Mixpanel, server: ScriptedServer, answer
         "gzip whole, but shorter than its length",
         "gzip cut, length right",
         "gzip of nothing",
-        "gzip that is none",
+        "not gzip",
         "no last chunk",
         "cut in a chunk",
         "gzip whole, no last chunk",

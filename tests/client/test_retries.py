@@ -68,7 +68,7 @@ def test_waits_have_jitter(mixpanel: Mixpanel, server: ScriptedServer, clock: Fa
     [
         ("7", 7),
         ("0", 0),
-        # Dates count from the server's clock, whatever ours says.
+        # Dates count from the server's clock, regardless of ours.
         (format_datetime(NOW + timedelta(days=1, seconds=90), usegmt=True), 90),
         (format_datetime(NOW, usegmt=True), 0),
         ("999999", 3600),
@@ -114,7 +114,7 @@ def test_no_attempt_begins_after_the_deadline(
     assert caught.value.retry_after == 30
 
 
-def test_a_refused_connection_is_tried_again(make_mixpanel: Callable[..., Mixpanel], clock: FakeClock) -> None:
+def test_a_rejected_connection_is_tried_again(make_mixpanel: Callable[..., Mixpanel], clock: FakeClock) -> None:
     with pytest.raises(ConnectionFailed) as caught:
         make_mixpanel(base_url="http://127.0.0.1:9").transport.json(READ)
     assert len(clock.slept) == ATTEMPTS - 1
@@ -158,7 +158,7 @@ def test_a_request_that_is_not_idempotent_is_repeated_after_a_429(mixpanel: Mixp
     assert len(server.seen) == 2
 
 
-def test_a_request_that_is_not_idempotent_is_repeated_when_nobody_was_reached(
+def test_a_request_that_is_not_idempotent_is_repeated_when_no_one_was_reached(
     make_mixpanel: Callable[..., Mixpanel], clock: FakeClock
 ) -> None:
     with pytest.raises(ConnectionFailed):

@@ -111,7 +111,7 @@ def test_what_was_retrieved_is_downloaded_without_our_credentials(world: World) 
     world.sandbox.clock.advance(timedelta(days=30))
     done = world.mixpanel.gdpr.get_retrieval(job)
     assert done.status == "SUCCESS"
-    # The sandbox refuses a request for the file that has an Authorization header.
+    # The sandbox rejects a request for the file that has an Authorization header.
     with world.mixpanel.gdpr.download(done.link) as stream:
         assert b"".join(stream).startswith(b"PK")
     with pytest.raises(NotFound) as caught, world.mixpanel.gdpr.download(done.link + "x"):

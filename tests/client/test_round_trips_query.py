@@ -16,15 +16,15 @@ from .scripted import NOW
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 3)
 
 
-def moment(day: int, hour: int = 12) -> datetime:
+def march(day: int, hour: int = 12) -> datetime:
     return datetime(2026, 3, day, hour, tzinfo=UTC)
 
 
 EVENTS = [
-    Event("Signup", moment(1), "u1", "s-1", {"plan": "pro", "seats": 3}),
-    Event("Signup", moment(1), "u2", "s-2", {"plan": "free", "seats": 1}),
-    Event("Purchase", moment(2), "u1", "p-1", {"plan": "pro", "Amount": 2050}),
-    Event("Signup", moment(3), "u3", "s-3", {"plan": "pro", "seats": 5}),
+    Event("Signup", march(1), "u1", "s-1", {"plan": "pro", "seats": 3}),
+    Event("Signup", march(1), "u2", "s-2", {"plan": "free", "seats": 1}),
+    Event("Purchase", march(2), "u1", "p-1", {"plan": "pro", "Amount": 2050}),
+    Event("Signup", march(3), "u3", "s-3", {"plan": "pro", "seats": 5}),
 ]
 
 
@@ -180,7 +180,7 @@ def test_a_saved_report_that_does_not_exist_is_the_askers_fault(world: World) ->
 def test_linked_ids_are_one_person(world: World) -> None:
     anonymous = str(uuid4())
     ids = [anonymous, "second", "third", "known"]
-    imported = [Event("Visit", moment(1), distinct_id, f"v-{n}") for n, distinct_id in enumerate(ids)]
+    imported = [Event("Visit", march(1), distinct_id, f"v-{n}") for n, distinct_id in enumerate(ids)]
     world.mixpanel.ingestion.import_(imported)
     world.mixpanel.identity.create_identity("known", anonymous)
     world.mixpanel.identity.create_alias("known", "second")

@@ -1,4 +1,4 @@
-"""Credentials reach the configured host, and nothing and nobody else."""
+"""Credentials reach the configured host only."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_oauth_is_a_bearer(make_mixpanel: Callable[..., Mixpanel], server: Scrip
     assert "project_id" not in server.seen[0].query
 
 
-def test_a_kind_that_the_api_does_not_take_is_refused_before_anything_is_sent(
+def test_a_kind_that_the_api_does_not_take_is_rejected_before_anything_is_sent(
     make_mixpanel: Callable[..., Mixpanel], server: ScriptedServer
 ) -> None:
     mixpanel = make_mixpanel(service_account_username=None, service_account_secret=None, project_token="abc")
@@ -189,7 +189,7 @@ def test_a_kind_that_the_api_does_not_take_is_refused_before_anything_is_sent(
     assert server.seen == []
 
 
-def test_no_credentials_at_all_are_refused_before_anything_is_sent(
+def test_no_credentials_at_all_are_rejected_before_anything_is_sent(
     make_mixpanel: Callable[..., Mixpanel], server: ScriptedServer
 ) -> None:
     with pytest.raises(WrongCredentialKind, match="configured: none"):

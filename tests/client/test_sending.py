@@ -1,4 +1,4 @@
-"""What Mixpanel would refuse or drop is refused before it is sent, with the item named."""
+"""What Mixpanel would reject or drop is an error before sending, which names the item."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def sender(make_mixpanel: Callable[..., Mixpanel]) -> Mixpanel:
         ({"properties": {"object": object()}}, "type object"),
     ],
 )
-def test_an_event_that_would_be_refused_is_named(
+def test_an_event_that_would_be_rejected_is_named(
     sender: Mixpanel, server: ScriptedServer, changes: dict[str, Any], says: str
 ) -> None:
     bad = replace(GOOD, **changes)
@@ -93,20 +93,20 @@ def test_an_event_at_the_limit_is_sent(sender: Mixpanel, server: ScriptedServer,
     assert sender.ingestion.import_([replace(GOOD, **changes)]).num_records_imported == 1
 
 
-def test_more_than_2000_events_are_refused_naming_the_first_that_is_too_many(sender: Mixpanel) -> None:
+def test_more_than_2000_events_are_rejected_naming_the_first_that_is_too_many(sender: Mixpanel) -> None:
     events = [replace(GOOD, insert_id=f"i-{n}") for n in range(2001)]
     with pytest.raises(InvalidRequest, match=r"2,001 events.* from events\[2000\]"):
         sender.ingestion.import_(events)
 
 
-def test_more_than_10_megabytes_are_refused(sender: Mixpanel, server: ScriptedServer) -> None:
+def test_more_than_10_megabytes_are_rejected(sender: Mixpanel, server: ScriptedServer) -> None:
     events = [replace(GOOD, insert_id=f"i-{n}", properties={"text": "x" * 1_000_000}) for n in range(11)]
     with pytest.raises(InvalidRequest, match=r"11 events of 11,.* bytes, the limit of one request is 10,000,000"):
         sender.ingestion.import_(events)
     assert server.seen == []
 
 
-def test_texts_that_mixpanel_cuts_are_said_once(
+def test_strings_that_mixpanel_cuts_are_said_once(
     sender: Mixpanel, server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.answers(Answer(200, b'{"num_records_imported": 2}'))
@@ -118,7 +118,7 @@ def test_texts_that_mixpanel_cuts_are_said_once(
 
 
 @pytest.mark.parametrize("key", ["insert_id", "$insert_id"])
-def test_refused_records_are_in_the_error_under_both_spellings(
+def test_rejected_records_are_in_the_error_under_both_spellings(
     sender: Mixpanel, server: ScriptedServer, key: str
 ) -> None:
     failed = [{"index": n, key: f"i-{n}", "field": "x", "message": "m" * 100} for n in range(2000)]
@@ -133,7 +133,7 @@ def test_refused_records_are_in_the_error_under_both_spellings(
 
 
 def test_a_400_without_records_is_no_rejection_of_records(sender: Mixpanel, server: ScriptedServer) -> None:
-    server.answers(Answer(400, b'{"code": 400, "error": "data is no JSON", "failed_records": []}'))
+    server.answers(Answer(400, b'{"code": 400, "error": "data is not JSON", "failed_records": []}'))
     with pytest.raises(BadRequest) as caught:
         sender.ingestion.import_([GOOD])
     assert type(caught.value) is BadRequest
@@ -158,7 +158,7 @@ def test_a_400_without_records_is_no_rejection_of_records(sender: Mixpanel, serv
         (UserUpdate("u", "$set", {"a": "x" * 1_048_576}), "smaller than 1 MB"),
     ],
 )
-def test_an_update_that_would_be_refused_is_named(
+def test_an_update_that_would_be_rejected_is_named(
     sender: Mixpanel, server: ScriptedServer, update: UserUpdate, says: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=says) as caught:
@@ -167,7 +167,7 @@ def test_an_update_that_would_be_refused_is_named(
     assert server.seen == []
 
 
-def test_more_than_2000_updates_are_refused(sender: Mixpanel) -> None:
+def test_more_than_2000_updates_are_rejected(sender: Mixpanel) -> None:
     with pytest.raises(InvalidRequest, match=r"2,001 updates.* from updates\[2000\] \(\$delete\)"):
         sender.ingestion.engage([UserUpdate(f"u{n}", "$delete") for n in range(2001)])
 
@@ -215,7 +215,7 @@ def test_a_200_that_took_nothing_is_an_error(sender: Mixpanel, server: ScriptedS
         (["id", "a"], [["1", datetime(2026, 1, 1)]], "without a zone"),  # noqa: DTZ001
     ],
 )
-def test_a_table_that_would_be_refused_is_not_sent(columns: list[str], rows: list[list[Any]], says: str) -> None:
+def test_a_table_that_would_be_rejected_is_not_sent(columns: list[str], rows: list[list[Any]], says: str) -> None:
     with pytest.raises(InvalidRequest, match=says):
         as_csv(columns, rows)
 

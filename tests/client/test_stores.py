@@ -114,7 +114,7 @@ def test_the_place_of_a_killed_process_is_free_again(open_one: Callable[[], Stor
     process.send_signal(signal.SIGKILL)
     process.wait()
     if location.startswith("redis"):
-        assert 0 < lease_of(location, key) <= 30_000  # Redis frees it by itself, when nobody renews the lease
+        assert 0 < lease_of(location, key) <= 30_000  # Redis frees it by itself, if the lease is not renewed
     else:
         assert until_not_none(lambda: store.take_place(key, 1)) is not None
 
@@ -310,7 +310,7 @@ def set_format(location: str, version: int) -> None:
             file.execute(f"PRAGMA user_version = {version}")
 
 
-def test_a_budget_of_a_newer_package_is_refused(open_one: Callable[[], Store], location: str, key: str) -> None:
+def test_a_budget_of_a_newer_package_is_rejected(open_one: Callable[[], Store], location: str, key: str) -> None:
     assert put(open_one().bucket(key, RATES))
     set_format(location, 2)
     try:

@@ -15,20 +15,20 @@ from mixpanel_etl.settings import Settings
 
 
 def query(settings: dict[str, Any], times: int) -> None:
-    """Ask for event names so many times; print how often the budget let us, and how often it did not."""
-    done = refused = 0
+    """Ask for event names repeatedly; print how often the budget allowed it, and how often it did not."""
+    done = exhausted = 0
     with Mixpanel(Settings(_env_file=None, **settings), deadline=60) as mixpanel:
         for _ in range(times):
             try:
                 mixpanel.query.event_names()
                 done += 1
             except BudgetExhausted:
-                refused += 1
-    print(json.dumps([done, refused]))  # noqa: T201
+                exhausted += 1
+    print(json.dumps([done, exhausted]))  # noqa: T201
 
 
 def export(settings: dict[str, Any], times: int) -> None:
-    """Export one day so many times."""
+    """Export one day repeatedly."""
     with Mixpanel(Settings(_env_file=None, **settings)) as mixpanel:
         for _ in range(times):
             with mixpanel.export(date(2026, 1, 1), date(2026, 1, 1)) as stream:

@@ -28,8 +28,8 @@ SALT = 32
 class FeatureFlags(Api):
     """Evaluates flags, remotely or locally, and manages flags of the settings' workspace.
 
-    Every method raises `InvalidRequest` when a parameter can't work, and one of the kinds in `client.errors` when
-    Mixpanel refuses, even where it does so with a 200 (`ReplyError`).
+    Every method raises `InvalidRequest` when a parameter can't work, and one of the kinds in `client.errors` if
+    Mixpanel rejects the request, even with a 200 (`ReplyError`).
     """
 
     @evaluation("GET", "/flags")

@@ -71,7 +71,7 @@ class Watch:
         self.over = ""
 
     def limit(self, seconds: float) -> None:
-        """Give the rest of the exchange no more than so many seconds."""
+        """Limit the rest of the exchange to a number of seconds."""
         self._until = min(self._until, self._clock.monotonic() + seconds)
 
     def pace(self, min_rate: float) -> None:
@@ -98,7 +98,7 @@ class Watch:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Around a read or write. Only the time within counts for the rate: whoever reads may be slow."""
+        """Around a read or write. Only the time within counts for the rate: the reader of the body may be slow."""
         began = self._clock.monotonic()
         try:
             yield
@@ -267,7 +267,7 @@ class _Socket(io.RawIOBase):
         super().close()
 
     def _peeked(self, buffer: Any, seconds: float) -> int | None:
-        """What comes within so many seconds, without an opinion about the rest."""
+        """Bytes that arrive within the given seconds."""
         self._sock.settimeout(seconds)
         try:
             return self._raw.readinto(buffer)

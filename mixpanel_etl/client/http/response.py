@@ -27,7 +27,7 @@ class Response:
 
     Iterating raises `IncompleteResponse` when the body is cut: shorter or longer than its Content-Length, chunked
     without its end, or gzip without a valid trailer. A body that has neither a length nor chunks can't be told from a
-    cut one, not even when it is gzip (which may have several members), and is refused for that reason.
+    cut one, not even when it is gzip (which may have several members), and is an error for that reason.
 
     Args:
         answer: response of a session with a `StrictAdapter`.
@@ -78,7 +78,7 @@ class Response:
         self._on_close()
 
     def _in_lines(self, body: Iterable[bytes], maximum: int) -> Iterator[bytes]:
-        """The same bytes, as long as no line is longer than so many."""
+        """The same bytes, if no line is longer than `maximum`."""
         size = 0  # of the line that has no end yet
         for chunk in body:
             first = chunk.find(b"\n")

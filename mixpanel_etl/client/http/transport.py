@@ -31,8 +31,8 @@ from mixpanel_etl.client.operations.operation import Request
 from mixpanel_etl.settings import Settings, is_loopback
 
 POOLED_CONNECTIONS = 16
-# Seconds that even a request gets which was sent at the last moment: its budget is spent already. A short deadline is
-# at most doubled.
+# Seconds that also a request gets that was sent just before its deadline, because its budget is spent already. A short
+# deadline is at most doubled.
 MAX_GRACE = 30.0
 ERROR_BODY_SECONDS = 10.0  # for the body of an error, whose status says most of it
 
@@ -59,7 +59,7 @@ class RawReply(NamedTuple):
 
 
 # A context variable, so that threads that share a client do not hear each other's replies.
-_heard: ContextVar[list[RawReply] | None] = ContextVar("heard", default=None)
+_recorded: ContextVar[list[RawReply] | None] = ContextVar("recorded", default=None)
 
 
 class Transport:
@@ -118,13 +118,13 @@ class Transport:
 
     @contextmanager
     def replies(self) -> Iterator[list[RawReply]]:
-        """The replies that are read as a whole within the block, in this thread; refused requests have none."""
-        heard: list[RawReply] = []
-        token = _heard.set(heard)
+        """The replies that are read within the block in this thread. Errors and streams are not among them."""
+        recorded: list[RawReply] = []
+        token = _recorded.set(recorded)
         try:
-            yield heard
+            yield recorded
         finally:
-            _heard.reset(token)
+            _recorded.reset(token)
 
     @contextmanager
     def stream(self, request: Request) -> Iterator[Response]:
@@ -150,7 +150,7 @@ class Transport:
         """Send, and decode a JSON reply.
 
         Raises:
-            ReplyError: it is no JSON, or carries an `error` in spite of its 200 (mixpanel-api.md#errors).
+            ReplyError: it is not JSON, or carries an `error` in spite of its 200 (mixpanel-api.md#errors).
         """
         body = self.read(request)
         with self._located(request):
@@ -184,7 +184,7 @@ class Transport:
         return Watch(clock, until=over_at + min(MAX_GRACE, self._deadline), silence=self.timeouts.read)
 
     def scrubber(self, *more: str) -> failures.Scrubber:
-        """Takes the credentials, and these texts, out of messages."""
+        """Takes the credentials, and these strings, out of messages."""
         return self._scrub.also(more)
 
     def _send(self, request: Request, consume: Callable[[Response], T]) -> T:
@@ -249,7 +249,7 @@ class Transport:
                     headers=dict(request.headers),
                     auth=credential if operation.credentials_in == "header" else NoCredentials(),
                     timeout=Timeouts(min(self.timeouts.connect, watch.patience()), self.timeouts.read),
-                    # A redirect would carry the credentials, or the data, to where nobody decided to send them.
+                    # A redirect would carry the credentials, or the data, to a host that is not configured.
                     allow_redirects=False,
                     stream=True,
                 )
@@ -280,8 +280,8 @@ class Transport:
                 raise ReplyTooLarge(f"the reply is larger than {maximum:,} bytes", setting="MIXPANEL_MAX_REPLY_BYTES")
         response.close()
         whole = bytes(body)
-        if (heard := _heard.get()) is not None:
-            heard.append(RawReply(response.endpoint, response.requested_at, whole))
+        if (recorded := _recorded.get()) is not None:
+            recorded.append(RawReply(response.endpoint, response.requested_at, whole))
         return whole
 
 

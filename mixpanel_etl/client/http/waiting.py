@@ -63,7 +63,7 @@ class Waiter:
         self.clock.sleep(seconds)
 
     def announce(self, reason: str, seconds: float | None = None) -> None:
-        """Tell the log and `on_wait`; no `seconds` when nobody knows."""
+        """Tell the log and `on_wait`; without `seconds` if the end is unknown."""
         until = None if seconds is None else self.clock.now() + timedelta(seconds=seconds)
         if until is None:
             log.info("waiting: %s", reason)

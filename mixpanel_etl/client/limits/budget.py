@@ -1,7 +1,7 @@
 """Keeps the requests of all processes of a deployment within Mixpanel's limits (`limits.BUDGETS`).
 
 Every process counts in the same store, and in the same bucket for the same project, so that none of them has to
-know of the others. A wait is announced; one that would outlast the request's deadline is refused at once.
+know of the others. A wait is announced; one that would outlast the request's deadline is an error at once.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Budgets:
         costs = list(_costs(request))
         while True:
             with self._counting:  # threads of one process would only wait for each other at the store
-                # Anew each time: a bucket may have been replaced while we slept (a deleted or damaged file).
+                # Again each time: a bucket may have been replaced while we slept (a deleted or damaged file).
                 demands = [self._demand(cost) for cost in costs if not self._covered(cost)]
                 wait, full = max((demand.wait() for demand in demands), key=lambda found: found[0], default=(0.0, None))
                 if full is None and all(demand.put() for demand in demands):

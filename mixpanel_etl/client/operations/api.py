@@ -203,7 +203,7 @@ def _calling(
 
 
 def _check_path(values: Mapping[str, str | int]) -> None:
-    """Refuse what no quoting saves: `DELETE schemas/event/..` would arrive as `DELETE schemas`, and delete them all."""
+    """Reject `..`, which quoting can't keep in place: `DELETE schemas/event/..` would delete all `schemas`."""
     for name, value in values.items():
         if value in (".", ".."):
             raise InvalidRequest(f"{name} is {value!r}, which names another path", advice="Do this in Mixpanel's UI.")

@@ -71,8 +71,8 @@ class DaySync(Reply, frozen=True, kw_only=True):
 class Pipelines(Api):
     """Manages pipelines; needs an admin or owner.
 
-    Every method raises `InvalidRequest` when a parameter can't work, and one of the kinds in `client.errors` when
-    Mixpanel refuses.
+    Every method raises `InvalidRequest` when a parameter can't work, and one of the kinds in `client.errors` if
+    Mixpanel rejects the request.
     """
 
     @operation("GET", "/jobs")

@@ -73,7 +73,7 @@ class Arrived:
             self.total = page.total
         self.profiles += found
         nothing_to_ask_with = not page.session_id and not is_full and self.total is None
-        # A total is no proof that nothing follows a full page; asking once more costs nothing with a session.
+        # A total does not prove that nothing follows a full page; asking once more costs nothing with a session.
         all_there = not is_full and self.total is not None and self.profiles >= self.total
         self.complete = not found or all_there or nothing_to_ask_with
 

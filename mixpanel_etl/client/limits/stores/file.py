@@ -176,7 +176,7 @@ class FileStore:
             )
 
     def _wait_for_lock(self) -> None:
-        """Wait until the file is free, and say so: a stopped process would keep its lock for ever."""
+        """Wait until the file is free, and say so: a stopped process would keep its lock permanently."""
         lock = FileLock(f"{self._path}.lock")
         for seconds in (NOTICEABLE, LOCK_SECONDS - NOTICEABLE):
             try:
