@@ -12,6 +12,7 @@ import yaml
 from dagster import Component
 
 import mixpanel_etl
+from mixpanel_etl.demo import definitions
 from tests.docs.facts import ROOT, slug
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -21,6 +22,7 @@ _PATH = re.compile(r"(?<![\w./<])((?:mixpanel_etl|tests|benchmarks|sql|docs|dags
 _OTHERS = ("docs/.../export-methods.mdx", "mixpanel_etl/values_that_do_not_fit", "mixpanel_etl.persons")
 _MODULE = re.compile(r"\bmixpanel_etl(?:\.\w+)+")
 _PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_DAGSTER = re.compile(r"\b(mixpanel__\w+_(?:job|schedule|sensor|daily|weekly|monthly|apply|plan|refresh|snapshot))\b")
 _YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -52,6 +54,20 @@ def test_files_and_folders_in_the_pages_exist() -> None:
 def test_names_of_the_package_in_the_pages_can_be_imported() -> None:
     wrong = [
         f"{page.name}: {name}" for page in PAGES for name in (*_modules(page), *_imports(page)) if not _importable(name)
+    ]
+    assert wrong == []
+
+
+def test_jobs_schedules_and_sensors_in_the_pages_are_those_of_the_demo() -> None:
+    demo = definitions.defs().get_repository_def()
+    known = {*demo.job_names}
+    known |= {schedule.name for schedule in demo.schedule_defs}
+    known |= {sensor.name for sensor in demo.sensor_defs}
+    wrong = [
+        f"{page.name}: {name}"
+        for page in PAGES
+        for name in _DAGSTER.findall(page.read_text("utf-8"))
+        if name not in known
     ]
     assert wrong == []
 
