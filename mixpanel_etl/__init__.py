@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mixpanel_etl.client import Mixpanel
     from mixpanel_etl.dagster.components import (
-        MixpanelAnnotation,
+        MixpanelAnnotations,
         MixpanelCatalogue,
         MixpanelCohorts,
+        MixpanelConnectors,
         MixpanelExport,
         MixpanelGdpr,
         MixpanelLexicon,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
         MixpanelPush,
         MixpanelReports,
         MixpanelTypedEvents,
-        MixpanelWarehouseSync,
     )
     from mixpanel_etl.errors import MixpanelEtlError
     from mixpanel_etl.lake import Lake
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Lake",
     "Mixpanel",
-    "MixpanelAnnotation",
+    "MixpanelAnnotations",
     "MixpanelCatalogue",
     "MixpanelCohorts",
+    "MixpanelConnectors",
     "MixpanelEtlError",
     "MixpanelExport",
     "MixpanelGdpr",
@@ -48,7 +49,6 @@ __all__ = [
     "MixpanelPush",
     "MixpanelReports",
     "MixpanelTypedEvents",
-    "MixpanelWarehouseSync",
     "Settings",
     "__version__",
 ]

@@ -21,7 +21,7 @@ COMMANDS = {
     "sandbox": "Run a Mixpanel on localhost until Ctrl-C.",
     "demo": "Pull 250 days of events and three reports from a sandbox, and compare them.",
     "dev": "Run Dagster's webserver and daemon, with a sandbox if no credentials are set.",
-    "warehouse-imports": "Print the warehouse imports of the project as a `defs.yaml`.",
+    "connectors": "Print the imports of Mixpanel's warehouse connectors as a `defs.yaml`.",
     "external-tables": "Print statements for the lake's tables in Athena, BigQuery or Snowflake.",
     "gdpr": "Show data subject requests and act on them.",
     "lexicon": "Keep Mixpanel's data dictionary as YAML files: pull, plan, apply.",

@@ -45,8 +45,8 @@ class Syncs:
 
     Args:
         mixpanel: the project; its credentials must be an admin's or owner's.
-        lake: path or URI of the lake, which keeps requested syncs in `warehouse_syncs/`.
-        ends_within: maximum duration of a sync, waiting included.
+        lake: path or URI of the lake, which keeps what was asked for in `connector_syncs/`.
+        ends_within: how long a sync may take, and wait for its turn.
         clock: the time, for tests to replace.
     """
 
@@ -256,7 +256,7 @@ class Syncs:
         return storage(self.lake)
 
     def _name(self, import_id: int) -> str:
-        return f"warehouse_syncs/project={self.mixpanel.settings.project_id}/import={import_id}/sync.json"
+        return f"connector_syncs/project={self.mixpanel.settings.project_id}/import={import_id}/sync.json"
 
     def _alone(self, sync: Sync) -> AbstractContextManager[Lease]:
         """No other process triggers the same import meanwhile."""

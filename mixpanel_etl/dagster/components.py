@@ -1,8 +1,8 @@
 """The package's Dagster Components: the way in for YAML."""
 
-from mixpanel_etl.dagster.annotations.component import MixpanelAnnotation
+from mixpanel_etl.dagster.annotations.component import MixpanelAnnotations
 from mixpanel_etl.dagster.catalogue.component import MixpanelCatalogue
-from mixpanel_etl.dagster.connectors.component import MixpanelWarehouseSync
+from mixpanel_etl.dagster.connectors.component import MixpanelConnectors
 from mixpanel_etl.dagster.export.component import MixpanelExport
 from mixpanel_etl.dagster.gdpr.component import MixpanelGdpr
 from mixpanel_etl.dagster.lexicon.component import MixpanelLexicon
@@ -12,9 +12,10 @@ from mixpanel_etl.dagster.reports.component import MixpanelReports
 from mixpanel_etl.dagster.typed_events.component import MixpanelTypedEvents
 
 __all__ = [
-    "MixpanelAnnotation",
+    "MixpanelAnnotations",
     "MixpanelCatalogue",
     "MixpanelCohorts",
+    "MixpanelConnectors",
     "MixpanelExport",
     "MixpanelGdpr",
     "MixpanelLexicon",
@@ -22,5 +23,4 @@ __all__ = [
     "MixpanelPush",
     "MixpanelReports",
     "MixpanelTypedEvents",
-    "MixpanelWarehouseSync",
 ]

@@ -2,6 +2,7 @@
 
 # Dagster reads the annotations of ops, so they must be types, not strings.
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,8 +13,9 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 from dagster.components.testing import create_defs_folder_sandbox
 
-from mixpanel_etl import MixpanelAnnotation
+from mixpanel_etl import MixpanelAnnotations
 from mixpanel_etl.client import Annotation, Mixpanel, MixpanelError
+from mixpanel_etl.dagster.annotations.sensors import EndedRun
 from mixpanel_etl.sandbox import Fault, Project, Sandbox
 from mixpanel_etl.settings import Settings
 
@@ -48,14 +50,17 @@ def instance() -> Iterator[dg.DagsterInstance]:
 class Daemon:
     """Evaluates the sensor as Dagster's daemon does: the cursor moves only when it does not fail."""
 
-    def __init__(self, instance: dg.DagsterInstance, **attributes: Any) -> None:
+    def __init__(
+        self, instance: dg.DagsterInstance, component: MixpanelAnnotations | None = None, **attributes: Any
+    ) -> None:
         with create_defs_folder_sandbox() as project:
-            contents = {"type": "mixpanel_etl.MixpanelAnnotation", "attributes": {"jobs": ["release"], **attributes}}
+            contents = {"type": "mixpanel_etl.MixpanelAnnotations", "attributes": {"jobs": ["release"], **attributes}}
             path = project.scaffold_component(
-                component_cls=MixpanelAnnotation, defs_path="note", defs_yaml_contents=contents
+                component_cls=MixpanelAnnotations, defs_path="note", defs_yaml_contents=contents
             )
-            with project.load_component_and_build_defs(defs_path=path) as (_, found):
-                self._definitions = dg.Definitions.merge(found, dg.Definitions(jobs=[release, other]))
+            with project.load_component_and_build_defs(defs_path=path) as (_, loaded):
+                own = replace(component, name="mixpanel__note").definitions() if component else loaded
+                self._definitions = dg.Definitions.merge(own, dg.Definitions(jobs=[release, other]))
         self.instance = instance
         self.cursor: str | None = None
 
@@ -63,7 +68,7 @@ class Daemon:
         context = dg.build_sensor_context(
             self.instance, cursor=self.cursor, repository_def=self._definitions.get_repository_def()
         )
-        self.cursor = self._definitions.resolve_sensor_def("note").evaluate_tick(context).cursor
+        self.cursor = self._definitions.resolve_sensor_def("mixpanel__note_sensor").evaluate_tick(context).cursor
 
 
 def run(
@@ -190,6 +195,21 @@ def test_a_backfill_of_the_command_line_with_a_run_that_failed_is_a_failure(
     assert [found.description for found in annotations()] == ["release: failure"]
 
 
+class LinkedAnnotations(MixpanelAnnotations):
+    """A team's own component."""
+
+    def text(self, run: EndedRun) -> str:
+        return f"{super().text(run)} https://releases.example.com/{run.tags['version']}"
+
+
+def test_a_subclass_writes_another_text(mixpanel: Sandbox, instance: dg.DagsterInstance) -> None:
+    daemon = Daemon(instance, LinkedAnnotations(jobs=["release"]))
+    daemon.tick()
+    run(instance, {"version": "1.1"})
+    daemon.tick()
+    assert [found.description for found in annotations()] == ["release: success https://releases.example.com/1.1"]
+
+
 @pytest.mark.parametrize(
     ("attributes", "said"),
     [
@@ -207,6 +227,6 @@ def test_a_mistake_in_the_yaml_is_named_when_definitions_load(
     assert said in str(raised.value.__cause__)
 
 
-def test_a_job_that_there_is_not_is_named_by_the_first_tick(mixpanel: Sandbox, instance: dg.DagsterInstance) -> None:
-    with pytest.raises(Exception, match=r"'relaese', which this code location has not; it has .*release"):
+def test_an_unknown_job_is_named_by_the_first_tick(mixpanel: Sandbox, instance: dg.DagsterInstance) -> None:
+    with pytest.raises(Exception, match=r"unknown jobs 'relaese'; jobs of this code location: .*release"):
         Daemon(instance, jobs=["relaese"]).tick()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -11,6 +12,7 @@ from dagster.components.testing import create_defs_folder_sandbox
 
 from mixpanel_etl import MixpanelLexicon
 from mixpanel_etl.client import Mixpanel, Schema
+from mixpanel_etl.dagster.lexicon.assets import LexiconConfig
 from mixpanel_etl.lexicon import fetch
 from mixpanel_etl.sandbox import Sandbox
 from mixpanel_etl.settings import Settings
@@ -41,7 +43,7 @@ def run(definitions: dg.Definitions, job: str, **config: bool) -> dg.ExecuteInPr
     for state in Path.cwd().glob("budget.sqlite*"):
         state.unlink()
     with dg.DagsterInstance.ephemeral() as instance:
-        return definitions.resolve_job_def(f"mixpanel__lexicon_{job}").execute_in_process(
+        return definitions.resolve_job_def(f"mixpanel__lexicon_{job}_job").execute_in_process(
             instance=instance,
             raise_on_error=False,
             run_config={"ops": {"mixpanel__lexicon": {"config": config}}} if config else None,
@@ -93,3 +95,24 @@ def test_a_mistake_in_a_file_fails_the_run_and_nothing_else(mixpanel: Sandbox, d
         failed.failure_data_for_node("mixpanel__lexicon")
     )
     assert not mixpanel.requests
+
+
+class AnnouncedLexicon(MixpanelLexicon):
+    """A team's own component."""
+
+    def get_asset_spec(self) -> dg.AssetSpec:
+        return super().get_asset_spec().merge_attributes(tags={"tier": "governance"})
+
+    def execute(self, context: dg.AssetExecutionContext, config: LexiconConfig) -> Iterator[dg.MaterializeResult[Any]]:
+        for result in super().execute(context, config):
+            yield dg.MaterializeResult(metadata={**(result.metadata or {}), "announced": True})
+
+
+def test_a_subclass_describes_its_asset_and_does_more_than_apply(mixpanel: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("event: A\n")
+    definitions = AnnouncedLexicon(asset=dg.AssetSpec(["mixpanel", "lexicon"]), directory=tmp_path).definitions()
+    node = definitions.resolve_asset_graph().get(dg.AssetKey(["mixpanel", "lexicon"]))
+    assert (node.tags["tier"], node.group_name) == ("governance", "mixpanel_lexicon")
+    (materialization,) = run(definitions, "apply").asset_materializations_for_node("mixpanel__lexicon")
+    assert materialization.metadata["announced"].value is True
+    assert materialization.metadata["mixpanel_etl/uploaded"].value == 1

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import dagster as dg
 
@@ -25,9 +25,11 @@ from mixpanel_etl.dagster.internals import (
     RunRecord,
 )
 from mixpanel_etl.dagster.recording import withheld_messages
-from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.lake import ConfigurationError
 from mixpanel_etl.push.annotate import annotate
+
+if TYPE_CHECKING:
+    from mixpanel_etl.dagster.annotations.component import MixpanelAnnotations
 
 Ending = Literal["success", "failure", "canceled"]
 
@@ -44,59 +46,18 @@ _BACKFILL_ENDINGS: dict[BulkActionStatus, Ending] = {
 }
 
 
-@dataclass(frozen=True)
-class JobAnnotation:
-    """What is written when which job ends.
+class EndedRun(NamedTuple):
+    """A run that ended, or all runs of a backfill.
 
     Attributes:
-        jobs: names of jobs of this code location; `__ASSET_JOB` is what the UI's *Materialize* runs.
-        name: of the sensor.
-        description: the text, with `{job}`, `{status}`, `{partitions}`, `{run_id}`, `{seconds}` and `{tags[NAME]}`.
-        tags: of the annotation, by name.
-        endings: of which kinds.
-        mixpanel: the project.
-
-    Raises:
-        ConfigurationError: no job, an unknown ending, or a text with unknown fields.
+        job: name of the job.
+        ending: how it ended.
+        run_id: id of the run or backfill.
+        at: when it ended (aware).
+        partitions: partition, or first and last partition; empty for a job without partitions.
+        seconds: duration.
+        tags: tags of the run or backfill; a missing tag is empty.
     """
-
-    jobs: Sequence[str]
-    name: str = "mixpanel_annotation"
-    description: str = "{job}: {status} {partitions}"
-    tags: Sequence[str] = ()
-    endings: Sequence[Ending] = ("success",)
-    mixpanel: MixpanelResource = field(default_factory=MixpanelResource)
-
-    def __post_init__(self) -> None:
-        if not self.jobs:
-            raise ConfigurationError("jobs is empty: name at least one job")
-        for ending in self.endings:
-            if ending not in get_args(Ending):
-                raise ConfigurationError(f"endings has {ending!r}: use {', '.join(get_args(Ending))}")
-        try:
-            text = self.text(_Ended("job", "success", "id", datetime.now(UTC), "", 1.0, {}))
-        except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
-            raise ConfigurationError(
-                f"description is {self.description!r} ({type(error).__name__}: {error}): use {{job}}, {{status}}, "
-                "{partitions}, {run_id}, {seconds} and {tags[NAME]}; write {{ and }} for braces"
-            ) from None
-        if not text:
-            raise ConfigurationError("description is empty: write what the annotation shall say")
-
-    def text(self, ended: "_Ended") -> str:
-        """What the annotation of a run says."""
-        return self.description.format(
-            job=ended.job,
-            status=ended.ending,
-            run_id=ended.run_id,
-            partitions=ended.partitions,
-            seconds=round(ended.seconds),
-            tags=_Tags(ended.tags),
-        ).strip()
-
-
-class _Ended(NamedTuple):
-    """A run, or all runs of a backfill; `run_id` is the backfill's then."""
 
     job: str
     ending: Ending
@@ -107,7 +68,9 @@ class _Ended(NamedTuple):
     tags: Mapping[str, str]
 
 
-class _Tags(dict[str, str]):
+class RunTags(dict[str, str]):
+    """Tags of a run; a missing tag is empty."""
+
     def __missing__(self, name: str) -> str:
         return ""
 
@@ -135,42 +98,42 @@ class _Cursor:
         return json.dumps({"after": self.after.isoformat(), "done": sorted(self.done), "backfills": self.backfills})
 
 
-def annotation_definitions(annotation: JobAnnotation) -> dg.Definitions:
-    """The sensor. It writes what ends after it was switched on, one annotation for a run, and one for a backfill."""
+def annotation_sensor(component: "MixpanelAnnotations") -> dg.SensorDefinition:
+    """The sensor: one annotation for each run or backfill that ends after the sensor was switched on."""
 
     @dg.sensor(
-        name=annotation.name,
+        name=f"{component.name}_sensor",
         minimum_interval_seconds=30,
-        description=f"Annotates Mixpanel's charts when one of these ends: {', '.join(annotation.jobs)}.",
+        description=f"Annotates Mixpanel's charts when one of these ends: {', '.join(component.jobs)}.",
     )
     @withheld_messages()
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        _check_jobs(context, annotation)
+        _check_jobs(context, component)
         if not context.cursor:
             cursor = _Cursor(datetime.now(UTC))
-            cursor.done = {record.dagster_run.run_id for record in _changed(context.instance, annotation, cursor)}
-            return dg.SensorResult(cursor=cursor.plain(), skip_reason="from now on")
+            cursor.done = {record.dagster_run.run_id for record in _changed(context.instance, component, cursor)}
+            return dg.SensorResult(cursor=cursor.plain(), skip_reason="jobs that end from now on are annotated")
         cursor = _Cursor.read(context.cursor)
-        written = _annotate(context, annotation, cursor)
+        written = _annotate(context, component, cursor)
         return dg.SensorResult(cursor=cursor.plain(), skip_reason=f"{written} annotations written")
 
-    return dg.Definitions(sensors=[sensor])
+    return sensor
 
 
-def _check_jobs(context: dg.SensorEvaluationContext, annotation: JobAnnotation) -> None:
+def _check_jobs(context: dg.SensorEvaluationContext, component: "MixpanelAnnotations") -> None:
     location = context.repository_def
-    unknown = [name for name in annotation.jobs if location and not location.has_job(name)]
+    unknown = [name for name in component.jobs if location and not location.has_job(name)]
     if location and unknown:
         raise ConfigurationError(
-            f"jobs has {', '.join(map(repr, unknown))}, which this code location has not; it has "
+            f"unknown jobs {', '.join(map(repr, unknown))}; jobs of this code location: "
             f"{', '.join(sorted(location.job_names))}"
         )
 
 
-def _annotate(context: dg.SensorEvaluationContext, annotation: JobAnnotation, cursor: _Cursor) -> int:
-    """Write what is new, and move the cursor behind it; how many annotations were written."""
-    records = _changed(context.instance, annotation, cursor)
-    waiting: dict[str, _Ended] = {}
+def _annotate(context: dg.SensorEvaluationContext, component: "MixpanelAnnotations", cursor: _Cursor) -> int:
+    """Write annotations of what ended since the cursor, and move the cursor; returns how many were written."""
+    records = _changed(context.instance, component, cursor)
+    waiting: dict[str, EndedRun] = {}
     for record in records:
         run = record.dagster_run
         if run.run_id in cursor.done:
@@ -180,10 +143,10 @@ def _annotate(context: dg.SensorEvaluationContext, annotation: JobAnnotation, cu
         else:
             waiting[run.run_id] = _ended(record)
     for backfill, job in cursor.backfills.items():
-        if over := _backfill(context.instance, backfill, job):
-            waiting[backfill] = over
-    chosen = {name: ended for name, ended in waiting.items() if ended.ending in annotation.endings}
-    written = _write(context, annotation, chosen)
+        if ended := _backfill(context.instance, backfill, job):
+            waiting[backfill] = ended
+    chosen = {name: ended for name, ended in waiting.items() if ended.ending in component.endings}
+    written = _write(context, component, chosen)
     left = chosen.keys() - written.keys()
     cursor.backfills = {name: job for name, job in cursor.backfills.items() if name not in waiting or name in left}
     cursor.done = {record.dagster_run.run_id for record in records} - left
@@ -193,29 +156,29 @@ def _annotate(context: dg.SensorEvaluationContext, annotation: JobAnnotation, cu
 
 
 def _write(
-    context: dg.SensorEvaluationContext, annotation: JobAnnotation, chosen: Mapping[str, _Ended]
+    context: dg.SensorEvaluationContext, component: "MixpanelAnnotations", chosen: Mapping[str, EndedRun]
 ) -> dict[str, bool]:
-    """Write annotations while there is time: which ones stand in Mixpanel now, and whether they are new there."""
+    """Write annotations while there is time: which ones Mixpanel has now, and whether they are new there."""
     written: dict[str, bool] = {}
     if not chosen:
         return written
     stop_at = time.monotonic() + _TICK_SECONDS
-    with annotation.mixpanel.client(context.log, deadline=_DEADLINE) as mixpanel:
+    with component.mixpanel.client(context.log, deadline=_DEADLINE) as mixpanel:
         for name, ended in chosen.items():
             if time.monotonic() > stop_at:
                 context.log.info(f"{len(chosen) - len(written)} annotations are left for the next tick")
                 break
-            text = annotation.text(ended)
-            written[name] = annotate(mixpanel, ended.at, text, annotation.tags)
+            text = component.text(ended)
+            written[name] = annotate(mixpanel, ended.at, text, component.tags)
             context.log.info(f"annotated {ended.at:%Y-%m-%d %H:%M:%S} UTC for {ended.job} {ended.run_id}")
     return written
 
 
-def _changed(instance: dg.DagsterInstance, annotation: JobAnnotation, cursor: _Cursor) -> list[RunRecord]:
+def _changed(instance: dg.DagsterInstance, component: "MixpanelAnnotations", cursor: _Cursor) -> list[RunRecord]:
     """Runs that ended since, of each job the oldest first."""
     return [
         record
-        for job in annotation.jobs
+        for job in component.jobs
         for record in instance.get_run_records(
             dg.RunsFilter(job_name=job, statuses=FINISHED_STATUSES, updated_after=cursor.after - _OVERLAP),
             order_by="update_timestamp",
@@ -228,17 +191,17 @@ def _changed_at(record: RunRecord) -> datetime:
     return record.update_timestamp.replace(tzinfo=UTC)
 
 
-def _ended(record: RunRecord) -> _Ended:
+def _ended(record: RunRecord) -> EndedRun:
     run = record.dagster_run
     ending: Ending = {"SUCCESS": "success", "FAILURE": "failure"}.get(run.status.value, "canceled")  # type: ignore[assignment]
     end = record.end_time or _changed_at(record).timestamp()
     seconds = end - (record.start_time or end)
     at = datetime.fromtimestamp(int(end), UTC)
-    return _Ended(run.job_name, ending, run.run_id, at, _partitions([run.tags]), seconds, run.tags)
+    return EndedRun(run.job_name, ending, run.run_id, at, _partitions([run.tags]), seconds, RunTags(run.tags))
 
 
-def _backfill(instance: dg.DagsterInstance, backfill_id: str, job: str) -> _Ended | None:
-    """A backfill that is over; None for one that is not."""
+def _backfill(instance: dg.DagsterInstance, backfill_id: str, job: str) -> EndedRun | None:
+    """A backfill that ended; None while it runs."""
     backfill: PartitionBackfill | None = instance.get_backfill(backfill_id)
     ending = _BACKFILL_ENDINGS.get(backfill.status) if backfill else None
     if backfill is None or ending is None:
@@ -252,8 +215,14 @@ def _backfill(instance: dg.DagsterInstance, backfill_id: str, job: str) -> _Ende
     end = max(ends, default=backfill.backfill_end_timestamp or backfill.backfill_timestamp)
     partitions = _partitions([record.dagster_run.tags for record in runs])
     seconds = end - backfill.backfill_timestamp
-    return _Ended(
-        job, ending, backfill_id, datetime.fromtimestamp(int(end), UTC), partitions, seconds, backfill.tags or {}
+    return EndedRun(
+        job,
+        ending,
+        backfill_id,
+        datetime.fromtimestamp(int(end), UTC),
+        partitions,
+        seconds,
+        RunTags(backfill.tags or {}),
     )
 
 

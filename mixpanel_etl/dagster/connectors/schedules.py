@@ -2,33 +2,38 @@
 
 # Dagster reads the annotations of schedules, so they must be types, not strings.
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mixpanel_etl.dagster.connectors.assets import WarehouseSync, materialized_at
+from mixpanel_etl.dagster.connectors.assets import materialized_at
+
+if TYPE_CHECKING:
+    from mixpanel_etl.dagster.connectors.component import MixpanelConnectors
 
 _DUE = timedelta(days=7)  # leaves a week of daily tries
 
 
-def mirror_schedule(sync: WarehouseSync) -> dg.ScheduleDefinition | None:
-    """Syncs the Mirror imports that were not synced for a week; None if there are none."""
-    mirrors = [item.spec.key for item in sync.imports if item.sync_mode == "mirror_mode"]
+def mirror_schedules(component: "MixpanelConnectors") -> list[dg.ScheduleDefinition]:
+    """The schedule that syncs Mirror imports which were not synced for a week; empty without Mirror imports."""
+    mirrors = [item.asset.key for item in component.imports if item.sync_mode == "mirror_mode"]
     if not mirrors:
-        return None
-    name = f"{sync.pool}_mirrors"
+        return []
     job = dg.define_asset_job(
-        name, selection=dg.AssetSelection.assets(*mirrors), description="Syncs Mirror imports of a warehouse."
+        f"{component.name}_job",
+        selection=dg.AssetSelection.assets(*mirrors),
+        description="Syncs the Mirror imports of Mixpanel's warehouse connectors.",
     )
 
     @dg.schedule(
-        name=f"{name}_daily",
+        name=f"{component.name}_schedule",
         job=job,
-        cron_schedule=sync.mirror_at,
+        cron_schedule=component.cron_schedule,
         execution_timezone="UTC",
         description="Syncs the Mirror imports that were not synced for a week: after two, Mixpanel may lose track of "
         "what changed, and reads (and bills) the whole table again.",
     )
-    def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         due = context.scheduled_execution_time - _DUE
         synced = {key: materialized_at(context.instance, key) for key in mirrors}
         old = [key for key, at in synced.items() if at is None or at < due]
@@ -36,4 +41,4 @@ def mirror_schedule(sync: WarehouseSync) -> dg.ScheduleDefinition | None:
             return dg.SkipReason(f"all {len(mirrors)} Mirror imports were synced within a week")
         return dg.RunRequest(asset_selection=old)
 
-    return daily
+    return [schedule]

@@ -3,6 +3,7 @@
 # Dagster reads the annotations of sensors, so they must be types, not strings.
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import msgspec
@@ -10,9 +11,12 @@ import msgspec
 from mixpanel_etl.client import CredentialError, MixpanelError, NotFound, PermissionDenied
 from mixpanel_etl.connectors.sync_state import Sync
 from mixpanel_etl.connectors.syncs import Syncs
-from mixpanel_etl.dagster.connectors.assets import SyncedImport, WarehouseSync, sensor_name, sync_metadata
+from mixpanel_etl.dagster.connectors.assets import ConnectorImport, sync_metadata
 from mixpanel_etl.dagster.connectors.checks import CHECK as ROWS
 from mixpanel_etl.dagster.recording import withheld_messages
+
+if TYPE_CHECKING:
+    from mixpanel_etl.dagster.connectors.component import MixpanelConnectors
 
 CHECK = "sync_succeeded"
 
@@ -29,8 +33,8 @@ class Cursor(msgspec.Struct):
     Attributes:
         reported: by import, the sync whose end was reported last. A sync is closed in the lake one tick later, when
             Dagster has stored the report, so that none is lost.
-        said: by import, what was last said of it.
-        next: the import to begin with, when a tick could not look at all.
+        said: by import, the last state that was logged.
+        next: the import to begin with, if the last tick had no time for all.
     """
 
     reported: dict[str, str] = {}
@@ -39,7 +43,7 @@ class Cursor(msgspec.Struct):
 
     @classmethod
     def read(cls, text: str | None) -> "Cursor":
-        """The cursor; a new one where it cannot be read, which reports nothing twice that is closed."""
+        """The cursor; a new one if it can't be read. Closed syncs are not reported again."""
         try:
             return msgspec.json.decode(text or "{}", type=cls)
         except msgspec.DecodeError:
@@ -49,23 +53,23 @@ class Cursor(msgspec.Struct):
         return msgspec.json.encode(self).decode()
 
 
-def sync_sensor(sync: WarehouseSync) -> dg.SensorDefinition:
-    """Looks every minute at the syncs that are under way."""
+def sync_sensor(component: "MixpanelConnectors") -> dg.SensorDefinition:
+    """Follows the syncs that are under way, every minute."""
 
     @dg.sensor(
-        name=sensor_name(sync),
+        name=f"{component.name}_sensor",
         minimum_interval_seconds=_INTERVAL,
-        target=dg.AssetSelection.assets(*(item.spec.key for item in sync.imports)),
-        description="Follows triggered syncs of warehouse imports, and records how they ended.",
+        target=dg.AssetSelection.assets(*(item.asset.key for item in component.imports)),
+        description="Follows triggered syncs of warehouse connectors, and records how they ended.",
     )
     @withheld_messages()
     def follow(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        cursor, events, ended = Cursor.read(context.cursor), list[Event](), list[SyncedImport]()
+        cursor, events, ended = Cursor.read(context.cursor), list[Event](), list[ConnectorImport]()
         stop_at = time.monotonic() + _TICK_SECONDS
-        with sync.mixpanel.client(deadline=_LOOK_SECONDS) as mixpanel:
-            syncs = sync.syncs(mixpanel)
-            for item in _in_turn(sync.imports, cursor.next):
-                cursor.next = item.import_id
+        with component.mixpanel.client(deadline=_LOOK_SECONDS) as mixpanel:
+            syncs = component.syncs(mixpanel)
+            for item in _in_turn(component.imports, cursor.next):
+                cursor.next = item.id
                 if time.monotonic() > stop_at:
                     break
                 found = _look(context, syncs, item, cursor)
@@ -78,33 +82,33 @@ def sync_sensor(sync: WarehouseSync) -> dg.SensorDefinition:
     return follow
 
 
-def sync_succeeded(sync: WarehouseSync, item: SyncedImport) -> dg.AssetChecksDefinition:
-    """Whether the last sync of an import ended well; the sensor evaluates it, and so does a run."""
+def sync_succeeded(component: "MixpanelConnectors", item: ConnectorImport) -> dg.AssetChecksDefinition:
+    """Whether the last sync of an import succeeded; the sensor evaluates it as well."""
 
     @dg.asset_check(
-        name=CHECK, asset=item.spec.key, description="The last sync of the import that was followed SUCCEEDED."
+        name=CHECK, asset=item.asset.key, description="The last sync of the import that was followed SUCCEEDED."
     )
     @withheld_messages()
     def check() -> dg.AssetCheckResult:
-        with sync.mixpanel.client() as mixpanel:
-            kept = sync.syncs(mixpanel).kept(item.import_id)
+        with component.mixpanel.client() as mixpanel:
+            kept = component.syncs(mixpanel).kept(item.id)
         if kept is None:
-            return dg.AssetCheckResult(passed=True, description="no sync was asked for so far")
+            return dg.AssetCheckResult(passed=True, description="no sync is recorded yet")
         return dg.AssetCheckResult(passed=not kept.problem, description=str(kept), metadata=sync_metadata(kept))
 
     return check
 
 
-def _in_turn(imports: Sequence[SyncedImport], first: int | None) -> list[SyncedImport]:
-    """All imports, beginning with the one that the last tick did not get to."""
-    ids = [item.import_id for item in imports]
+def _in_turn(imports: Sequence[ConnectorImport], first: int | None) -> list[ConnectorImport]:
+    """All imports, beginning with the first that the last tick had no time for."""
+    ids = [item.id for item in imports]
     start = ids.index(first) if first in ids else 0
     return [*imports[start:], *imports[:start]]
 
 
-def _look(context: dg.SensorEvaluationContext, syncs: Syncs, item: SyncedImport, cursor: Cursor) -> list[Event]:
-    key = str(item.import_id)
-    kept = syncs.kept(item.import_id)
+def _look(context: dg.SensorEvaluationContext, syncs: Syncs, item: ConnectorImport, cursor: Cursor) -> list[Event]:
+    key = str(item.id)
+    kept = syncs.kept(item.id)
     if kept is None or kept.reported:
         return []
     if cursor.reported.get(key) == kept.id:
@@ -117,7 +121,7 @@ def _look(context: dg.SensorEvaluationContext, syncs: Syncs, item: SyncedImport,
     except (CredentialError, PermissionDenied):
         raise
     except MixpanelError as error:
-        context.log.warning(f"warehouse import {item.import_id}: {error}; looks again at the next tick")
+        context.log.warning(f"warehouse import {item.id}: {error}; the next tick tries again")
         return []
     if cursor.said.get(key) != str(now):
         cursor.said[key] = str(now)
@@ -128,17 +132,17 @@ def _look(context: dg.SensorEvaluationContext, syncs: Syncs, item: SyncedImport,
     return _events(item, now)
 
 
-def _counting_runs(ended: Sequence[SyncedImport]) -> list[dg.RunRequest]:
+def _counting_runs(ended: Sequence[ConnectorImport]) -> list[dg.RunRequest]:
     """A run that compares the rows, which may take the source longer than a tick has."""
-    counted = [dg.AssetCheckKey(item.spec.key, ROWS) for item in ended if item.source_count]
+    counted = [dg.AssetCheckKey(item.asset.key, ROWS) for item in ended if item.source_count]
     return [dg.RunRequest(asset_selection=[], asset_check_keys=counted)] if counted else []
 
 
-def _events(item: SyncedImport, sync: Sync) -> list[Event]:
+def _events(item: ConnectorImport, sync: Sync) -> list[Event]:
     metadata = sync_metadata(sync)
     checked = dg.AssetCheckEvaluation(
-        item.spec.key, CHECK, passed=not sync.problem, description=str(sync), metadata=metadata
+        item.asset.key, CHECK, passed=not sync.problem, description=str(sync), metadata=metadata
     )
     if sync.problem:
         return [checked]
-    return [dg.AssetMaterialization(item.spec.key, metadata=metadata), checked]
+    return [dg.AssetMaterialization(item.asset.key, metadata=metadata), checked]

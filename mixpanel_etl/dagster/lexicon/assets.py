@@ -1,115 +1,83 @@
-"""The data dictionary as an asset: to materialize it is to make Mixpanel say what the files say."""
+"""The data dictionary as an asset: materializing it makes Mixpanel's dictionary match the files."""
 
 # Dagster reads the annotations of assets and checks, so they must be types, not strings.
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
 from mixpanel_etl.client import Mixpanel
 from mixpanel_etl.dagster.recording import as_failure
-from mixpanel_etl.dagster.resource import MixpanelResource
-from mixpanel_etl.lexicon import Plan, apply, compare, fetch, lines, read_directory
+from mixpanel_etl.lexicon import Plan, apply, lines
 
-CHECK = "says_what_the_files_say"
-_SHOWN_LINES = 500
+if TYPE_CHECKING:
+    from mixpanel_etl.dagster.lexicon.component import MixpanelLexicon
 
-
-@dataclass(frozen=True)
-class LexiconSync:
-    """A schema directory, and the project whose dictionary shall say the same.
-
-    Attributes:
-        spec: the asset's key, group, owners, tags and description.
-        directory: with the YAML files, see `lexicon.schema_files`. Read when something runs, not when definitions load.
-        mixpanel: the project.
-        delete: delete what only Mixpanel has.
-        allow_drop: let Mixpanel lose at ingestion, for ever, what is `dropped: true`.
-    """
-
-    spec: dg.AssetSpec
-    directory: Path
-    mixpanel: MixpanelResource = field(default_factory=MixpanelResource)
-    delete: bool = False
-    allow_drop: bool = False
-
-    def plan(self, mixpanel: Mixpanel, *, truncate: bool = False) -> Plan:
-        """What `apply` would change. One request.
-
-        Raises:
-            LexiconFilesError: files have mistakes; nothing was asked.
-            MixpanelError: one of the kinds in `client.errors`.
-        """
-        wanted = {key: described.entry for key, described in read_directory(self.directory).items()}
-        return compare(wanted, fetch(mixpanel), delete=self.delete, truncate=truncate)
+CHECK = "matches_files"
+_MAX_LINES = 500
 
 
 class LexiconConfig(dg.Config):
     """What may be decided anew for each run, in the launchpad."""
 
     allow_drop: bool = Field(
-        default=False, description="Let Mixpanel lose at ingestion, for ever, what is `dropped: true`."
+        default=False, description="Allow `dropped: true`: Mixpanel discards these events permanently at ingestion."
     )
     truncate: bool = Field(default=False, description="Empty Mixpanel's ENTIRE dictionary first.")
 
 
-def lexicon_definitions(sync: LexiconSync) -> dg.Definitions:
-    """The asset, the check that compares without a change, and a job for each: `..._apply` and `..._plan`.
+def lexicon_asset(component: "MixpanelLexicon") -> dg.AssetsDefinition:
+    """The asset whose materialization applies the files."""
 
-    There is no schedule: a dictionary changes when its files do, so the job belongs to what deploys them.
-    """
-    asset, check = _asset(sync), _check(sync)
-    name, key = sync.spec.key.to_python_identifier(), sync.spec.key
-    jobs = [
-        dg.define_asset_job(
-            f"{name}_apply",
-            selection=dg.AssetSelection.assets(key).without_checks(),
-            description="Makes Mixpanel's dictionary say what the schema directory says.",
-        ),
-        dg.define_asset_job(
-            f"{name}_plan",
-            selection=dg.AssetSelection.checks_for_assets(key),
-            description="Shows what that would change.",
-        ),
-    ]
-    return dg.Definitions(assets=[asset], asset_checks=[check], jobs=jobs)
-
-
-def _asset(sync: LexiconSync) -> dg.AssetsDefinition:
     @dg.multi_asset(
-        specs=[sync.spec.merge_attributes(kinds={"mixpanel"})],
-        name=sync.spec.key.to_python_identifier(),
-        pool=sync.mixpanel.pool("lexicon"),
+        specs=[component.get_asset_spec()],
+        **component.op.arguments(
+            name=component.asset.key.to_python_identifier(), pool=component.mixpanel.pool("lexicon")
+        ),
     )
-    def lexicon(context: dg.AssetExecutionContext, config: LexiconConfig) -> dg.MaterializeResult[Any]:
-        with as_failure(), sync.mixpanel.client(context.log) as mixpanel:
-            plan = sync.plan(mixpanel, truncate=config.truncate)
-            context.log.info("\n".join(lines(plan, contacts=False)))
-            done = apply(mixpanel, plan, allow_drop=sync.allow_drop or config.allow_drop)
-        return dg.MaterializeResult(
-            metadata={
-                **_metadata(plan),
-                "mixpanel_etl/uploaded": done.uploaded,
-                "mixpanel_etl/deleted": done.deleted,
-                "mixpanel_etl/requests": done.requests,
-            }
-        )
+    def lexicon(context: dg.AssetExecutionContext, config: LexiconConfig) -> Iterator[dg.MaterializeResult[Any]]:
+        yield from component.execute(context, config)
 
     return lexicon
 
 
-def _check(sync: LexiconSync) -> dg.AssetChecksDefinition:
+def apply_files(
+    context: dg.AssetExecutionContext, component: "MixpanelLexicon", mixpanel: Mixpanel, config: LexiconConfig
+) -> dg.MaterializeResult[Any]:
+    """Make Mixpanel's dictionary match the files.
+
+    Args:
+        context: context of the run, which logs the plan.
+        component: the component.
+        mixpanel: client of its project.
+        config: what the launchpad says.
+    """
+    plan = component.plan(mixpanel, truncate=config.truncate)
+    context.log.info("\n".join(lines(plan, contacts=False)))
+    applied = apply(mixpanel, plan, allow_drop=component.allow_drop or config.allow_drop)
+    return dg.MaterializeResult(
+        metadata={
+            **_metadata(plan),
+            "mixpanel_etl/uploaded": applied.uploaded,
+            "mixpanel_etl/deleted": applied.deleted,
+            "mixpanel_etl/requests": applied.requests,
+        }
+    )
+
+
+def matches_files(component: "MixpanelLexicon") -> dg.AssetChecksDefinition:
+    """Whether Mixpanel's dictionary matches the files."""
+
     @dg.asset_check(
-        asset=sync.spec.key,
+        asset=component.asset.key,
         name=CHECK,
-        description="Mixpanel's dictionary says what the schema directory says; changes nothing.",
-        pool=sync.mixpanel.pool("lexicon"),
+        description="Mixpanel's dictionary matches the schema directory. The check changes nothing.",
+        pool=component.mixpanel.pool("lexicon"),
     )
     def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        with as_failure(), sync.mixpanel.client(context.log) as mixpanel:
-            plan = sync.plan(mixpanel)
+        with as_failure(), component.mixpanel.client(context.log) as mixpanel:
+            plan = component.plan(mixpanel)
         return dg.AssetCheckResult(
             passed=not plan, severity=dg.AssetCheckSeverity.WARN, description=str(plan), metadata=_metadata(plan)
         )
@@ -117,9 +85,26 @@ def _check(sync: LexiconSync) -> dg.AssetChecksDefinition:
     return check
 
 
+def lexicon_jobs(component: "MixpanelLexicon") -> list[Any]:
+    """The job that applies the files, and the job that shows what would change."""
+    key = component.asset.key
+    return [
+        dg.define_asset_job(
+            f"{component.name}_apply_job",
+            selection=dg.AssetSelection.assets(key).without_checks(),
+            description="Makes Mixpanel's dictionary match the schema directory.",
+        ),
+        dg.define_asset_job(
+            f"{component.name}_plan_job",
+            selection=dg.AssetSelection.checks_for_assets(key),
+            description="Shows what applying the schema directory would change.",
+        ),
+    ]
+
+
 def _metadata(plan: Plan) -> dict[str, Any]:
-    told = list(lines(plan, contacts=False))
-    more = [f"... and {len(told) - _SHOWN_LINES} lines more"] if len(told) > _SHOWN_LINES else []
+    shown = list(lines(plan, contacts=False))
+    more = [f"... and {len(shown) - _MAX_LINES} more lines"] if len(shown) > _MAX_LINES else []
     # Indented, not fenced: a description may hold a fence of its own.
-    shown = "\n".join(f"    {line}" for line in [*told[:_SHOWN_LINES], *more])
-    return {"mixpanel_etl/plan": dg.MetadataValue.md(shown), "mixpanel_etl/changes": len(plan.changes)}
+    text = "\n".join(f"    {line}" for line in [*shown[:_MAX_LINES], *more])
+    return {"mixpanel_etl/plan": dg.MetadataValue.md(text), "mixpanel_etl/changes": len(plan.changes)}

@@ -1,16 +1,18 @@
-"""The assets of warehouse imports: what a run and the sensor record of a sync."""
+"""The assets of connector imports: what a run and the sensor record of a sync."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import dagster as dg
 import pytest
 
+from mixpanel_etl import MixpanelConnectors
 from mixpanel_etl.client import Clock
-from mixpanel_etl.dagster.connectors import SyncedImport, WarehouseSync, warehouse_sync_definitions
+from mixpanel_etl.dagster.connectors.assets import ConnectorImport
 from mixpanel_etl.sandbox import Fault, Project, RunOutcome, Sandbox
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -23,19 +25,25 @@ def mixpanel_project() -> Project:
     return Project(warehouse_imports=[{"id": 101, "created": NOW}, {"id": 102, "created": NOW}])
 
 
+class Timed(MixpanelConnectors):
+    """A component at the sandbox's time."""
+
+    clock: ClassVar[Clock] = Clock()
+
+
 @pytest.fixture
-def sync(mixpanel: Sandbox) -> WarehouseSync:
+def sync(mixpanel: Sandbox) -> MixpanelConnectors:
     mixpanel.clock.set(datetime.now(UTC), frozen=True)
-    clock = Clock(
+    Timed.clock = Clock(
         sleep=lambda seconds: mixpanel.clock.advance(timedelta(seconds=seconds)),
         monotonic=lambda: mixpanel.clock.now().timestamp(),
         now=mixpanel.clock.now,
     )
-    return WarehouseSync([SyncedImport(dg.AssetSpec(KEY, deps=[SOURCE]), 101)], clock=clock)
+    return Timed(imports=[ConnectorImport(id=101, asset=dg.AssetSpec(KEY, deps=[SOURCE]))])
 
 
-def materialize(sync: WarehouseSync, instance: dg.DagsterInstance, **options: Any) -> dg.ExecuteInProcessResult:
-    job = warehouse_sync_definitions(sync).resolve_implicit_global_asset_job_def()
+def materialize(sync: MixpanelConnectors, instance: dg.DagsterInstance, **options: Any) -> dg.ExecuteInProcessResult:
+    job = sync.definitions().resolve_implicit_global_asset_job_def()
     return job.execute_in_process(instance=instance, raise_on_error=False, **options)
 
 
@@ -50,7 +58,7 @@ def triggers(mixpanel: Sandbox) -> int:
 
 
 def test_a_run_follows_the_sync_and_records_it(
-    mixpanel: Sandbox, sync: WarehouseSync, instance: dg.DagsterInstance
+    mixpanel: Sandbox, sync: MixpanelConnectors, instance: dg.DagsterInstance
 ) -> None:
     mixpanel.set_next_runs(101, RunOutcome(events=1234, seconds=600))
     result = materialize(sync, instance)
@@ -61,7 +69,7 @@ def test_a_run_follows_the_sync_and_records_it(
 
 
 def test_a_sync_that_fails_fails_the_run_and_says_what_to_do(
-    mixpanel: Sandbox, sync: WarehouseSync, instance: dg.DagsterInstance
+    mixpanel: Sandbox, sync: MixpanelConnectors, instance: dg.DagsterInstance
 ) -> None:
     mixpanel.set_next_runs(101, RunOutcome("FAILED"))
     result = materialize(sync, instance)
@@ -71,7 +79,7 @@ def test_a_sync_that_fails_fails_the_run_and_says_what_to_do(
 
 
 def test_a_trigger_that_did_not_arrive_is_sent_again_in_the_same_run(
-    mixpanel: Sandbox, sync: WarehouseSync, instance: dg.DagsterInstance
+    mixpanel: Sandbox, sync: MixpanelConnectors, instance: dg.DagsterInstance
 ) -> None:
     mixpanel.add_fault(Fault("*/manual-sync", "reset", count=1))
     assert materialize(sync, instance).success
@@ -79,7 +87,7 @@ def test_a_trigger_that_did_not_arrive_is_sent_again_in_the_same_run(
 
 
 def test_a_sync_that_began_before_the_models_finished_is_not_enough(
-    mixpanel: Sandbox, sync: WarehouseSync, instance: dg.DagsterInstance
+    mixpanel: Sandbox, sync: MixpanelConnectors, instance: dg.DagsterInstance
 ) -> None:
     with sync.mixpanel.client() as client:
         client.warehouse_connectors.manual_sync(101)
@@ -94,9 +102,9 @@ def test_a_sync_that_began_before_the_models_finished_is_not_enough(
     assert triggers(mixpanel) == 2
 
 
-def tick(sync: WarehouseSync, instance: dg.DagsterInstance, cursor: str | None) -> tuple[list[Any], str | None]:
+def tick(sync: MixpanelConnectors, instance: dg.DagsterInstance, cursor: str | None) -> tuple[list[Any], str | None]:
     """What a tick reports, in a sensor made anew; Dagster stores it as the daemon does."""
-    (sensor,) = warehouse_sync_definitions(sync).sensors or []
+    (sensor,) = sync.definitions().sensors or []
     assert isinstance(sensor, dg.SensorDefinition)
     data = sensor.evaluate_tick(dg.build_sensor_context(instance=instance, cursor=cursor))
     for event in data.asset_events:
@@ -105,12 +113,12 @@ def tick(sync: WarehouseSync, instance: dg.DagsterInstance, cursor: str | None) 
 
 
 @pytest.fixture
-def by_sensor(sync: WarehouseSync) -> WarehouseSync:
+def by_sensor(sync: MixpanelConnectors) -> MixpanelConnectors:
     return replace(sync, follow="sensor")
 
 
 def test_with_a_sensor_the_run_only_triggers_and_the_sensor_records(
-    mixpanel: Sandbox, by_sensor: WarehouseSync, instance: dg.DagsterInstance
+    mixpanel: Sandbox, by_sensor: MixpanelConnectors, instance: dg.DagsterInstance
 ) -> None:
     mixpanel.set_next_runs(101, RunOutcome(events=1234, seconds=600))
     assert materialize(by_sensor, instance).success
@@ -127,11 +135,11 @@ def test_with_a_sensor_the_run_only_triggers_and_the_sensor_records(
 
 
 def test_the_sensor_has_a_run_count_the_rows(
-    mixpanel: Sandbox, by_sensor: WarehouseSync, instance: dg.DagsterInstance
+    mixpanel: Sandbox, by_sensor: MixpanelConnectors, instance: dg.DagsterInstance
 ) -> None:
     counting = replace(by_sensor, imports=[replace(by_sensor.imports[0], source_count="SELECT 5000")])
     mixpanel.set_next_runs(101, RunOutcome(events=4999))
-    definitions = warehouse_sync_definitions(counting)
+    definitions = counting.definitions()
     materialize(counting, instance)
     mixpanel.clock.advance(timedelta(seconds=300))
     (sensor,) = definitions.sensors or []
@@ -152,7 +160,7 @@ def test_the_sensor_has_a_run_count_the_rows(
 
 
 def test_the_sensor_reports_once_also_when_it_is_restarted_or_loses_its_cursor(
-    mixpanel: Sandbox, by_sensor: WarehouseSync, instance: dg.DagsterInstance
+    mixpanel: Sandbox, by_sensor: MixpanelConnectors, instance: dg.DagsterInstance
 ) -> None:
     materialize(by_sensor, instance)
     mixpanel.clock.advance(timedelta(seconds=300))
@@ -166,7 +174,7 @@ def test_the_sensor_reports_once_also_when_it_is_restarted_or_loses_its_cursor(
 
 
 def test_a_failed_sync_is_a_failed_check_and_no_materialization(
-    mixpanel: Sandbox, by_sensor: WarehouseSync, instance: dg.DagsterInstance
+    mixpanel: Sandbox, by_sensor: MixpanelConnectors, instance: dg.DagsterInstance
 ) -> None:
     mixpanel.set_next_runs(101, RunOutcome("CANCELLED"))
     materialize(by_sensor, instance)
@@ -178,7 +186,7 @@ def test_a_failed_sync_is_a_failed_check_and_no_materialization(
 
 
 def test_the_sensor_triggers_what_could_not_be_triggered_at_once(
-    mixpanel: Sandbox, by_sensor: WarehouseSync, instance: dg.DagsterInstance
+    mixpanel: Sandbox, by_sensor: MixpanelConnectors, instance: dg.DagsterInstance
 ) -> None:
     # Longer than the run's deadline: a shorter one is waited for.
     mixpanel.add_fault(Fault("*/manual-sync", "rate_limited", count=1, retry_after="seconds", seconds=600))
@@ -193,7 +201,7 @@ def test_the_sensor_triggers_what_could_not_be_triggered_at_once(
 
 
 def test_a_deleted_import_ends_the_sensors_watch(
-    mixpanel: Sandbox, by_sensor: WarehouseSync, instance: dg.DagsterInstance
+    mixpanel: Sandbox, by_sensor: MixpanelConnectors, instance: dg.DagsterInstance
 ) -> None:
     materialize(by_sensor, instance)
     with by_sensor.mixpanel.client() as client:
@@ -203,7 +211,7 @@ def test_a_deleted_import_ends_the_sensors_watch(
 
 
 def test_an_outage_leaves_the_sync_to_the_next_tick(
-    mixpanel: Sandbox, by_sensor: WarehouseSync, instance: dg.DagsterInstance
+    mixpanel: Sandbox, by_sensor: MixpanelConnectors, instance: dg.DagsterInstance
 ) -> None:
     materialize(by_sensor, instance)
     mixpanel.clock.advance(timedelta(seconds=300))
@@ -213,9 +221,9 @@ def test_an_outage_leaves_the_sync_to_the_next_tick(
     assert len(tick(by_sensor, instance, cursor)[0]) == 2
 
 
-def test_a_mirror_that_was_not_synced_for_a_week_is_due(mixpanel: Sandbox, sync: WarehouseSync) -> None:
+def test_a_mirror_that_was_not_synced_for_a_week_is_due(mixpanel: Sandbox, sync: MixpanelConnectors) -> None:
     mirror = replace(sync, imports=[replace(sync.imports[0], sync_mode="mirror_mode")])
-    (schedule,) = warehouse_sync_definitions(mirror).schedules or []
+    (schedule,) = mirror.definitions().schedules or []
     assert isinstance(schedule, dg.ScheduleDefinition)
 
     def due(instance: dg.DagsterInstance, days: int) -> list[dg.AssetKey]:
@@ -229,3 +237,24 @@ def test_a_mirror_that_was_not_synced_for_a_week_is_due(mixpanel: Sandbox, sync:
         assert materialize(mirror, instance).success
         assert due(instance, 6) == []
         assert due(instance, 8) == [KEY]
+
+
+class Announced(Timed):
+    """A team's own component."""
+
+    def get_asset_spec(self, item: ConnectorImport) -> dg.AssetSpec:
+        return super().get_asset_spec(item).merge_attributes(tags={"import": str(item.id)})
+
+    def execute(self, context: dg.AssetExecutionContext, item: ConnectorImport) -> Iterator[dg.MaterializeResult[Any]]:
+        for result in super().execute(context, item):
+            yield dg.MaterializeResult(metadata={**(result.metadata or {}), "announced": item.id})
+
+
+def test_a_subclass_describes_its_assets_and_does_more_than_sync(
+    mixpanel: Sandbox, sync: MixpanelConnectors, instance: dg.DagsterInstance
+) -> None:
+    announced = Announced(imports=sync.imports)
+    assert announced.definitions().resolve_asset_graph().get(KEY).tags["import"] == "101"
+    (recorded,) = materialize(announced, instance).asset_materializations_for_node("mixpanel__orders")
+    assert recorded.metadata["announced"].value == 101
+    assert recorded.metadata["mixpanel_etl/status"].value == "SUCCEEDED"

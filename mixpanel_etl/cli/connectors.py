@@ -1,4 +1,4 @@
-"""`mixpanel-etl warehouse-imports`: a project's imports, as the YAML that makes assets of them."""
+"""`mixpanel-etl connectors`: the imports of Mixpanel's warehouse connectors, as YAML of `MixpanelConnectors`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from mixpanel_etl.client import Mixpanel, WarehouseImport
 from mixpanel_etl.settings import DEFAULT_PREFIX, Settings
 
 
-def warehouse_imports(
+def connectors(
     env_prefix: Annotated[str, typer.Option(help="Prefix of the project's environment variables.")] = DEFAULT_PREFIX,
 ) -> None:
-    """Print the warehouse imports of the project as a `defs.yaml`: save it, and fill in which models feed them."""
+    """Print the imports of Mixpanel's warehouse connectors as a `defs.yaml`. Save it, and fill in `deps`."""
     with exit_on_error(), Mixpanel(Settings.load(env_prefix), deadline=60) as mixpanel:
         listed = [item for item in mixpanel.warehouse_connectors.list_imports() if not item.is_deleted]
         imports = [mixpanel.warehouse_connectors.get_import(item.id) for item in listed]  # the list has no event names
     attributes: dict[str, Any] = {"imports": described(imports)}
     if env_prefix != DEFAULT_PREFIX:
-        attributes["env_prefix"] = env_prefix
-    document = {"type": "mixpanel_etl.MixpanelWarehouseSync", "attributes": attributes}
+        attributes["mixpanel"] = {"env_prefix": env_prefix}
+    document = {"type": "mixpanel_etl.MixpanelConnectors", "attributes": attributes}
     typer.echo(yaml.safe_dump(document, sort_keys=False, width=120), nl=False)
 
 
@@ -36,7 +36,7 @@ def described(imports: Iterable[WarehouseImport]) -> list[dict[str, Any]]:
         name = _name(item)
         key = f"mixpanel/{name}" if name not in taken else f"mixpanel/{name}_{item.id}"
         taken.add(name)
-        asset = {"key": key, "group_name": "mixpanel", "description": _description(item), "deps": []}
+        asset = {"key": key, "description": _description(item), "deps": []}
         found.append({"id": item.id, "asset": asset, "sync_mode": item.sync_mode})
     return found
 
