@@ -44,11 +44,9 @@ def one_note(note: object) -> bool:
     return (note.id, note.user.first_name, note.tags[0].name) == (123, "John", "release")  # type: ignore[attr-defined]
 
 
-ADMINISTRATION = {
-    "lexicon.list_schemas": Example(
-        lambda mp: mp.lexicon.list_schemas(), LISTED, lambda entries: entries[0].schema_json == PURCHASE
-    ),
-    "lexicon.create_schemas": Example(
+ADMINISTRATION = [
+    Example(lambda mp: mp.lexicon.list_schemas(), LISTED, lambda entries: entries[0].schema_json == PURCHASE),
+    Example(
         lambda mp: mp.lexicon.create_schemas(
             [SchemaEntry(entity_type="event", name="Purchase", schema_json=PURCHASE)], truncate=True
         ),
@@ -60,8 +58,8 @@ ADMINISTRATION = {
         ),
         says=r"4,000 events and properties, .* from entries\[2\], 'e2' on",
     ),
-    "lexicon.delete_schemas": Example(lambda mp: mp.lexicon.delete_schemas(), GONE, lambda count: count == 2),
-    "lexicon.list_schemas_of_type": Example(
+    Example(lambda mp: mp.lexicon.delete_schemas(), GONE, lambda count: count == 2),
+    Example(
         lambda mp: mp.lexicon.list_schemas_of_type("event"),
         LISTED,
         lambda entries: [entry.name for entry in entries] == ["Purchase"],
@@ -69,20 +67,20 @@ ADMINISTRATION = {
         bad=lambda mp: mp.lexicon.list_schemas_of_type("user"),  # type: ignore[arg-type]
         says="entity_type is 'user'.* event, profile",
     ),
-    "lexicon.delete_schemas_of_type": Example(
+    Example(
         lambda mp: mp.lexicon.delete_schemas_of_type("profile"),
         GONE,
         lambda count: count == 2,
         path={"entity_type": "profile"},
     ),
-    "lexicon.get_schema": Example(
+    Example(
         lambda mp: mp.lexicon.get_schema("event", "Add / to cart"),
         SCHEMA,
         lambda schema: schema == PURCHASE and schema["required"] == ["amount"],
         path=ONE,
         also=({"results": SCHEMA, "status": "ok"},),
     ),
-    "lexicon.create_schema": Example(
+    Example(
         lambda mp: mp.lexicon.create_schema("event", "Add / to cart", PURCHASE),
         {"status": "ok"},
         path=ONE,
@@ -90,10 +88,8 @@ ADMINISTRATION = {
         bad=lambda mp: mp.lexicon.create_schema("event", "e", Schema(properties={"a": SchemaProperty(type="date")})),
         says="type of 'e', property 'a', is 'date'",
     ),
-    "lexicon.delete_schema": Example(
-        lambda mp: mp.lexicon.delete_schema("event", "Add / to cart"), GONE, lambda count: count == 2, path=ONE
-    ),
-    "annotations.list_annotations": Example(
+    Example(lambda mp: mp.lexicon.delete_schema("event", "Add / to cart"), GONE, lambda count: count == 2, path=ONE),
+    Example(
         lambda mp: mp.annotations.list_annotations(date(2026, 1, 1), date(2026, 1, 31)),
         {"status": "ok", "results": [NOTE]},
         lambda notes: one_note(notes[0]),
@@ -101,7 +97,7 @@ ADMINISTRATION = {
         bad=lambda mp: mp.annotations.list_annotations(date(2026, 2, 1), date(2026, 1, 31)),
         says="is after",
     ),
-    "annotations.create_annotation": Example(
+    Example(
         lambda mp: mp.annotations.create_annotation(datetime(2026, 1, 15, 20, tzinfo=UTC), "New feature", [1]),
         {"status": "ok", "results": NOTE},
         one_note,
@@ -111,13 +107,13 @@ ADMINISTRATION = {
         says="datetime",
         status=201,
     ),
-    "annotations.get_annotation": Example(
+    Example(
         lambda mp: mp.annotations.get_annotation(123),
         {"status": "ok", "results": NOTE},
         one_note,
         path={"annotation_id": 123},
     ),
-    "annotations.update_annotation": Example(
+    Example(
         lambda mp: mp.annotations.update_annotation(123, description="Other", tags=[]),
         {"status": "ok", "results": NOTE},
         one_note,
@@ -126,18 +122,18 @@ ADMINISTRATION = {
         bad=lambda mp: mp.annotations.update_annotation(123),
         says="nothing to change",
     ),
-    "annotations.delete_annotation": Example(
+    Example(
         lambda mp: mp.annotations.delete_annotation(123),
         {"status": "ok", "results": {"id": 123}},
         path={"annotation_id": 123},
     ),
-    "annotations.list_tags": Example(
+    Example(
         lambda mp: mp.annotations.list_tags(),
         TAGS,
         lambda tags: tags[0].has_annotations is True,
         also=({"status": "ok", "results": TAGS},),
     ),
-    "annotations.create_tag": Example(
+    Example(
         lambda mp: mp.annotations.create_tag("release"),
         TAGS[0],
         lambda tag: tag.name == "release",
@@ -145,4 +141,4 @@ ADMINISTRATION = {
         bad=lambda mp: mp.annotations.create_tag(""),
         says="name is ''",
     ),
-}
+]

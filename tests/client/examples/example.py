@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
 from mixpanel_etl.client import Mixpanel
 
@@ -44,3 +44,29 @@ class Example:
     bad: Callable[[Mixpanel], Any] | None = None
     says: str = ""
     status: int = 200
+
+
+class _Called(Exception):
+    """A method was called; the argument is its name, such as `query.segmentation`."""
+
+
+class _Names:
+    """Stands in for a client, and says which method is called."""
+
+    def __init__(self, name: str = "") -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> _Names:
+        return _Names(f"{self._name}.{name}".lstrip("."))
+
+    def __call__(self, *_: Any, **__: Any) -> None:
+        raise _Called(self._name)
+
+
+def operation_of(example: Example) -> str:
+    """The operation that an example calls."""
+    try:
+        example.call(cast("Mixpanel", _Names()))
+    except _Called as called:
+        return str(called)
+    raise AssertionError("the example calls nothing")

@@ -76,8 +76,8 @@ def changed(**changes: Any) -> NewFlag:
     return NewFlag(**{**{name: getattr(NEW, name) for name in NEW.__struct_fields__}, **changes})
 
 
-FLAGS = {
-    "feature_flags.evaluate": Example(
+FLAGS = [
+    Example(
         lambda mp: mp.feature_flags.evaluate("u1", device_id="d1", custom_properties={"plan": "pro"}),
         {"flags": {"dark": {"variant_key": "control", "variant_value": {"a": 1}, "experiment_id": "exp", "new": 1}}},
         lambda flags: flags["dark"].variant_value == {"a": 1} and flags["dark"]["new"] == 1,
@@ -88,19 +88,19 @@ FLAGS = {
         bad=lambda mp: mp.feature_flags.evaluate(""),
         says="distinct_id is ''",
     ),
-    "feature_flags.definitions": Example(
+    Example(
         lambda mp: mp.feature_flags.definitions(),
         {"flags": [FLAG]},
         lambda flags: is_the_flag(flags[0]),
         query={"token": "the-project-token"},
     ),
-    "feature_flags.list_flags": Example(
+    Example(
         lambda mp: mp.feature_flags.list_flags(include_archived=True),
         {"status": "ok", "results": [FLAG]},
         lambda flags: is_the_flag(flags[0]),
         query={"include_archived": "true"},
     ),
-    "feature_flags.create_flag": Example(
+    Example(
         lambda mp: mp.feature_flags.create_flag(NEW),
         OK,
         is_the_flag,
@@ -108,10 +108,8 @@ FLAGS = {
         bad=lambda mp: mp.feature_flags.create_flag(changed(hash_salt="short")),
         says="hash_salt has 5 characters, not 32",
     ),
-    "feature_flags.get_flag": Example(
-        lambda mp: mp.feature_flags.get_flag(str(FLAG["id"])), OK, is_the_flag, path=UUID
-    ),
-    "feature_flags.replace_flag": Example(
+    Example(lambda mp: mp.feature_flags.get_flag(str(FLAG["id"])), OK, is_the_flag, path=UUID),
+    Example(
         lambda mp: mp.feature_flags.replace_flag(str(FLAG["id"]), NEW),
         OK,
         is_the_flag,
@@ -120,15 +118,13 @@ FLAGS = {
         bad=lambda mp: mp.feature_flags.replace_flag("x", changed(key="")),
         says="key is ''",
     ),
-    "feature_flags.delete_flag": Example(
-        lambda mp: mp.feature_flags.delete_flag(str(FLAG["id"])), {"status": "ok", "results": {}}, path=UUID
-    ),
-    "experiments.list_experiments": Example(
+    Example(lambda mp: mp.feature_flags.delete_flag(str(FLAG["id"])), {"status": "ok", "results": {}}, path=UUID),
+    Example(
         lambda mp: mp.experiments.list_experiments(),
         {"status": "ok", "results": [EXPERIMENT]},
         lambda found: is_the_experiment(found[0]),
     ),
-    "experiments.create_experiment": Example(
+    Example(
         lambda mp: mp.experiments.create_experiment("Checkout", ExperimentChanges(hypothesis="It sells")),
         ONE,
         is_the_experiment,
@@ -137,10 +133,8 @@ FLAGS = {
         says="description has 401 characters, the limit is 400",
         status=201,
     ),
-    "experiments.get_experiment": Example(
-        lambda mp: mp.experiments.get_experiment("e1"), ONE, is_the_experiment, path=ID
-    ),
-    "experiments.update_experiment": Example(
+    Example(lambda mp: mp.experiments.get_experiment("e1"), ONE, is_the_experiment, path=ID),
+    Example(
         lambda mp: mp.experiments.update_experiment("e1", name="Other", tags=["a"]),
         ONE,
         is_the_experiment,
@@ -149,23 +143,17 @@ FLAGS = {
         bad=lambda mp: mp.experiments.update_experiment("e1"),
         says="nothing to change",
     ),
-    "experiments.delete_experiment": Example(
-        lambda mp: mp.experiments.delete_experiment("e1"), {"status": "ok", "results": {}}, path=ID
-    ),
-    "experiments.archive_experiment": Example(
-        lambda mp: mp.experiments.archive_experiment("e1"), {"status": "ok", "results": {}}, path=ID, body={}
-    ),
-    "experiments.unarchive_experiment": Example(
-        lambda mp: mp.experiments.unarchive_experiment("e1"), ONE, is_the_experiment, path=ID
-    ),
-    "experiments.decide_experiment": Example(
+    Example(lambda mp: mp.experiments.delete_experiment("e1"), {"status": "ok", "results": {}}, path=ID),
+    Example(lambda mp: mp.experiments.archive_experiment("e1"), {"status": "ok", "results": {}}, path=ID, body={}),
+    Example(lambda mp: mp.experiments.unarchive_experiment("e1"), ONE, is_the_experiment, path=ID),
+    Example(
         lambda mp: mp.experiments.decide_experiment("e1", success=False, variant="treatment"),
         ONE,
         is_the_experiment,
         path=ID,
         body={"success": False, "variant": "treatment"},
     ),
-    "experiments.force_conclude_experiment": Example(
+    Example(
         lambda mp: mp.experiments.force_conclude_experiment("e1", datetime(2026, 2, 1, tzinfo=UTC)),
         ONE,
         is_the_experiment,
@@ -174,7 +162,5 @@ FLAGS = {
         bad=lambda mp: mp.experiments.force_conclude_experiment("e1", datetime(2026, 2, 1)),  # noqa: DTZ001
         says="time zone",
     ),
-    "experiments.launch_experiment": Example(
-        lambda mp: mp.experiments.launch_experiment("e1"), ONE, is_the_experiment, path=ID, body={}
-    ),
-}
+    Example(lambda mp: mp.experiments.launch_experiment("e1"), ONE, is_the_experiment, path=ID, body={}),
+]

@@ -32,8 +32,8 @@ ACCOUNT = {
 }
 EXPIRES = datetime(2027, 1, 15, tzinfo=UTC)
 
-PEOPLE = {
-    "gdpr.create_retrieval": Example(
+PEOPLE = [
+    Example(
         lambda mp: mp.gdpr.create_retrieval(["u1", "u2"], "CCPA", "Categories"),
         CREATED,
         lambda job: job == "job-1",
@@ -44,7 +44,7 @@ PEOPLE = {
         says=r"2,001 items, the limit of one request is 2,000\. .*from item 2000 on",
         status=201,
     ),
-    "gdpr.get_retrieval": Example(
+    Example(
         lambda mp: mp.gdpr.get_retrieval("job-1"),
         {"status": "ok", "results": {"status": "SUCCESS", "results": LINK, "distinct_ids": ["u1"]}},
         lambda job: (job.status, job.link) == ("SUCCESS", LINK) and LINK not in repr(job),
@@ -54,7 +54,7 @@ PEOPLE = {
         bad=lambda mp: mp.gdpr.get_retrieval(""),
         says="tracking_id is ''",
     ),
-    "gdpr.create_deletion": Example(
+    Example(
         lambda mp: mp.gdpr.create_deletion(["u1"]),
         CREATED,
         lambda job: job == "job-1",
@@ -65,7 +65,7 @@ PEOPLE = {
         says="2,000 items, the limit of one request is 1,999",
         status=201,
     ),
-    "gdpr.get_deletion": Example(
+    Example(
         lambda mp: mp.gdpr.get_deletion("job-1"),
         {"status": "ok", "results": DELETION},
         lambda job: (job.status, job.distinct_ids, job.is_finished) == ("STARTED", ["u1"], False),
@@ -73,16 +73,14 @@ PEOPLE = {
         path=JOB,
         also=({"status": "STARTED", "result": "", "distinct_ids": ["u1"]},),
     ),
-    "gdpr.cancel_deletion": Example(
-        lambda mp: mp.gdpr.cancel_deletion("job-1"), b"", query=TOKEN, path=JOB, status=204
-    ),
-    "service_accounts.list_service_accounts": Example(
+    Example(lambda mp: mp.gdpr.cancel_deletion("job-1"), b"", query=TOKEN, path=JOB, status=204),
+    Example(
         lambda mp: mp.service_accounts.list_service_accounts(9),
         {"results": [ACCOUNT], "status": "ok"},
         lambda accounts: [account.id for account in accounts] == [123],
         path={"organization_id": 9},
     ),
-    "service_accounts.create_service_account": Example(
+    Example(
         lambda mp: mp.service_accounts.create_service_account(
             9, "api", role="analyst", expires=EXPIRES, projects=[ProjectRole(12345, "consumer")]
         ),
@@ -99,24 +97,24 @@ PEOPLE = {
         says="expires is .* time zone",
         status=201,
     ),
-    "service_accounts.get_service_account": Example(
+    Example(
         lambda mp: mp.service_accounts.get_service_account(9, 123),
         ACCOUNT,
         lambda account: account.username == "api",
         path={"organization_id": 9, "service_account_id": 123},
         also=({"results": ACCOUNT, "status": "ok"},),
     ),
-    "service_accounts.delete_service_account": Example(
+    Example(
         lambda mp: mp.service_accounts.delete_service_account(9, 123),
         {"status": "ok"},
         path={"organization_id": 9, "service_account_id": 123},
     ),
-    "service_accounts.list_project_service_accounts": Example(
+    Example(
         lambda mp: mp.service_accounts.list_project_service_accounts(),
         {"results": [{**ACCOUNT, "role": "a role of our own", "hasSensitiveAccess": False}], "status": "ok"},
         lambda members: members[0].role == "a role of our own" and members[0]["hasSensitiveAccess"] is False,
     ),
-    "service_accounts.add_to_projects": Example(
+    Example(
         lambda mp: mp.service_accounts.add_to_projects(9, [123, 124], [ProjectRole(12345, "admin")]),
         {"status": "ok"},
         path={"organization_id": 9},
@@ -124,7 +122,7 @@ PEOPLE = {
         bad=lambda mp: mp.service_accounts.add_to_projects(9, [123], [ProjectRole(1, "king")]),  # type: ignore[arg-type]
         says="role in project 1 is 'king'",
     ),
-    "service_accounts.remove_from_projects": Example(
+    Example(
         lambda mp: mp.service_accounts.remove_from_projects(9, {12345: [123, 124]}),
         {"status": "ok"},
         path={"organization_id": 9},
@@ -132,4 +130,4 @@ PEOPLE = {
         bad=lambda mp: mp.service_accounts.remove_from_projects(9, {12345: []}),
         says=r"projects\[12345\] is empty",
     ),
-}
+]

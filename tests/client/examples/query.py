@@ -25,8 +25,8 @@ def all_profiles(mixpanel: Mixpanel, **parameters: Any) -> list[Any]:
     return [profile for page in mixpanel.query.engage(**parameters) for profile in page.results]
 
 
-QUERY = {
-    "export": Example(
+QUERY = [
+    Example(
         lambda mp: b"".join(_read(mp)),
         b'{"event":"Login","properties":{"time":1767225600000}}\n',
         lambda lines: lines.count(b"\n") == 1,
@@ -34,8 +34,8 @@ QUERY = {
         bad=lambda mp: list(_read(mp, to_date=date(2026, 12, 31))),
         says="2026-12-31 .* at most 100|100",
     ),
-    "me": Example(lambda mp: mp.me(), {"status": "ok", "results": {"id": 1}}, lambda me: me.results == {"id": 1}),
-    "query.segmentation": Example(
+    Example(lambda mp: mp.me(), {"status": "ok", "results": {"id": 1}}, lambda me: me.results == {"id": 1}),
+    Example(
         lambda mp: mp.query.segmentation("Login", FIRST, LAST, on=PLAN, where=PRO, unit="day", type="unique", limit=5),
         SERIES,
         lambda found: found.values == {"Login": COUNTS} and found.series == ["2026-01-01", "2026-01-02"],
@@ -43,7 +43,7 @@ QUERY = {
         bad=lambda mp: mp.query.segmentation("Login", FIRST, LAST, on=PLAN, limit=10_001),
         says="1 to 10000",
     ),
-    "query.segmentation_numeric": Example(
+    Example(
         lambda mp: mp.query.segmentation_numeric("Pay", FIRST, LAST, 'number(properties["n"])', unit="hour"),
         {"data": {"series": ["2026-01-01"], "values": {"2,000 - 2,100": {"2026-01-01": 6}}}, "legend_size": 1},
         lambda found: found.values == {"2,000 - 2,100": {"2026-01-01": 6}},
@@ -51,7 +51,7 @@ QUERY = {
         bad=lambda mp: mp.query.segmentation_numeric("Pay", FIRST, LAST, PLAN, unit="week"),  # type: ignore[arg-type]
         says="hour, day",
     ),
-    "query.segmentation_sum": Example(
+    Example(
         lambda mp: mp.query.segmentation_sum("Pay", FIRST, LAST, 'properties["n"]', where=PRO),
         {"status": "ok", "computed_at": "2026-02-01T00:00:00.1+00:00", "results": {"2026-01-01": 376.0}},
         lambda found: found.results == {"2026-01-01": 376.0} and found.computed_at.startswith("2026-02-01"),
@@ -59,7 +59,7 @@ QUERY = {
         bad=lambda mp: mp.query.segmentation_sum("Pay", LAST, FIRST, 'properties["n"]'),
         says="is after",
     ),
-    "query.segmentation_average": Example(
+    Example(
         lambda mp: mp.query.segmentation_average("Pay", FIRST, LAST, 'properties["n"]', unit="day"),
         {"status": "ok", "results": {"2026-01-01": 8.5}},
         lambda found: found.results == {"2026-01-01": 8.5},
@@ -67,7 +67,7 @@ QUERY = {
         bad=lambda mp: mp.query.segmentation_average("", FIRST, LAST, 'properties["n"]'),
         says="event is ''",
     ),
-    "query.funnels": Example(
+    Example(
         lambda mp: mp.query.funnels(7, FIRST, LAST, length=2, length_unit="day", unit="week", on=PLAN, limit=10),
         {"meta": {"dates": ["2026-01-01"]}, "data": {"2026-01-01": {"steps": STEPS, "analysis": ANALYSIS}}},
         lambda funnel: (
@@ -89,12 +89,12 @@ QUERY = {
         bad=lambda mp: mp.query.funnels(7, FIRST, LAST, length=14, length_unit="week"),
         says="at most 90 days",
     ),
-    "query.list_funnels": Example(
+    Example(
         lambda mp: mp.query.list_funnels(),
         [{"funnel_id": 123, "name": "Signup Flow"}],
         lambda funnels: [(funnel.funnel_id, funnel.name) for funnel in funnels] == [(123, "Signup Flow")],
     ),
-    "query.retention": Example(
+    Example(
         lambda mp: mp.query.retention(
             FIRST, LAST, born_event="Signup", event="Login", unit="week", interval_count=2, unbounded_retention=True
         ),
@@ -116,7 +116,7 @@ QUERY = {
         bad=lambda mp: mp.query.retention(FIRST, LAST),
         says="born_event",
     ),
-    "query.retention_addiction": Example(
+    Example(
         lambda mp: mp.query.retention_addiction(FIRST, LAST, "day", "hour", event="Login"),
         {"data": {"2026-01-01": [305, 107, 60]}},
         lambda found: found.data == {"2026-01-01": [305, 107, 60]},
@@ -125,7 +125,7 @@ QUERY = {
         bad=lambda mp: mp.query.retention_addiction(FIRST, LAST, "day", "minute"),  # type: ignore[arg-type]
         says="addiction_unit .* hour, day",
     ),
-    "query.events": Example(
+    Example(
         lambda mp: mp.query.events(["Login"], FIRST, LAST),
         SERIES,
         lambda found: found.values == {"Login": COUNTS},
@@ -133,7 +133,7 @@ QUERY = {
         bad=lambda mp: mp.query.events(["Login"], FIRST, LAST, unit="hour", type="unique"),
         says="by day or more",
     ),
-    "query.top_events": Example(
+    Example(
         lambda mp: mp.query.top_events("unique", limit=2),
         {"events": [{"amount": 2, "event": "funnel", "percent_change": -0.35560}], "type": "unique"},
         lambda found: found.events[0].event == "funnel" and found.events[0].percent_change == -0.35560,
@@ -141,7 +141,7 @@ QUERY = {
         bad=lambda mp: mp.query.top_events(limit=0),
         says="at least 1",
     ),
-    "query.event_names": Example(
+    Example(
         lambda mp: mp.query.event_names(limit=255),
         ["Login", "Signup"],
         lambda names: names == ["Login", "Signup"],
@@ -149,7 +149,7 @@ QUERY = {
         bad=lambda mp: mp.query.event_names(limit=5001),
         says="1 to 5000",
     ),
-    "query.event_properties": Example(
+    Example(
         lambda mp: mp.query.event_properties("Login", "plan", FIRST, LAST, values=["pro", "free"], limit=2),
         SERIES,
         lambda found: found.legend_size == 1,
@@ -165,7 +165,7 @@ QUERY = {
         bad=lambda mp: mp.query.event_properties("Login", "plan", FIRST, LAST, values="pro"),
         says="list of strings",
     ),
-    "query.top_properties": Example(
+    Example(
         lambda mp: mp.query.top_properties("Login", limit=100),
         {"$browser": {"count": 6}, "ad version": {"count": 4}},
         lambda found: found == {"$browser": 6, "ad version": 4},
@@ -174,7 +174,7 @@ QUERY = {
         bad=lambda mp: mp.query.top_properties(" "),
         says="event is ' '",
     ),
-    "query.property_values": Example(
+    Example(
         lambda mp: mp.query.property_values("Login", "plan"),
         ["pro", "free"],
         lambda found: found == ["pro", "free"],
@@ -182,7 +182,7 @@ QUERY = {
         bad=lambda mp: mp.query.property_values("Login", ""),
         says="name is ''",
     ),
-    "query.engage": Example(
+    Example(
         lambda mp: all_profiles(
             mp,
             where='user["plan"] == "pro"',
@@ -202,14 +202,14 @@ QUERY = {
         bad=lambda mp: mp.query.engage(behaviors=[], filter_by_cohort=1),
         says="both",
     ),
-    "query.list_cohorts": Example(
+    Example(
         lambda mp: mp.query.list_cohorts(),
         [{"id": 1000, "is_visible": 1, "name": "Power", "count": 5, "created": "2026-01-01 23:49:51", "project_id": 1}],
         lambda cohorts: [(c.id, c.is_visible, c.name) for c in cohorts] == [("1000", True, "Power")],
         body={},
         also=([{"id": "1000", "is_visible": True, "name": "Power", "created": "2026-01-01"}],),
     ),
-    "query.insights": Example(
+    Example(
         lambda mp: mp.query.insights(9),
         {
             "computed_at": "2026-01-15T12:00:00.000001+00:00",
@@ -222,7 +222,7 @@ QUERY = {
         bad=lambda mp: mp.query.insights(0),
         says="bookmark_id is 0",
     ),
-    "query.stream_query": Example(
+    Example(
         lambda mp: mp.query.stream_query(["u1"], FIRST, LAST),
         {"status": "ok", "results": {"events": [STREAM]}},
         lambda events: [event.event for event in events] == ["Login"],
@@ -231,7 +231,7 @@ QUERY = {
         bad=lambda mp: mp.query.stream_query([], FIRST, LAST),
         says="distinct_ids is empty",
     ),
-    "query.jql": Example(
+    Example(
         lambda mp: mp.query.jql("function main() { return params.n + 1 }", {"n": 1}),
         [{"key": ["Chrome"], "value": 15000}],
         lambda found: found == [{"key": ["Chrome"], "value": 15000}],
@@ -239,7 +239,7 @@ QUERY = {
         bad=lambda mp: mp.query.jql(""),
         says="script is ''",
     ),
-}
+]
 
 
 def _read(mixpanel: Mixpanel, to_date: date = LAST) -> Any:

@@ -27,8 +27,8 @@ def wire(**more: Any) -> dict[str, Any]:
     return {"event": "Purchase", "properties": properties}
 
 
-SENDING = {
-    "ingestion.import_": Example(
+SENDING = [
+    Example(
         lambda mp: mp.ingestion.import_([PAID]),
         IMPORTED,
         lambda done: done.num_records_imported == 1,
@@ -37,7 +37,7 @@ SENDING = {
         bad=lambda mp: mp.ingestion.import_([PAID, Event("Purchase", TIME, "u1", "a:b")]),
         says=r"events\[1\]: insert_id is a str of 3 characters: .* letters, digits and hyphens",
     ),
-    "ingestion.track": Example(
+    Example(
         lambda mp: mp.ingestion.track([PAID]),
         YES,
         query=VERBOSE,
@@ -46,7 +46,7 @@ SENDING = {
         bad=lambda mp: mp.ingestion.track([Event("Old", datetime(2026, 3, 10, tzinfo=UTC), "u1")]),
         says=r"events\[0\]: .* older than 5 days",
     ),
-    "ingestion.engage": Example(
+    Example(
         lambda mp: mp.ingestion.engage([UserUpdate("u1", "$set", {"plan": "pro"}), UserUpdate("u2", "$delete")]),
         YES,
         query={**VERBOSE, "strict": "1"},
@@ -58,7 +58,7 @@ SENDING = {
         bad=lambda mp: mp.ingestion.engage([UserUpdate("u1", "$add", {"n": "1"})]),
         says=r"updates\[0\] \(\$add\): .* \$add takes numbers",
     ),
-    "ingestion.groups": Example(
+    Example(
         lambda mp: mp.ingestion.groups([GroupUpdate("company", "acme", "$unset", ["plan"])]),
         YES,
         query={**VERBOSE, "strict": "1"},
@@ -67,12 +67,12 @@ SENDING = {
         bad=lambda mp: mp.ingestion.groups([GroupUpdate("company", "acme", "$append", {"a": 1})]),
         says="not for groups",
     ),
-    "ingestion.list_lookup_tables": Example(
+    Example(
         lambda mp: mp.ingestion.list_lookup_tables(),
         {"code": 200, "status": "OK", "results": [{"id": str(TABLE), "name": "Products"}]},
         lambda tables: [(table.id, table.name) for table in tables] == [(str(TABLE), "Products")],
     ),
-    "ingestion.replace_lookup_table": Example(
+    Example(
         lambda mp: mp.ingestion.replace_lookup_table(
             TABLE, ["id", "name", "on"], [["a", 'W "A", 1', True], ["b", None, 2]]
         ),
@@ -82,7 +82,7 @@ SENDING = {
         bad=lambda mp: mp.ingestion.replace_lookup_table(TABLE, ["id"], [["a"], ["b"], ["a"]]),
         says=r"rows\[2\] has the key of rows\[0\]",
     ),
-    "identity.create_identity": Example(
+    Example(
         lambda mp: mp.identity.create_identity("known", ANONYMOUS),
         YES,
         query=VERBOSE,
@@ -97,7 +97,7 @@ SENDING = {
         bad=lambda mp: mp.identity.create_identity("known", "visitor-456"),
         says="anon_id is a str of 11 characters",
     ),
-    "identity.create_alias": Example(
+    Example(
         lambda mp: mp.identity.create_alias("primary", "secondary"),
         YES,
         query=VERBOSE,
@@ -112,7 +112,7 @@ SENDING = {
         bad=lambda mp: mp.identity.create_alias("primary", "null"),
         says="alias is 'null'",
     ),
-    "identity.merge": Example(
+    Example(
         lambda mp: mp.identity.merge("user-1", "user-2"),
         IMPORTED,
         lambda done: done.num_records_imported == 1,
@@ -121,4 +121,4 @@ SENDING = {
         bad=lambda mp: mp.identity.merge("user-1", "user-1"),
         says="both ids are the same",
     ),
-}
+]

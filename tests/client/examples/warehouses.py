@@ -68,13 +68,13 @@ def create(mode: str = "time_based", **more: Any) -> Any:
     return call
 
 
-WAREHOUSES = {
-    "pipelines.jobs": Example(
+WAREHOUSES = [
+    Example(
         lambda mp: mp.pipelines.jobs(),
         {"12345": [{"name": NAME, "Dispatcher": "backfill", "frequency": "hourly", "sync_enabled": "true"}]},
         lambda jobs: (jobs["12345"][0].name, jobs["12345"][0].dispatcher) == (NAME, "backfill"),
     ),
-    "pipelines.create": Example(
+    Example(
         lambda mp: mp.pipelines.create(
             S3RawPipeline(
                 s3_bucket="b",
@@ -100,19 +100,19 @@ WAREHOUSES = {
         ),
         says="bq_region is 'us-east-2'",
     ),
-    "pipelines.edit": Example(
+    Example(
         lambda mp: mp.pipelines.edit(NAME, PipelineChanges(events=["Login"], bq_share_with_group=["a@b.c", "d@e.f"])),
         b"",
         body={**NAMED, "events": "Login", "bq_share_with_group": ["a@b.c", "d@e.f"]},
         bad=lambda mp: mp.pipelines.edit(NAME, PipelineChanges()),
         says="nothing to change",
     ),
-    "pipelines.pause": Example(
+    Example(
         lambda mp: mp.pipelines.pause(NAME), b"", body=NAMED, bad=lambda mp: mp.pipelines.pause(""), says="name is ''"
     ),
-    "pipelines.resume": Example(lambda mp: mp.pipelines.resume(NAME), b"OK", body=NAMED),
-    "pipelines.cancel": Example(lambda mp: mp.pipelines.cancel(NAME), b"{}", body=NAMED),
-    "pipelines.status": Example(
+    Example(lambda mp: mp.pipelines.resume(NAME), b"OK", body=NAMED),
+    Example(lambda mp: mp.pipelines.cancel(NAME), b"{}", body=NAMED),
+    Example(
         lambda mp: mp.pipelines.status(NAME, ["failed", "canceled"]),
         {"canceled": [TASK], "retried": [], "succeeded": []},
         lambda tasks: tasks["canceled"][0].last_finish == "0000-12-31T16:00:00-08:00",
@@ -120,7 +120,7 @@ WAREHOUSES = {
         bad=lambda mp: mp.pipelines.status(NAME, ["succeeded"]),  # type: ignore[list-item]
         says="status is 'succeeded'",
     ),
-    "pipelines.timeline": Example(
+    Example(
         lambda mp: mp.pipelines.timeline(NAME),
         {
             "day_syncs": [
@@ -130,15 +130,13 @@ WAREHOUSES = {
         lambda days: (days[0].date, days[0].status) == ("2026-01-01", "synced"),
         query={"name": NAME},
     ),
-    "warehouse_connectors.list_imports": Example(
+    Example(
         lambda mp: mp.warehouse_connectors.list_imports(),
         {"status": "ok", "results": [IMPORT]},
         lambda imports: is_the_import(imports[0]),
     ),
-    "warehouse_connectors.get_import": Example(
-        lambda mp: mp.warehouse_connectors.get_import(77), DETAIL, is_the_import, path=ID
-    ),
-    "warehouse_connectors.update_import": Example(
+    Example(lambda mp: mp.warehouse_connectors.get_import(77), DETAIL, is_the_import, path=ID),
+    Example(
         lambda mp: mp.warehouse_connectors.update_import(77, paused=True, run_every=RunEvery.API),
         DETAIL,
         is_the_import,
@@ -147,13 +145,13 @@ WAREHOUSES = {
         bad=lambda mp: mp.warehouse_connectors.update_import(77, paused=True, run_every=60),  # type: ignore[arg-type]
         says="run_every is '60'",
     ),
-    "warehouse_connectors.delete_import": Example(
+    Example(
         lambda mp: mp.warehouse_connectors.delete_import(77, delete_data=True),
         {"status": "ok"},
         path=ID,
         body={"delete_data": True},
     ),
-    "warehouse_connectors.create_event_stream": Example(
+    Example(
         create(user_column_name="user_id", property_mappings={"amt": "Amount"}, run_every=RunEvery.HOURLY),
         DETAIL,
         is_the_import,
@@ -172,7 +170,7 @@ WAREHOUSES = {
         bad=create("full_sync"),
         says="not for events",
     ),
-    "warehouse_connectors.create_people": Example(
+    Example(
         lambda mp: mp.warehouse_connectors.create_people(5, {"table": "users"}, "user_id", "full_sync"),
         DETAIL,
         is_the_import,
@@ -186,7 +184,7 @@ WAREHOUSES = {
         bad=lambda mp: mp.warehouse_connectors.create_people(5, {}, "user_id", "full_sync"),
         says="table_params is empty",
     ),
-    "warehouse_connectors.create_groups": Example(
+    Example(
         lambda mp: mp.warehouse_connectors.create_groups(5, {"table": "g"}, "company", "id", "mirror_mode"),
         DETAIL,
         is_the_import,
@@ -201,7 +199,7 @@ WAREHOUSES = {
         bad=lambda mp: mp.warehouse_connectors.create_groups(5, {"table": "g"}, "company", "id", "time_based"),
         says="insert_time_column_name",
     ),
-    "warehouse_connectors.create_lookup_table": Example(
+    Example(
         lambda mp: mp.warehouse_connectors.create_lookup_table(5, {"table": "t"}, "sku", "id", "one_time"),
         DETAIL,
         is_the_import,
@@ -216,14 +214,14 @@ WAREHOUSES = {
         bad=lambda mp: mp.warehouse_connectors.create_lookup_table(5, {"table": "t"}, "sku", "id", "mirror_mode"),  # type: ignore[arg-type]
         says="full_sync, one_time",
     ),
-    "warehouse_connectors.manual_sync": Example(
+    Example(
         lambda mp: mp.warehouse_connectors.manual_sync(77),
         {"status": "ok", "results": {"run_id": "8d1c"}},
         lambda run: run == "8d1c",
         path=ID,
         body={},
     ),
-    "warehouse_connectors.history": Example(
+    Example(
         lambda mp: mp.warehouse_connectors.history(77),
         {"status": "ok", "results": {"runs": RUNS}},
         lambda runs: (
@@ -233,7 +231,7 @@ WAREHOUSES = {
         ),
         path=ID,
     ),
-}
+]
 
 SECRET = SecretStr("pass word/1")
 AZURE = {"storage_account": "a", "container_name": "c", "client_id": "i", "tenant_id": "t"}
