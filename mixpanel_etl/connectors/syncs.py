@@ -45,8 +45,8 @@ class Syncs:
 
     Args:
         mixpanel: the project; its credentials must be an admin's or owner's.
-        lake: path or URI of the lake, which keeps what was asked for in `connector_syncs/`.
-        ends_within: how long a sync may take, and wait for its turn.
+        lake: path or URI of the lake, which keeps requested syncs in `connector_syncs/`.
+        ends_within: maximum duration of a sync, waiting included.
         clock: the time, for tests to replace.
     """
 

@@ -3,7 +3,7 @@
 `http.client` is lenient where an export must not be: it takes a connection that closes within the headers, within the
 size of a chunk or before the end of the trailers for the end of the message, a broken `Content-Length` for none, and
 knows a time-out for each silence only, so that a server that sends a byte now and then is never done. Everything here
-sits between the socket and `http.client`: the rest of the package reads bodies, or is told why there is none.
+sits between the socket and `http.client`: the rest of the package reads bodies, or gets an error with the reason.
 """
 
 from __future__ import annotations

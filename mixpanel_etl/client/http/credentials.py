@@ -133,7 +133,7 @@ def _warn_if_retired(credential: Credential, settings: Settings) -> None:
         warnings.warn(
             "Mixpanel retires project secrets on 2027-03-03: create a service account and set "
             + _variables(ServiceAccount, settings.prefix),
-            # Unlike a DeprecationWarning it is shown to everybody who runs the package.
+            # Unlike a DeprecationWarning it is shown to all users of the package.
             FutureWarning,
             stacklevel=2,
         )

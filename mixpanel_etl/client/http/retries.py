@@ -61,8 +61,8 @@ def _wait(state: RetryCallState) -> float:
         # Jitter on top, never below: many processes got the same time.
         return min(error.retry_after, MAX_RETRY_AFTER) + random.uniform(0, 1)  # noqa: S311
     first, longest = HOURLY_BACKOFF if isinstance(error, RateLimited) and error.hourly else BACKOFF
-    least = min(first * 2 ** (state.attempt_number - 1), longest / 2)
-    return random.uniform(least, min(2 * least, longest))  # noqa: S311
+    minimum = min(first * 2 ** (state.attempt_number - 1), longest / 2)
+    return random.uniform(minimum, min(2 * minimum, longest))  # noqa: S311
 
 
 def _announce(state: RetryCallState, waiter: Waiter) -> None:

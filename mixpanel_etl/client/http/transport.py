@@ -67,11 +67,11 @@ class Transport:
 
     Args:
         settings: region, credentials, project.
-        budgets: the rate limits, shared with other processes.
-        waiter: how to wait.
-        timeouts: of one attempt.
-        deadline: seconds that one request may take, all waits, retries and the body included; an attempt under way
-            gets as many again, at most 30. The body of an export has a least rate instead (`export_min_rate`).
+        budgets: rate limits, shared with other processes.
+        waiter: lets time pass.
+        timeouts: timeouts of one attempt.
+        deadline: seconds per request, waits, retries and the body included; a running attempt gets as many again, at
+            most 30. The body of an export has a minimum rate instead (`export_min_rate`).
     """
 
     def __init__(
@@ -288,7 +288,7 @@ class Transport:
 def _without_query(record: logging.LogRecord) -> bool:
     """Takes queries out of urllib3's debug log: ids of persons, and tokens, are parameters of some requests."""
     if isinstance(record.args, tuple):
-        record.args = tuple(one.partition("?")[0] if isinstance(one, str) else one for one in record.args)
+        record.args = tuple(part.partition("?")[0] if isinstance(part, str) else part for part in record.args)
     return True
 
 

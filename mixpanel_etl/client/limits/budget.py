@@ -1,7 +1,7 @@
 """Keeps the requests of all processes of a deployment within Mixpanel's limits (`limits.BUDGETS`).
 
-Every process counts in the same store, and in the same bucket for the same project, so that none of them has to
-know of the others. A wait is announced; one that would outlast the request's deadline is an error at once.
+Every process counts in the same store, and in the same bucket for the same project, without knowing the others. A wait
+is announced; a wait that would outlast the request's deadline is an error at once.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Usage:
     """How much of a budget is used, by all processes that share it.
 
     Args:
-        budget: its name in `limits.BUDGETS`.
-        unit: what is counted, requests as a rule.
+        budget: name in `limits.rates.BUDGETS`.
+        unit: counted unit, usually requests.
         used: units counted in the longest window.
         left: units that this window still allows.
-        limit: the most it allows.
-        seconds: its length as Mixpanel defines it.
-        free_at: when the next request may go (aware, UTC): now, unless a window is full.
+        limit: maximum number of units in this window.
+        seconds: length of the window in Mixpanel's definition.
+        free_at: time of the next free request (aware, UTC): now, unless a window is full.
     """
 
     budget: str
@@ -72,7 +72,7 @@ class Budgets:
         self._ahead: dict[tuple[str, str], tuple[int, float]] = {}
 
     def acquire(self, request: Request, deadline_at: float) -> Release:
-        """Wait until a request may be sent. Call what is returned when its response has been read.
+        """Wait until a request may be sent. Returns a function to call when its response has been read.
 
         Raises:
             BudgetExhausted: it would be allowed only after the deadline (on the clock's `monotonic`).
@@ -93,7 +93,7 @@ class Budgets:
         return release
 
     def usage(self, name: str) -> Usage:
-        """What is used and left of a budget now."""
+        """Used and remaining units of a budget."""
         limits = BUDGETS[name]
         with located(name, self._settings.prefix), self._reaching_the_store():
             demand = self._demand(_Cost(name, limits.rates[0].unit, 1))
@@ -115,11 +115,11 @@ class Budgets:
         return self._spent[name]
 
     def key(self, name: str, limits: Limits, unit: str) -> str:
-        """Names a bucket: no secret in it, and short enough for PostgreSQL to tell one table from another."""
-        whose = self._settings.project_id or "unnamed" if limits.scope == "project" else "organization"
+        """Name of a bucket, without secrets, and short enough to be a unique table name in PostgreSQL."""
+        owner = self._settings.project_id or "unnamed" if limits.scope == "project" else "organization"
         base_url = self._settings.base_url
         server = hashlib.blake2b(base_url.encode(), digest_size=4).hexdigest() if base_url else self._settings.region
-        return f"{name}_{unit.replace(' ', '')}_{whose}_{server}"
+        return f"{name}_{unit.replace(' ', '')}_{owner}_{server}"
 
     def close(self) -> None:
         if self._store is not None:
@@ -134,7 +134,7 @@ class Budgets:
             release = self._opened().take_place(self.key(name, limits, "places"), limits.places)
             if release is not None:
                 return release
-            reason = f"all {limits.places} places for concurrent {name} requests of {self._whose(limits)} are taken"
+            reason = f"all {limits.places} places for concurrent {name} requests of {self._owner(limits)} are taken"
             if clock.monotonic() >= deadline_at:
                 raise BudgetExhausted(reason)
             if clock.monotonic() >= announce_at:
@@ -176,7 +176,7 @@ class Budgets:
 
     def _wait_for(self, full: _Full, seconds: float, deadline_at: float) -> None:
         clock = self._waiter.clock
-        reason = f"the {full.rate} of {full.whose} ({full.name} budget) are used up"
+        reason = f"the {full.rate} of {full.owner} ({full.name} budget) are used up"
         if clock.monotonic() + seconds > deadline_at:
             free_at = clock.now() + timedelta(seconds=seconds)
             raise BudgetExhausted(f"{reason}; the next is free at {free_at:%Y-%m-%d %H:%M:%S} UTC", free_at=free_at)
@@ -195,9 +195,9 @@ class Budgets:
         bucket = self._opened().bucket(
             self.key(name, limits, unit), [BucketRate(rate.limit, rate.interval_ms) for rate in rates]
         )
-        return _Demand(name, self._whose(limits), rates, bucket, max(weight, rates[0].ahead))
+        return _Demand(name, self._owner(limits), rates, bucket, max(weight, rates[0].ahead))
 
-    def _whose(self, limits: Limits) -> str:
+    def _owner(self, limits: Limits) -> str:
         if limits.scope == "organization":
             return "the organization"
         return f"project {self._settings.project_id or '(no number set)'}"
@@ -212,8 +212,8 @@ class Budgets:
         location = self._settings.budget_location
         password = urlsplit(location).netloc.rpartition("@")[0].partition(":")[2]
         scrub = Scrubber((location if password else "", password, unquote(password)))
-        said = scrub("".join(str(error).splitlines()[:1]))
-        return BudgetUnavailable(f"{type(error).__name__}: {said}")
+        message = scrub("".join(str(error).splitlines()[:1]))
+        return BudgetUnavailable(f"{type(error).__name__}: {message}")
 
     @contextmanager
     def _reaching_the_store(self) -> Iterator[None]:
@@ -233,7 +233,7 @@ class Budgets:
 
 
 class _Cost(NamedTuple):
-    """What a request takes from one bucket."""
+    """Units that a request takes from one bucket."""
 
     budget: str
     unit: str
@@ -251,7 +251,7 @@ def _costs(request: Request) -> Iterator[_Cost]:
 @dataclass(frozen=True)
 class _Full:
     name: str
-    whose: str
+    owner: str
     rate: Rate
 
 
@@ -260,7 +260,7 @@ class _Demand:
     """`weight` units that a request wants from one bucket."""
 
     name: str
-    whose: str
+    owner: str
     rates: list[Rate]
     bucket: Bucket
     weight: int
@@ -274,7 +274,7 @@ class _Demand:
             blocking = self.bucket.peek(rate.limit - self.weight)
             wait = blocking.timestamp + rate.interval_ms - now + 1 if blocking else 0
             if wait > longest:
-                longest, full = wait, _Full(self.name, self.whose, rate)
+                longest, full = wait, _Full(self.name, self.owner, rate)
         return longest / 1000, full
 
     def put(self) -> bool:

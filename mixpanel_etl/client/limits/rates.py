@@ -14,10 +14,10 @@ class Rate:
     """At most `limit` units in any `seconds` in a row. Units are requests, unless named otherwise.
 
     Args:
-        limit: the most.
-        seconds: length of the window.
-        unit: what is counted.
-        ahead: units that a process counts at once, and then uses without looking at the shared state again.
+        limit: maximum number of units.
+        seconds: length of the window in seconds.
+        unit: name of the counted units.
+        ahead: units that a process counts at once, and then uses without reading the shared state again.
     """
 
     limit: int
@@ -27,10 +27,10 @@ class Rate:
 
     @property
     def interval_ms(self) -> int:
-        """The window we keep to: longer than Mixpanel's, by the time a request may take to get there.
+        """The window in milliseconds: longer than Mixpanel's, by the time that a request may take to arrive.
 
-        A request is counted here when it is allowed and there when it arrives. One that took long to arrive
-        and a later one that did not are closer together for Mixpanel than they were for us.
+        A request is counted here when it is sent, and by Mixpanel when it arrives. For Mixpanel, a slow request and a
+        fast later one are closer together than they were here.
         """
         return int(1000 * (self.seconds + min(30.0, max(1.0, self.seconds / 10))))
 
@@ -44,9 +44,9 @@ class Limits:
     """What Mixpanel allows one API family in one scope.
 
     Args:
-        scope: whose requests are counted together. Where Mixpanel does not say, the project's.
-        rates: each counted on its own; all must have room.
-        concurrent: requests under way at a time.
+        scope: `project` or `organization`, whose requests Mixpanel counts together; `project` if undocumented.
+        rates: rates, each counted separately; all must have room.
+        concurrent: maximum number of concurrent requests.
     """
 
     scope: Scope
@@ -55,9 +55,9 @@ class Limits:
 
     @property
     def places(self) -> int | None:
-        """The concurrent requests we allow ourselves.
+        """The maximum number of concurrent requests of this deployment.
 
-        One less than Mixpanel does: it may still count a request whose last byte we have read already.
+        One less than Mixpanel's: it may still count a request whose last byte has arrived here.
         """
         return None if self.concurrent is None else max(1, self.concurrent - 1)
 

@@ -82,7 +82,7 @@ class Pipelines(Api):
 
     @operation("POST", "/create", "from_date six months ago", "regions of the vendors", sends=FORM)
     def create(self, pipeline: Pipeline) -> CreatedPipelines:
-        """Create a pipeline of one of the eight types, such as `BigQuery`."""
+        """Create a pipeline of one of the eight types, such as `BigQueryPipeline`."""
         form: Form = {"type": pipeline.type, **self._project()}
         form |= _window(pipeline, self.transport.today())
         form |= _events(pipeline.events, pipeline.where)

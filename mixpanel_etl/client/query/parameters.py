@@ -81,4 +81,4 @@ def filters(
 
 def limit_without_on(limit: int | None, on: str | None) -> str:
     """What is wrong with a limit that limits nothing; empty if nothing is."""
-    return "" if limit is None or on is not None else f"limit is {limit!r} without `on`, whose values it limits"
+    return "" if limit is None or on is not None else "limit is given without `on`, whose values it limits"

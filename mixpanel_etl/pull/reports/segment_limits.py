@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from mixpanel_etl.client import Segmentation
-from mixpanel_etl.client.query.parameters import MAX_VALUES
+from mixpanel_etl.client.query.parameters import MAX_VALUES, limit_without_on
 from mixpanel_etl.pull.reports.report import Expression, Kept, RangeReport
 
 
@@ -81,8 +81,8 @@ class On(Limited):
 
     def contradictions(self) -> Iterator[str]:
         yield from super().contradictions()
-        if self.limit and not self.on:
-            yield "limit is given without `on`, whose values it limits: give `on`, or no limit"
+        if problem := limit_without_on(self.limit, self.on):
+            yield f"{problem}: give `on`, or no limit"
 
 
 def is_cut(reply: Segmentation) -> bool:
