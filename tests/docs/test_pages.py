@@ -102,7 +102,11 @@ def _mistakes(page: Path) -> Iterator[tuple[str, str]]:
     for text in _YAML.findall(page.read_text("utf-8")):
         if "type: mixpanel_etl." not in text:
             continue
-        shown = yaml.safe_load(text)
+        try:
+            shown = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            yield text.strip().splitlines()[0], str(error)
+            continue
         component = getattr(mixpanel_etl, shown["type"].removeprefix("mixpanel_etl."))
         assert issubclass(component, Component)
         model = component.get_model_cls()
