@@ -143,7 +143,7 @@ def test_times_are_read_in_any_unit(now: Clock, mixpanel: Sandbox, unit: Any, to
 
 
 def test_a_running_sync_is_taken_up(mixpanel: Sandbox, syncs: Syncs, told: list[str]) -> None:
-    syncs.mixpanel.warehouse_connectors.manual_sync(101)  # by somebody else
+    syncs.mixpanel.warehouse_connectors.manual_sync(101)  # by another process
     mixpanel.clock.advance(timedelta(seconds=60))
     ended = syncs.follow(syncs.request(101, "run"), told.append)
     assert (ended.status, ended.adopted, ended.started_at) == ("SUCCEEDED", True, NOW)

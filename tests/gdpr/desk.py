@@ -54,7 +54,7 @@ class Desk:
         self.take({"request_id": request_id, "kind": kind, "distinct_ids": list(ids), **row})
 
     def expand(self, *, trusting: bool = True, **options: Any) -> list[Entry]:
-        """Expand what is due; if trusting, somebody says at once that ids nobody has seen are right."""
+        """Expand what is due; if trusting, a person confirms ids without a row at once."""
         due = [one.entry.request_id for one in self.open() if one.due(self.now()) == "requests"]
         entries, errors = expand_requests(self.ledger, due, self.directory, self.now(), **options)
         assert not errors

@@ -1,4 +1,4 @@
-"""Retrieved data: to each request what is its people's, from archives that nobody trusts."""
+"""Retrieved data: each request gets the data of its people, from archives that are not trusted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lines(path: Path) -> list[str]:
 def test_a_packed_archive_is_taken_apart_by_person(desk: Desk, mixpanel: Sandbox) -> None:
     load(mixpanel, "anna", "anna", "bert", "carl")
     desk.ask("R-1", "anna", kind="retrieval")
-    desk.ask("R-2", "bert", "nobody-known", kind="retrieval")
+    desk.ask("R-2", "bert", "unknown-id", kind="retrieval")
     desk.work()
     (job,) = desk.ledger.jobs()
     assert job.request_ids == ("R-1", "R-2")
@@ -117,7 +117,7 @@ def test_a_record_of_nobody_holds_a_packed_archive_back_and_a_retry_asks_alone(d
     load(mixpanel, "anna", "bert")
     desk.ask("R-1", "anna", kind="retrieval")
     desk.ask("R-2", "bert", kind="retrieval")
-    mixpanel.set_next_archive(packed({"events.jsonl": event(DAY, "Visit", "v", distinct_id="somebody-else") + b"\n"}))
+    mixpanel.set_next_archive(packed({"events.jsonl": event(DAY, "Visit", "v", distinct_id="another-person") + b"\n"}))
     desk.work()
     desk.pass_days(2)
     (error,) = desk.work()

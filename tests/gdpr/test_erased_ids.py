@@ -49,7 +49,7 @@ documents = st.dictionaries(st.sampled_from(KEYS), _values | _values.map(json.du
 
 
 def spelled(value: Any, choice: random.Random) -> str:
-    """A value as JSON, with escapes and spaces that nobody needs."""
+    """A value as JSON, with superfluous escapes and spaces."""
     space = choice.choice(["", "", " ", "\n"])
     if isinstance(value, dict):
         pairs = (f"{spelled(key, choice)}{space}:{space}{spelled(inner, choice)}" for key, inner in value.items())
@@ -95,8 +95,8 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def as_table(column: str, *texts: str) -> pa.Table:
-    return pa.table({"distinct_id": ["other"] * len(texts), column: texts})
+def as_table(column: str, *strings: str) -> pa.Table:
+    return pa.table({"distinct_id": ["other"] * len(strings), column: strings})
 
 
 @settings(deadline=None)
@@ -106,7 +106,7 @@ def test_a_row_is_theirs_or_mentions_them_by_the_rule_alone(document: dict[str, 
     hits = list(found(document))
     table = as_table("properties", text, '{"page": "/anna"}')
     rows = Ids(PERSON).in_table(table)
-    assert Ids([*PERSON, *(f"nobody-{n}" for n in range(100))]).in_table(table) == rows, "among many the same"
+    assert Ids([*PERSON, *(f"unknown-{n}" for n in range(100))]).in_table(table) == rows, "among many the same"
     theirs = any(name in ID_PROPERTY_NAMES and depth == 1 for name, depth in hits)
     assert rows.theirs == ({0} if theirs else set())
     assert rows.mentions == ({0} if hits and not theirs else set())
@@ -148,8 +148,8 @@ def _blanked(value: Any, name: str = "") -> Any:
 @given(st.lists(documents | st.sampled_from(PERSON), max_size=4), st.randoms(use_true_random=False), st.booleans())
 def test_a_raw_reply_keeps_what_is_about_others(replies: list[Any], choice: random.Random, lines: bool) -> None:
     ids = Ids(PERSON)
-    texts = [spelled(reply, choice).replace("\n", " ") for reply in replies]
-    content = ("\n".join(texts) if lines else f"[{','.join(texts)}]").encode()
+    strings = [spelled(reply, choice).replace("\n", " ") for reply in replies]
+    content = ("\n".join(strings) if lines else f"[{','.join(strings)}]").encode()
     kept, removed = without(content, ids)
     held = any(any(found(reply)) for reply in replies)
     assert bool(removed) == held
@@ -157,8 +157,8 @@ def test_a_raw_reply_keeps_what_is_about_others(replies: list[Any], choice: rand
         assert kept == content
     elif kept is not None:
         assert without(kept, ids) == (kept, 0)
-        others = [text for text, reply in zip(texts, replies, strict=True) if not any(found(reply))]
-        if lines and len(texts) > 1:
+        others = [text for text, reply in zip(strings, replies, strict=True) if not any(found(reply))]
+        if lines and len(strings) > 1:
             left = kept.decode().split("\n")
             assert [one for one in others if one not in left] == []
         elif not lines:

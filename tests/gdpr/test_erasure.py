@@ -61,10 +61,10 @@ def inodes(lake: Path) -> dict[str, int]:
 
 
 def test_of_a_person_of_ten_ids_all_are_claimed_and_found_once_they_are_accepted(lake: Path) -> None:
-    user = expand(str(lake), [IDS[0], "nobody-we-know"])
+    user = expand(str(lake), [IDS[0], "unknown-id"])
     assert {one.id: one.reason for one in user[IDS[0]].claims} == dict.fromkeys(DEVICES, "unresolved_device")
     assert user[IDS[0]].shared == {}
-    assert user["nobody-we-know"].ids == ("nobody-we-know",)
+    assert user["unknown-id"].ids == ("unknown-id",)
     accepted = expand_together(str(lake), {"R-1": IDS})["R-1"]
     assert set(accepted.ids) == {*IDS, *(f"$device:{device}" for device in DEVICES)}
     assert (accepted.claims, accepted.shared) == ((), {})

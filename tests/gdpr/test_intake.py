@@ -107,7 +107,7 @@ def test_who_asked_finds_the_reason_in_a_table_once(desk: Desk) -> None:
 
 def test_a_person_who_leads_to_a_protected_id_is_rejected_after_the_expansion(desk: Desk) -> None:
     desk.ask("R-1", "anna")
-    desk.ask("R-2", "bert", lookup="nobody@example.com")
+    desk.ask("R-2", "bert", lookup="unknown@example.com")
     desk.expand(protected=["anna"])
     assert [desk.state("R-1"), desk.state("R-2")] == ["rejected", "rejected"]
     assert "match no profile" in desk.ledger.entry("R-2").rejected
@@ -151,7 +151,7 @@ class TestFolder:
     @pytest.mark.parametrize(
         ("name", "content", "said"),
         [
-            ("r.json", b'{"request_id": ', "no JSON"),
+            ("r.json", b'{"request_id": ', "not JSON"),
             ("r.json", b"[1]", "something beside objects"),
             ("r.csv", b"a,b\n1,2\n", "lacks kind, request_id, requested_at"),
             ("r.csv", CSV[:-1], "still being written"),

@@ -235,7 +235,7 @@ class TestStatuses:
             mixpanel.set_next_gdpr_outcome("FAILURE")
         desk.work()
         if outcome == "REVOKED":
-            desk.client.gdpr.cancel_deletion(desk.ledger.jobs()[0].tracking_id)  # by somebody else
+            desk.client.gdpr.cancel_deletion(desk.ledger.jobs()[0].tracking_id)  # by another person
         desk.pass_days(2)
         desk.work()
         (job,) = desk.ledger.jobs()
@@ -297,7 +297,7 @@ class TestYear:
             assert job.next_poll_at
             desk.sandbox.clock.set(job.next_poll_at, frozen=True)
         assert job.status == "SUCCESS"
-        assert 5 <= sum(moment < timedelta(minutes=10) for moment in times) <= 11
+        assert 5 <= sum(time < timedelta(minutes=10) for time in times) <= 11
         assert len(times) < 1_600
         pauses = [later - earlier for earlier, later in pairwise(times)]
         assert timedelta(hours=6) <= max(pauses) < timedelta(hours=6, minutes=1)

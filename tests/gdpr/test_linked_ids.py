@@ -106,10 +106,10 @@ def test_a_device_that_two_people_used_joins_neither_to_the_other(tmp_path: Path
     assert {one.id for one in tablet.claims} == {"u1", "u2"}
 
 
-@pytest.mark.parametrize("nobody", ["", "undefined", "NULL", "0", "00000000-0000-0000-0000-000000000000"])
-def test_an_id_that_means_nobody_leads_to_nobody(tmp_path: Path, nobody: str) -> None:
+@pytest.mark.parametrize("reserved", ["", "undefined", "NULL", "0", "00000000-0000-0000-0000-000000000000"])
+def test_a_reserved_id_leads_to_no_person(tmp_path: Path, reserved: str) -> None:
     lake = str(tmp_path)
-    table(lake, "events", "2026-03-01", [row("u1", user=nobody), row("u2", user=nobody), row("u1", "d1", "u1")])
+    table(lake, "events", "2026-03-01", [row("u1", user=reserved), row("u2", user=reserved), row("u1", "d1", "u1")])
     person = expand(lake, ["u1"])["u1"]
     assert (set(person.ids), person.claims) == ({"u1", "d1"}, ())
 
@@ -129,5 +129,5 @@ def test_ids_that_the_lake_never_saw_and_files_that_it_cannot_read_are_told(tmp_
     table(lake, "events", "2026-03-01", [row("u1", _anon_id="mentioned")])
     (tmp_path / "events/date=2026-03-02").mkdir()
     (tmp_path / "events/date=2026-03-02/data.parquet").write_bytes(b"PAR1 damaged")
-    person = expand_together(lake, {"R-1": ["u1", "mentioned", "nobody"]})["R-1"]
-    assert (person.unseen, person.unread) == (("mentioned", "nobody"), 1)
+    person = expand_together(lake, {"R-1": ["u1", "mentioned", "unknown"]})["R-1"]
+    assert (person.unseen, person.unread) == (("mentioned", "unknown"), 1)

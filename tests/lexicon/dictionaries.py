@@ -11,12 +11,12 @@ from mixpanel_etl.lexicon.attributes import OF_ENTITIES, OF_PROPERTIES, PROPERTY
 
 Key = tuple[str, str]
 
-texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+strings = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 # Two names no request can address, and the sandbox takes slashes off the end of a path.
-names = texts.filter(lambda name: bool(name.strip()) and name not in (".", "..") and not name.endswith("/"))
+names = strings.filter(lambda name: bool(name.strip()) and name not in (".", "..") and not name.endswith("/"))
 _VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "string": texts,
-    "strings": st.lists(texts, min_size=1, max_size=3, unique=True),
+    "string": strings,
+    "strings": st.lists(strings, min_size=1, max_size=3, unique=True),
     "flag": st.just(value=True),
     "type": st.sampled_from(PROPERTY_TYPES),
 }
@@ -35,7 +35,7 @@ def said(attributes: Any, *, kind: str) -> st.SearchStrategy[Said]:
 @st.composite
 def entries(draw: st.DrawFn) -> SchemaEntry:
     kind = draw(st.sampled_from(["event", "profile"]))
-    properties = draw(st.dictionaries(texts, said(OF_PROPERTIES, kind=kind), max_size=3))
+    properties = draw(st.dictionaries(strings, said(OF_PROPERTIES, kind=kind), max_size=3))
     return entry(kind, draw(names), draw(said(OF_ENTITIES, kind=kind)), properties)
 
 

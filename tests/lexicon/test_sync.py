@@ -129,7 +129,7 @@ def test_dropping_is_rejected_before_anything_is_sent_unless_it_is_allowed(mixpa
         apply(client, compare(wanted, {}))
     assert spent(mixpanel) == []
     apply(client, compare(wanted, {}), allow_drop=True)
-    # What is dropped already needs no leave, whatever else changes.
+    # What is dropped already needs no permission, regardless of other changes.
     apply(client, compare(wanted | keyed(event("C", dropped=True, description="gone")), fetch(client)))
     assert not compare(wanted | keyed(event("C", dropped=True, description="gone")), fetch(client))
 

@@ -1,4 +1,4 @@
-"""Days of events arrive whole or not at all, whatever Mixpanel and the network do."""
+"""Days of events arrive whole or not at all, also when Mixpanel or the network fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Profiles as rows: whatever their properties are."""
+"""Profiles as rows, with properties of any kind."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_any_property_arrives_in_the_json_and_in_its_column_where_it_fits(proper
         assert isinstance(odd, str) or row["as_string"] is None
 
 
-# The largest whole number that JavaScript, and so JQL, keeps exactly.
+# The largest integer that JavaScript, and so JQL, keeps exactly.
 ODD: dict[str, dict[str, Any]] = {
     "Ω \"quoted\" 'id'": {"$city": "Åre", "nested": {"a": [1, {"b": None}]}, "list": ["x", 1.5]},
     "x" * 200: {"long": "y" * 50_000},

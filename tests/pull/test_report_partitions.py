@@ -76,10 +76,10 @@ def _lines() -> Iterator[bytes]:
     for number in range(1_400):
         day = number % 14
         page = min(99, int(chance.expovariate(0.15)) + 5 * day)
-        moment = datetime(2026, 3, 2 + day, chance.randrange(24), chance.randrange(60), tzinfo=UTC)
+        time = datetime(2026, 3, 2 + day, chance.randrange(24), chance.randrange(60), tzinfo=UTC)
         properties = {"page": f"/{page}", "price": round(chance.random() * 10 ** (day / 5), 2)}
         own = {
-            "time": int(moment.timestamp()),
+            "time": int(time.timestamp()),
             "distinct_id": f"u{chance.randrange(60)}",
             "$insert_id": f"row-{number}",
         }
@@ -101,7 +101,7 @@ every_report = pytest.mark.parametrize(
 
 
 def give_at_most(segments: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ask for so many segments only, as if Mixpanel had no more."""
+    """Limit the number of segments, as if Mixpanel had no more."""
     for name in ("segmentation", "segment_limits", "funnels", "retention", "event_counts"):
         monkeypatch.setattr(f"mixpanel_etl.pull.reports.{name}.MAX_VALUES", segments)
 
@@ -324,7 +324,7 @@ class TestShapes:
             shop.load(_lines())
             shop.save_report(FUNNEL)
             tables[shape], _ = pull(client, tmp_path / shape, report)
-        # Of a cohort of which nobody came back, the specification's shape does not say how large it is.
+        # The specification's shape lacks the size of a cohort without returns.
         some = pl.col("count") > 0 if report.kind == "retention" else pl.lit(value=True)
         said, again = (table.scan().filter(some).drop("computed_at", *unsaid).collect() for table in tables.values())
         for column in said.columns:

@@ -61,8 +61,8 @@ def shop(mixpanel: Sandbox) -> Sandbox:
 
 def _lines() -> Iterator[bytes]:
     for number, (day, hour, event, user, properties) in enumerate(HAPPENED):
-        moment = datetime(2026, 3, day, hour, tzinfo=NEW_YORK).timestamp()
-        own = {"time": int(moment), "distinct_id": user, "$insert_id": f"row-{number}", **properties}
+        time = datetime(2026, 3, day, hour, tzinfo=NEW_YORK).timestamp()
+        own = {"time": int(time), "distinct_id": user, "$insert_id": f"row-{number}", **properties}
         yield json.dumps({"event": event, "properties": own}).encode() + b"\n"
 
 
@@ -127,7 +127,7 @@ def test_a_funnel_has_a_row_for_each_step_of_those_who_entered_on_a_day(
 def test_retention_has_a_row_for_each_interval_of_a_cohort(shop: Sandbox, client: Mixpanel, tmp_path: Path) -> None:
     found = rows(client, tmp_path, "retention", born_event="sign up", event="view", interval_count=2)
     # An interval is 24 hours from each user's own beginning. Ada comes back within one; Bob 37 hours later (what he saw
-    # in the second of his sign-up is no coming back).
+    # in the second of the sign-up does not count as coming back).
     assert [row for row in found if row[0] == "2026-03-02"] == [
         ("2026-03-02", None, 0, 1, 2, 0.5),
         ("2026-03-02", None, 1, 1, 2, 0.5),
@@ -192,7 +192,7 @@ def test_a_saved_report_has_a_row_for_each_number_of_each_segment(
 ) -> None:
     shop.clock.set(datetime(2026, 3, 4, 20, tzinfo=NEW_YORK), frozen=True)
     found = rows(client, tmp_path, "insights", bookmark_id=42)
-    assert {(*segments, moment.day, value) for _, _, segments, moment, value, *_ in found if value} == {
+    assert {(*segments, time.day, value) for _, _, segments, time, value, *_ in found if value} == {
         (None, 2, 2),  # all together, as in every other kind
         ("/a", 2, 1),
         ("/b", 2, 1),
@@ -202,14 +202,14 @@ def test_a_saved_report_has_a_row_for_each_number_of_each_segment(
         ("/b", 4, 1),
     }
     assert {metric for _, metric, *_ in found} == {"view"}
-    assert {moment.hour for _, _, _, moment, *_ in found} == {5}  # midnight in New York
+    assert {time.hour for _, _, _, time, *_ in found} == {5}  # midnight in New York
 
 
 def test_an_activity_stream_has_each_event_on_its_day_of_project_time(
     shop: Sandbox, client: Mixpanel, tmp_path: Path
 ) -> None:
     found = rows(client, tmp_path, "activity_stream", distinct_ids=["bob"])
-    assert [(day, moment.hour, event) for day, moment, event, *_ in found] == [
+    assert [(day, time.hour, event) for day, time, event, *_ in found] == [
         ("2026-03-02", 4, "sign up"),
         ("2026-03-02", 4, "view"),
         ("2026-03-04", 17, "view"),
@@ -393,7 +393,7 @@ def test_every_number_of_a_wild_reply_is_in_the_partition_of_its_date(kind: str,
     assert found == sorted(_counted(body))
     for key, table in tables.items():
         if "time" in table.schema.names:
-            assert {str(moment.astimezone(NEW_YORK).date()) for moment in table["time"].to_pylist()} <= {key}
+            assert {str(time.astimezone(NEW_YORK).date()) for time in table["time"].to_pylist()} <= {key}
 
 
 def test_numbers_of_a_week_that_begins_on_a_sunday_are_rejected() -> None:

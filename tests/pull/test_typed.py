@@ -27,11 +27,11 @@ ALL_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string"
 
 def events(*properties: dict[str, Any] | str) -> pa.RecordBatch:
     """Rows as the lake has them, given their properties or the text of these."""
-    texts = [text if isinstance(text, str) else json.dumps(text) for text in properties]
-    rows = len(texts)
+    strings = [text if isinstance(text, str) else json.dumps(text) for text in properties]
+    rows = len(strings)
     columns: dict[str, pa.Array] = {
         "time": pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * rows, CORE_SCHEMA.field("time").type),
-        "properties": pa.ExtensionArray.from_storage(JSON, pa.array(texts, pa.string())),
+        "properties": pa.ExtensionArray.from_storage(JSON, pa.array(strings, pa.string())),
     }
     arrays = [columns.get(field.name, pa.nulls(rows, field.type)) for field in CORE_SCHEMA]
     return pa.record_batch(arrays, schema=CORE_SCHEMA)
@@ -164,7 +164,7 @@ def test_with_the_types_that_were_seen_only_what_no_column_can_hold_does_not_fit
     Typing(columns_of(seen.property_types()), again).batch(events(*rows))
     for name, unfit in again.unfit.items():
         held = [row[name] for row in rows if row.get(name) is not None]
-        # A double holds whole numbers to 2**53 only, and 64 bits are the end of integers.
+        # A double holds integers to 2**53 only, and 64 bits are the end of integers.
         assert unfit <= sum(type(value) is int and abs(value) > 2**53 for value in held)
 
 

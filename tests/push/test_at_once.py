@@ -1,4 +1,4 @@
-"""Two runs of the same work at once: what they do, they do once, whatever Dagster's pools are."""
+"""Two runs of the same work at once do it once, with any configuration of Dagster's pools."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ BASE: dict[str, Any] = {"event": "Order", "time": "at", "key": ["id"], "distinct
 
 
 def encoded(row: dict[str, Any], schema: pa.Schema | None = None, **mapping: Any) -> dict[str, Any]:
-    """The one event of a row: as Mixpanel gets it, and what is at fault."""
+    """The one event of a row: as Mixpanel gets it, and what is wrong."""
     table = pa.Table.from_pylist([{"id": 1, "at": TIME, "user": "ada", **row}], schema)
     resolved = EventMapping(**{**BASE, **mapping}).of(table.schema)
     found = resolved.encode(table.to_batches()[0], NOW).to_dicts()[0]

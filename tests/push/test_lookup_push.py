@@ -98,7 +98,7 @@ def test_rows_without_a_key_of_their_own_are_dead_letters(
 ) -> None:
     bad = [{**PRODUCTS[0], "sku": key} for key in (None, "  ", "p5")]
     told = push_lookup(client, rows([*PRODUCTS, *bad]), push)
-    assert told.rejected == 4  # of two rows with one key, nobody knows which is meant
+    assert told.rejected == 4  # of two rows with one key, none is chosen
     assert stored(mixpanel) == as_stored([row for row in PRODUCTS if row["sku"] != "p5"])
     assert [key for key, _ in rejected(push)] == [None, None, "p5", "p5"]
     push_lookup(client, rows(PRODUCTS), push)

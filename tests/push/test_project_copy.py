@@ -161,7 +161,7 @@ def test_a_project_is_not_copied_into_itself(projects: Sandbox, push: QueryPush)
 
 
 def encoded(**columns: Any) -> tuple[dict[str, Any], str | None, str | None]:
-    """The event of a row of the lake, and what is at fault."""
+    """The event of a row of the lake, and what is wrong."""
     row = {"event_name": "e", "time": DAY, "distinct_id": "u1", "insert_id": "i1", "properties": "{}", **columns}
     batch = pa.RecordBatch.from_pylist([row], pa.schema([f for f in CORE_SCHEMA if f.name != "properties"]))
     text = pa.array([row["properties"]], pa.string())

@@ -356,8 +356,8 @@ class TestQueries:
     def test_what_was_refused_is_sent_again_after_a_fix(
         self, mixpanel: Sandbox, client: Mixpanel, warehouse: Warehouse, table: EventsTable
     ) -> None:
-        nobody = "CASE WHEN length(id) < 3 THEN 'null' ELSE customer END AS customer,"
-        broken = replace(self.PUSH, sql=self.SQL.replace("customer,", nobody))
+        reserved = "CASE WHEN length(id) < 3 THEN 'null' ELSE customer END AS customer,"
+        broken = replace(self.PUSH, sql=self.SQL.replace("customer,", reserved))
         assert broken.send(client, warehouse, table.lake, "2026-02-01", self.WINDOW).rejected == 10
         mixpanel.add_fault(Fault("/import", "unable_to_authenticate"))
         with pytest.raises(CredentialError):

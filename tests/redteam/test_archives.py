@@ -1,4 +1,4 @@
-"""Archives as nobody should make them: a person's folder is whole or not there, and no other person waits for it."""
+"""Malicious archives: a person's folder is complete or missing, and no other person waits for it."""
 
 from __future__ import annotations
 

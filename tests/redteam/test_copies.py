@@ -56,7 +56,7 @@ PERSONS = [f"{MARK}-{number}" for number in range(3)]
 EMAIL = f"{MARK}@example.com"
 TABLE = "8b0a3c9e-0d2c-4a47-9a35-0c2f5d1f7a11"
 ON = 'properties["email"]'
-ONLY = f'properties["email"] != "{MARK}-nobody"'
+ONLY = f'properties["email"] != "{MARK}-unknown"'
 LISTED = """
 function main() {
   return Events({from_date: params.from_date, to_date: params.to_date})
@@ -127,9 +127,9 @@ def _events(days: list[date]) -> Iterator[bytes]:
     for day in days:
         for number, person in enumerate(PERSONS):
             for name in ("visit", "buy", f"letter to {MARK}"):
-                moment = datetime(day.year, day.month, day.day, 0, number, tzinfo=UTC)
+                time = datetime(day.year, day.month, day.day, 0, number, tzinfo=UTC)
                 properties = {
-                    "time": int(moment.timestamp()),
+                    "time": int(time.timestamp()),
                     "distinct_id": person,
                     "$insert_id": f"{name[:2]}{day:%m%d}{number}",
                     "email": f"{person}@example.com",

@@ -381,8 +381,8 @@ class TestSuppression:
             {"x": 1234567890123},
         ]
         others: list[Any] = [{"distinct_id": "other"}, {"name": "anna", "n": 4711}, ["anna", 4711], "anna", None]
-        texts = [json.dumps(one, ensure_ascii=one == theirs[0]) for one in [*theirs, *others]]
-        rows = [{"row": text} for text in [*texts, '{"\\u0075ser_id": "\\u0061nna"}', '{"user_id": 4.711e3}']]
+        strings = [json.dumps(one, ensure_ascii=one == theirs[0]) for one in [*theirs, *others]]
+        rows = [{"row": text} for text in [*strings, '{"\\u0075ser_id": "\\u0061nna"}', '{"user_id": 4.711e3}']]
         table(lake, "reports/jql", DAY, rows)
         kept = [json.loads(row["row"]) for row in as_rows(tmp_path / f"reports/jql/date={DAY}/data.parquet")]
         assert kept == others

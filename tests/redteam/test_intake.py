@@ -165,7 +165,7 @@ def test_a_value_of_a_query_that_python_has_no_type_for_stays_with_its_row() -> 
 
 
 @pytest.mark.parametrize(
-    "moment",
+    "time",
     [
         *(
             "0001-01-01T00:00:00+14:00",
@@ -180,8 +180,8 @@ def test_a_value_of_a_query_that_python_has_no_type_for_stays_with_its_row() -> 
         datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-12))),
     ],
 )
-def test_a_time_that_is_none_rejects_its_request_only(moment: Any) -> None:
-    assert isinstance(read(distinct_ids="anna", requested_at=moment), Rejection)
+def test_an_invalid_time_rejects_its_request_only(time: Any) -> None:
+    assert isinstance(read(distinct_ids="anna", requested_at=time), Rejection)
 
 
 def test_requests_whose_numbers_a_spreadsheet_rounded_are_not_merged() -> None:
@@ -413,7 +413,7 @@ def test_whatever_a_file_holds_it_has_rows_or_a_reason(content: bytes, name: str
     try:
         rows: list[Row] = read_file(name, content)
     except ValueError:
-        return  # told in the receipt; whatever else is raised fails the test
+        return  # told in the receipt; any other error fails the test
     assert all(isinstance(one, Request | Rejection) for one in read_requests(rows, NOW))
 
 

@@ -30,7 +30,7 @@ def rendered(failing: Callable[[], object]) -> str:
     console = Console(file=(shown := io.StringIO()), width=200)
     try:
         failing()
-    except Exception as error:  # noqa: BLE001 - whatever it is
+    except Exception as error:  # noqa: BLE001 - of any kind
         traceback = Traceback.from_exception(
             type(error), error, error.__traceback__, show_locals=True, locals_max_length=100, locals_max_string=10_000
         )

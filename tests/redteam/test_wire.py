@@ -1,4 +1,4 @@
-"""Whatever a connection, a proxy or a hostile server does to a reply: what is taken for whole is whole.
+"""Replies that a connection, a proxy or a hostile server damages: only complete ones are accepted.
 
 Each reply is written down byte by byte, and comes over a real socket.
 """
