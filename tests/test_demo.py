@@ -33,7 +33,7 @@ def test_every_snapshot_of_the_demonstration_can_be_taken_and_holds_something(
     with dg.DagsterInstance.ephemeral() as instance:
         definitions = shop()
         for name in JOBS:
-            job = definitions.resolve_job_def(f"{name}_snapshot")
+            job = definitions.resolve_job_def(f"{name}_job")
             result = job.execute_in_process(instance=instance, partition_key=f"{datetime.now(UTC):%Y-%m-%d}")
             for event in result.get_asset_materialization_events():
                 count = event.materialization.metadata["dagster/partition_row_count"].value

@@ -1,4 +1,4 @@
-"""Checks of snapshots that arrive in pages: did all come that Mixpanel announced?"""
+"""Checks of snapshots that arrive in pages: complete, and as many as Mixpanel counts."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ ALL_ARRIVED = "all_arrived"
 COUNTS_AGREE = "members_match_counts"
 
 
-def all_arrived_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
-    """The check that every profile arrived that Mixpanel announced."""
-    return dg.AssetCheckSpec(
-        ALL_ARRIVED,
-        asset=key,
-        description="As many profiles arrived as Mixpanel announced on the first page (`total`); answers of several "
-        f"pages may differ by {MAX_CHANGED:.0%}, because profiles are deleted while the pages are asked for.",
-    )
+#: Description by name of the check.
+ARRIVAL_CHECKS = {
+    ALL_ARRIVED: "As many profiles arrived as Mixpanel announced on the first page (`total`); answers of several "
+    f"pages may differ by {MAX_CHANGED:.0%}, because profiles are deleted while the pages are requested.",
+}
+MEMBER_CHECKS = ARRIVAL_CHECKS | {
+    COUNTS_AGREE: "Each cohort has as many members as Mixpanel's list of cohorts says (`count`), with a tolerance of "
+    f"{MAX_COUNT_DIFFERENCE:.0%}, because Mixpanel counts a cohort when it was last viewed.",
+}
 
 
 def all_arrived(arrivals: Sequence[tuple[str, Arrival]]) -> dg.AssetCheckResult:
-    """The result for some answers.
+    """Whether every profile arrived that Mixpanel announced.
 
     Args:
-        arrivals: what each answer is about, and how much of it arrived.
+        arrivals: name and arrival of each answer.
     """
     short = [f"{name}: {found.rows:,} of {found.total:,}" for name, found in arrivals if not found.is_whole]
-    advice = "Materialize again: the snapshot asks for all pages anew."
+    advice = "Materialize again: the snapshot requests all pages again."
     return dg.AssetCheckResult(
         check_name=ALL_ARRIVED,
         passed=not short,
@@ -43,26 +44,16 @@ def all_arrived(arrivals: Sequence[tuple[str, Arrival]]) -> dg.AssetCheckResult:
     )
 
 
-def counts_agree_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
-    """The check that each cohort has as many members as Mixpanel's list of cohorts says."""
-    return dg.AssetCheckSpec(
-        COUNTS_AGREE,
-        asset=key,
-        description="Each cohort has as many members as Mixpanel's list of cohorts says (`count`), give or take "
-        f"{MAX_COUNT_DIFFERENCE:.0%}, because Mixpanel counts a cohort when it was last looked at.",
-    )
-
-
 def counts_agree(members: Sequence[tuple[Counted, int]]) -> dg.AssetCheckResult:
-    """The result for some cohorts.
+    """Whether each cohort has as many members as Mixpanel's list of cohorts says.
 
     Args:
-        members: each cohort and the number of its members that arrived.
+        members: each cohort, and the number of its members that arrived.
     """
     differ = [
         f"cohort {cohort.id}: {rows:,}, not {cohort.expected:,}" for cohort, rows in members if not cohort.agrees(rows)
     ]
-    advice = "Open the cohort in Mixpanel, which counts it anew, and materialize again."
+    advice = "Open the cohort in Mixpanel, which counts it again, and materialize again."
     return dg.AssetCheckResult(
         check_name=COUNTS_AGREE,
         passed=not differ,

@@ -161,6 +161,28 @@ Asset = Annotated[
 ]
 
 
+KeyPrefix = Annotated[
+    str,
+    dg.Resolver.default(
+        description="Prefix of the assets' keys; use one per project.", examples=["mixpanel/eu/reports"]
+    ),
+]
+
+Folder = Annotated[
+    str, dg.Resolver.default(description="Folder of the lake in which each asset has a table; use one per project.")
+]
+
+
+def prefixed(key_prefix: str, name: str) -> dg.AssetKey:
+    """Key of one of a component's assets.
+
+    Args:
+        key_prefix: prefix with slashes, e.g. `mixpanel/reports`.
+        name: last part of the key.
+    """
+    return dg.AssetKey([*key_prefix.split("/"), name])
+
+
 class ColumnModel(dg.Model, dg.Resolvable):
     """A property with a typed column of its own."""
 

@@ -3,6 +3,9 @@
 The pin on Dagster in `pyproject.toml` is as narrow as these names ask for.
 """
 
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, RunRecord
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable, SqlEventLogStorageTable
@@ -19,7 +22,12 @@ from dagster._core.storage.tags import (
 from dagster._core.utils import make_new_backfill_id
 from dagster._utils.schedules import cron_string_iterator
 from dagster.components.definitions import LazyDefinitions
-from dagster.components.resolved.core_models import AssetSpecKwargs, resolve_asset_spec
+from dagster.components.resolved.core_models import (
+    AssetsDefUpdateKwargs,
+    AssetSpecKwargs,
+    resolve_asset_spec,
+    resolve_assets_def_update_kwargs_to_mapping,
+)
 from dagster.components.resolved.core_models import OpSpec as DagsterOpSpec
 from dagster.components.resolved.errors import ResolutionException
 
@@ -29,10 +37,12 @@ __all__ = [
     "BACKFILL_ID_TAG",
     "FINISHED_STATUSES",
     "PARTITION_NAME_TAG",
+    "AssetCheckEvaluationTargetMaterializationData",
     "AssetCheckExecutionsTable",
     "AssetKeyTable",
     "AssetPartitionStatus",
     "AssetSpecKwargs",
+    "AssetsDefUpdateKwargs",
     "BulkActionStatus",
     "DagsterOpSpec",
     "InstigatorsTable",
@@ -48,4 +58,5 @@ __all__ = [
     "cron_string_iterator",
     "make_new_backfill_id",
     "resolve_asset_spec",
+    "resolve_assets_def_update_kwargs_to_mapping",
 ]

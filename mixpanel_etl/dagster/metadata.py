@@ -1,4 +1,4 @@
-"""What the Dagster UI shows of tables: their columns, a preview, what they cost."""
+"""What the Dagster UI shows of tables: columns, freshness, a preview, queries spent."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import dagster as dg
 import pyarrow as pa
 
 from mixpanel_etl.client import Mixpanel
+from mixpanel_etl.dagster.schedules import fresh
 from mixpanel_etl.lake import EventsTable, Partition, Table
 from mixpanel_etl.pull.reports import WITHHELD
 
@@ -32,6 +33,29 @@ def declared_table(table: EventsTable | Table, descriptions: Mapping[str, str]) 
     }
 
 
+def table_spec(
+    spec: dg.AssetSpec,
+    table: EventsTable | Table,
+    descriptions: Mapping[str, str],
+    partitions: dg.TimeWindowPartitionsDefinition,
+    cron_schedule: str | None = None,
+) -> dg.AssetSpec:
+    """The spec of an asset that is a table of the lake: its partitions, columns, kinds and freshness.
+
+    Args:
+        spec: key, group, owners, tags, description and metadata of the asset.
+        table: table of the lake.
+        descriptions: description by column.
+        partitions: partitions of the table.
+        cron_schedule: cron expression of the schedule that materializes it, if it has one.
+    """
+    declared = {**declared_table(table, descriptions), **spec.metadata}
+    spec = spec.replace_attributes(partitions_def=partitions).merge_attributes(
+        kinds={"mixpanel", "parquet"}, metadata=declared
+    )
+    return fresh(spec, cron_schedule, partitions.timezone) if cron_schedule else spec
+
+
 def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:
     """The columns as Dagster's catalogue shows them."""
     return dg.TableSchema(
@@ -48,7 +72,7 @@ def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.Tabl
 
 
 def published(partition: Partition) -> dict[str, Any]:
-    """The metadata of a materialization: rows, size, place."""
+    """The metadata of a materialization: rows, size, URI."""
     return {
         "dagster/partition_row_count": partition.rows,
         "dagster/uri": partition.uri,
@@ -57,11 +81,11 @@ def published(partition: Partition) -> dict[str, Any]:
 
 
 def preview(rows: pa.Table, shown: Collection[str]) -> dict[str, Any]:
-    """The first rows, as the UI shows them. No erasure reaches Dagster's storage, so no value of a person goes there.
+    """The first rows, as the UI shows them. Erasure doesn't reach Dagster's storage, so personal data is withheld.
 
     Args:
-        rows: as they were published.
-        shown: columns that are declared to tell nothing of a person; of the others the UI shows where they are null.
+        rows: rows as they were published.
+        shown: columns without personal data; of the others only null values are shown.
     """
     first = rows.slice(0, _PREVIEW_ROWS).to_pylist()
     records = [
@@ -75,7 +99,7 @@ def preview(rows: pa.Table, shown: Collection[str]) -> dict[str, Any]:
 
 
 def queries(mixpanel: Mixpanel) -> dict[str, Any]:
-    """Queries that this client has spent, and what is left of the hour's budget for everybody."""
+    """Queries that this client has spent, and the rest of the project's budget for this hour."""
     return {
         "mixpanel_etl/queries_spent": mixpanel.spent("query"),
         "mixpanel_etl/queries_left": mixpanel.budget("query").left,

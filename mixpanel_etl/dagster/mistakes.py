@@ -1,4 +1,4 @@
-"""Mistakes in YAML, told with file and line as Dagster tells its own."""
+"""Mistakes in YAML, reported with file and line as Dagster reports its own."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Mistake(NamedTuple):
     """What is wrong at one place.
 
     Attributes:
-        path: to the value, from where `context` is.
+        path: path to the value, from the place of `context`.
         message: what is wrong, and what to write instead.
-        context: of the list's entry, or whatever `path` begins at.
+        context: context of the field or of the list's entry.
     """
 
     path: Sequence[str | int]
@@ -37,7 +37,7 @@ class Mistake(NamedTuple):
         return f"{source.file_name}:{source.start_line_no}: {self.message}\n{source.snippet}"
 
 
-def refuse(mistakes: Sequence[Mistake]) -> NoReturn:
+def reject(mistakes: Sequence[Mistake]) -> NoReturn:
     """Stop loading.
 
     Raises:
@@ -47,9 +47,9 @@ def refuse(mistakes: Sequence[Mistake]) -> NoReturn:
 
 
 def rendered(context: dg.ResolutionContext, value: Any) -> Any:
-    """A value with its templates filled in, and every other text as it was written.
+    """A value with its templates filled in, and every other string as it was written.
 
-    Dagster's own way takes each text for a template, whose result `10` is a number: an event may be called so.
+    Dagster itself takes each string for a template, so that `"10"` becomes a number: an event may have this name.
     """
     if isinstance(value, Mapping):
         return {name: rendered(context.at_path(name), inner) for name, inner in value.items()}

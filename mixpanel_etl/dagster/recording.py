@@ -12,6 +12,8 @@ from dagster import DagsterError
 from mixpanel_etl.errors import EXPECTED_ERRORS, MixpanelEtlError, describe
 
 Metadata = dict[str, Any]
+#: What `execute` of a component yields.
+Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
 
 
 class UnexpectedError(MixpanelEtlError):

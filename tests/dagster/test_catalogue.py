@@ -12,6 +12,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from mixpanel_etl import MixpanelCatalogue
 from mixpanel_etl.client import (
     ExperimentChanges,
     FlagRollout,
@@ -28,7 +29,7 @@ from mixpanel_etl.client import (
     VendorMetadata,
 )
 from mixpanel_etl.client.operations.replies import typed, wire
-from mixpanel_etl.dagster.catalogue.assets import EXPIRY, Catalogue, catalogue_definitions
+from mixpanel_etl.dagster.catalogue.checks import EXPIRY
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.lake import Table
 from mixpanel_etl.pull.catalogue import GROUPS, Group, listings
@@ -59,7 +60,9 @@ def mixpanel_project() -> Project:
 
 @pytest.fixture
 def snapshots(instance: dg.DagsterInstance, mixpanel: Sandbox) -> Take:
-    return lambda *groups, **described: Today(instance, catalogue_definitions(Catalogue(groups or GROUPS, **described)))
+    return lambda *groups, **described: Today(
+        instance, MixpanelCatalogue(groups=groups or GROUPS, **described).definitions()
+    )
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -263,7 +266,7 @@ def test_the_job_takes_all_of_a_project_that_has_nothing(
     account = ServiceAccount("etl", SECRET, "admin")
     mixpanel.reset([Project(enforce_budgets=False, service_account=account)])
     catalogue = snapshots()
-    job = catalogue.definitions.resolve_job_def("mixpanel__catalogue_snapshot")
+    job = catalogue.definitions.resolve_job_def("mixpanel_catalogue_job")
     today = catalogue.key_of_today("mixpanel/catalogue/annotations")
     assert job.execute_in_process(instance=instance, partition_key=today).success
     assert {name: len(rows(name)) for name in NAMES} == {**dict.fromkeys(NAMES, 0), "service_accounts": 1}
@@ -274,7 +277,7 @@ def test_one_that_mixpanel_refuses_fails_alone(
 ) -> None:
     mixpanel.add_fault(Fault("*/annotations", "payment_required"))
     catalogue = snapshots("annotations", "lookup_tables")
-    job = catalogue.definitions.resolve_job_def("mixpanel__catalogue_snapshot")
+    job = catalogue.definitions.resolve_job_def("mixpanel_catalogue_job")
     today = catalogue.key_of_today("mixpanel/catalogue/lookup_tables")
     result = job.execute_in_process(instance=instance, partition_key=today, raise_on_error=False)
     assert "annotations: 402 Payment Required" in failure_of(result)
@@ -290,7 +293,7 @@ def test_every_column_is_described() -> None:
 
 def test_groups_are_switched_on_by_name(mixpanel: Sandbox) -> None:
     def keys(*groups: Group) -> set[str]:
-        graph = catalogue_definitions(Catalogue(groups)).resolve_asset_graph()
+        graph = MixpanelCatalogue(groups=groups).definitions().resolve_asset_graph()
         return {key.path[-1] for key in graph.get_all_asset_keys()}
 
     assert keys("lexicon") == {"lexicon_schemas", "lexicon_properties"}

@@ -11,8 +11,8 @@ import msgspec
 import polars as pl
 import pytest
 
+from mixpanel_etl import MixpanelCohorts
 from mixpanel_etl.client import Mixpanel, Query
-from mixpanel_etl.dagster.profiles.cohorts import Cohorts, cohort_definitions
 from mixpanel_etl.lake import Table
 from mixpanel_etl.pull.cohort_snapshots import COHORTS, MEMBERS_SCHEMA
 from mixpanel_etl.sandbox import Cohort, Fault, Project, Sandbox
@@ -45,7 +45,7 @@ def shop(mixpanel: Sandbox, client: Mixpanel) -> Sandbox:
 
 @pytest.fixture
 def snapshots(instance: dg.DagsterInstance) -> Take:
-    return lambda members_of: Today(instance, cohort_definitions(Cohorts(members_of)))
+    return lambda members_of: Today(instance, MixpanelCohorts(members_of=members_of).definitions())
 
 
 def members() -> dict[str, set[str]]:
@@ -71,7 +71,7 @@ def test_the_list_of_cohorts_is_a_table(shop: Sandbox, snapshots: Take) -> None:
 
 
 def test_without_chosen_cohorts_there_is_no_asset_of_members(mixpanel: Sandbox) -> None:
-    graph = cohort_definitions(Cohorts()).resolve_asset_graph()
+    graph = MixpanelCohorts().definitions().resolve_asset_graph()
     assert [key.to_user_string() for key in graph.get_all_asset_keys()] == ["mixpanel/cohorts"]
 
 

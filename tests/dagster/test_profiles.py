@@ -18,12 +18,12 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from mixpanel_etl import MixpanelProfiles
 from mixpanel_etl.client import Mixpanel, UserUpdate
-from mixpanel_etl.dagster.profiles.assets import Profiles, profile_definitions
 from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.lake import PromotedColumn, Provenance, Table
-from mixpanel_etl.pull.profile_snapshots import ProfileFilter, Source, profile_schema
+from mixpanel_etl.pull.profile_snapshots import Source, profile_schema
 from mixpanel_etl.sandbox import Cohort, Fault, Project, Sandbox
 from mixpanel_etl.settings import Settings
 
@@ -61,7 +61,7 @@ Take = Callable[..., Today]
 
 @pytest.fixture
 def snapshots(instance: dg.DagsterInstance) -> Take:
-    return lambda **described: Today(instance, profile_definitions(Profiles(SPEC, **described)))
+    return lambda **described: Today(instance, MixpanelProfiles(asset=SPEC, **described).definitions())
 
 
 def rows(promoted: list[PromotedColumn] | None = None) -> pl.DataFrame:
@@ -79,7 +79,7 @@ def kept_pages() -> list[str]:
 
 def test_all_profiles_arrive_for_a_query_a_page(crowd: Sandbox, snapshots: Take, instance: dg.DagsterInstance) -> None:
     promoted = [PromotedColumn("plan", "string"), PromotedColumn("orders", "integer")]
-    profiles = snapshots(promoted=promoted)
+    profiles = snapshots(columns=promoted)
     result = profiles.run(KEY)
     assert result.success
     found = rows(promoted)
@@ -117,8 +117,8 @@ def test_one_query_of_jql_reads_the_same(crowd: Sandbox, snapshots: Take) -> Non
 
 @pytest.mark.parametrize("source", ["engage", "jql"])
 def test_filters_are_mixpanels_and_last_seen_comes_anyway(crowd: Sandbox, snapshots: Take, source: Any) -> None:
-    only = ProfileFilter(where='user["plan"] == "pro" and user["orders"] > 3100', output_properties=("orders",))
-    assert snapshots(source=source, only=only).run(KEY).success
+    where = 'user["plan"] == "pro" and user["orders"] > 3100'
+    assert snapshots(source=source, where=where, output_properties=["orders"]).run(KEY).success
     found = as_the_lake_has_them(rows())
     assert {name: properties["orders"] for name, properties in found.items()} == {
         f"user-{n:05}": n for n in range(3110, PEOPLE, 10)
@@ -128,13 +128,13 @@ def test_filters_are_mixpanels_and_last_seen_comes_anyway(crowd: Sandbox, snapsh
 
 def test_a_cohort_limits_the_snapshot_to_members_who_have_a_profile(crowd: Sandbox, snapshots: Take) -> None:
     crowd.save_report(Cohort(7, "Few", distinct_ids=["user-00001", "user-00002", "without a profile"]))
-    assert snapshots(only=ProfileFilter(cohort=7)).run(KEY).success
+    assert snapshots(cohort=7).run(KEY).success
     assert set(as_the_lake_has_them(rows())) == {"user-00001", "user-00002"}
 
 
 def test_groups_are_read_by_their_data_group_id(crowd: Sandbox, client: Mixpanel, snapshots: Take) -> None:
     keep_groups(client, "company", {"acme": {"size": 9}, "hooli": {"size": 4_000}})
-    assert snapshots(only=ProfileFilter(data_group_id=crowd.data_group_id("company"))).run(KEY).success
+    assert snapshots(data_group_id=crowd.data_group_id("company")).run(KEY).success
     found = as_the_lake_has_them(rows())
     assert {name: properties["size"] for name, properties in found.items()} == {"acme": 9, "hooli": 4_000}
 
@@ -264,7 +264,7 @@ class TestAfterAnInterruption:
         crowd.add_fault(Fault("/engage", "payment_required", skip=2, count=1))
         snapshots().run(KEY)
         assert len(kept_pages()) == 2
-        assert snapshots(only=ProfileFilter(where='user["plan"] == "pro"'), source=source).run(KEY).success
+        assert snapshots(where='user["plan"] == "pro"', source=source).run(KEY).success
         assert len(rows()) == PEOPLE / 10
         assert kept_pages() == []
 
@@ -304,9 +304,9 @@ class TestAfterAnInterruption:
 PROGRAM = """
 import os, signal
 import dagster as dg
+from mixpanel_etl import MixpanelProfiles
 from mixpanel_etl.lake import staged_pages as pages
 from mixpanel_etl.lake import table as partitions
-from mixpanel_etl.dagster.profiles.assets import Profiles, profile_definitions
 
 def at_call(owner, name, number):
     original, calls = getattr(owner, name), []
@@ -318,7 +318,7 @@ def at_call(owner, name, number):
     setattr(owner, name, counted)
 
 {where}
-definitions = profile_definitions(Profiles(dg.AssetSpec(dg.AssetKey(["mixpanel", "profiles"]))))
+definitions = MixpanelProfiles(asset=dg.AssetSpec(dg.AssetKey(["mixpanel", "profiles"]))).definitions()
 (asset,) = definitions.assets
 today = asset.partitions_def.get_last_partition_key()
 definitions.resolve_implicit_global_asset_job_def().execute_in_process(partition_key=today)

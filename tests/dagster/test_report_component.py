@@ -61,8 +61,7 @@ def test_a_report_is_an_asset_with_a_documented_table_and_a_schedule(load: Load)
     assert all(column.description for column in columns)
     assert {"time", "segment", "value", "computed_at"} <= {column.name for column in columns}
     schedules = sorted(schedule.name for schedule in definitions.schedules or [])
-    assert [name.rpartition("_")[2] for name in schedules] == ["daily", "daily"]
-    assert schedules[1].endswith("_snapshots_daily")
+    assert [name.split("_")[-2:] for name in schedules] == [["daily", "schedule"], ["snapshots", "schedule"]]
 
 
 @pytest.mark.parametrize(

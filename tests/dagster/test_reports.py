@@ -15,10 +15,10 @@ import polars as pl
 import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
+from mixpanel_etl import MixpanelReports
 from mixpanel_etl.client import Clock, Mixpanel
 from mixpanel_etl.dagster.backfill import Backfill, BackfillError
-from mixpanel_etl.dagster.reports.assets import NamedReport, Reports
-from mixpanel_etl.dagster.reports.schedules import report_definitions
+from mixpanel_etl.dagster.reports.named import NamedReport
 from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.lake import Table
 from mixpanel_etl.pull.reports import KINDS, RangeReport, report_of
@@ -90,8 +90,8 @@ class Desk:
             NamedReport(name, report_of(given.pop("kind", name), given))
             for name, given in ((name, dict(given)) for name, given in reports.items())
         ]
-        self.reports = Reports(named, mixpanel=Hasty())
-        self.definitions = report_definitions(self.reports)
+        self.reports = MixpanelReports(reports=named, mixpanel=Hasty())
+        self.definitions = self.reports.definitions()
 
     def run(
         self, *names: str, first: date | str, last: date | str | None = None, **config: Any
@@ -190,10 +190,10 @@ def test_a_run_says_what_a_limit_leaves_out_and_which_names_mixpanel_does_not_kn
     )
     result = reports.run("segmentation", first=FIRST, last=FIRST + timedelta(days=2))
     assert result.success
-    assert checks(result) == {"not_cut": False, "names_known": True}
+    assert checks(result) == {"not_truncated": False, "names_known": True}
     assert any("segments_left_out" in name for one in metadata(result, "segmentation").values() for name in one)
     result = reports.run("events", first=FIRST, last=FIRST + timedelta(days=2))
-    assert checks(result) == {"not_cut": True, "names_known": False}
+    assert checks(result) == {"not_truncated": True, "names_known": False}
     assert any("event 'sing up'" in (each.description or "") for each in result.get_asset_check_evaluations())
 
 
@@ -322,7 +322,7 @@ def test_the_schedule_asks_again_for_what_can_still_change_and_reports_alike_sha
         retention={"born_event": "sign up", "interval_count": 3, "look_back": 2},
         buyers={"kind": "segmentation", "event": "checkout", "unit": "month"},
     )
-    schedule = reports.definitions.resolve_schedule_def("mixpanel__reports_daily")
+    schedule = reports.definitions.resolve_schedule_def("mixpanel_reports_daily_schedule")
     context = dg.build_schedule_context(
         instance=reports.instance, scheduled_execution_time=datetime(2026, 3, 20, 4, tzinfo=UTC)
     )
@@ -339,7 +339,7 @@ def test_the_schedule_asks_again_for_what_can_still_change_and_reports_alike_sha
         ("events", "segmentation"): ("2026-03-15", "2026-03-19"),
         ("retention",): ("2026-03-18", "2026-03-19"),
     }
-    monthly = reports.definitions.resolve_schedule_def("mixpanel__reports_monthly")
+    monthly = reports.definitions.resolve_schedule_def("mixpanel_reports_monthly_schedule")
     (request,) = monthly.evaluate_tick(context).run_requests or []
     assert request.tags[ASSET_PARTITION_RANGE_END_TAG] == "2026-02-01"
 
@@ -348,7 +348,7 @@ def test_snapshots_are_scheduled_for_today_and_skipped_for_days_that_are_over(
     shop: Sandbox, desk: Callable[..., Desk]
 ) -> None:
     reports = desk(top_events={}, event_names={})
-    schedule = reports.definitions.resolve_schedule_def("mixpanel__reports_snapshots_daily")
+    schedule = reports.definitions.resolve_schedule_def("mixpanel_reports_snapshots_schedule")
     now = datetime.now(UTC)
     for moment, asked in ((now, [str(TODAY)]), (now - timedelta(days=2), [])):
         context = dg.build_schedule_context(

@@ -60,13 +60,13 @@ def test_profiles_with_every_attribute(
             "cohort": 7,
             "output_properties": ["plan"],
             "columns": [{"property": "plan", "type": "string"}],
-            "take_at": "30 6 * * *",
+            "cron_schedule": "30 6 * * *",
         },
     )
     node = definitions.resolve_asset_graph().get(dg.AssetKey(["growth", "pros"]))
     assert (node.owners, node.pools) == (["team:growth"], {"mixpanel_query"})
     assert all(column.description for column in node.metadata["dagster/column_schema"].columns)
-    assert definitions.resolve_schedule_def("growth__pros_daily").cron_schedule == "30 6 * * *"
+    assert definitions.resolve_schedule_def("growth__pros_schedule").cron_schedule == "30 6 * * *"
     assert Today(instance, definitions).run("growth/pros").success
     schema = profile_schema([PromotedColumn("plan", "string")])
     found = Table(str(tmp_path / "elsewhere"), "pros", schema).scan().collect()
@@ -95,10 +95,10 @@ def test_cohorts_alone_and_with_members(mixpanel: Sandbox, instance: dg.DagsterI
     mixpanel.save_report(Cohort(8, "2026", distinct_ids=["b"]))
     definitions = built(
         MixpanelCohorts,
-        {"members_of": [7, "2026"], "key_prefix": "eu/mixpanel", "folder": "eu", "take_at": "0 7 * * *"},
+        {"members_of": [7, "2026"], "key_prefix": "eu/mixpanel", "folder": "eu", "cron_schedule": "0 7 * * *"},
     )
     assert keys(definitions) == {"eu/mixpanel/cohorts", "eu/mixpanel/cohort_members"}
-    assert definitions.resolve_schedule_def("mixpanel__growth_daily").cron_schedule == "0 7 * * *"
+    assert definitions.resolve_schedule_def("mixpanel__growth_schedule").cron_schedule == "0 7 * * *"
     assert Today(instance, definitions).run("eu/mixpanel/cohort_members").success
     found = Table(Settings.load().lake, "eu/cohort_members", MEMBERS_SCHEMA).scan().collect()
     assert set(found.select("cohort", "distinct_id").rows()) == {("Few", "a"), ("2026", "b")}
@@ -107,7 +107,7 @@ def test_cohorts_alone_and_with_members(mixpanel: Sandbox, instance: dg.DagsterI
 def test_the_catalogue_of_some_groups(mixpanel: Sandbox) -> None:
     definitions = built(MixpanelCatalogue, {"groups": ["lookup_tables", "feature_flags"], "key_prefix": "eu/catalogue"})
     assert keys(definitions) == {"eu/catalogue/feature_flags", "eu/catalogue/lookup_tables"}
-    assert definitions.resolve_schedule_def("mixpanel__growth_daily")
+    assert definitions.resolve_schedule_def("mixpanel__growth_schedule")
     assert len(keys(built(MixpanelCatalogue, {}))) == 15
 
 

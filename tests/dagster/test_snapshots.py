@@ -29,7 +29,7 @@ def partitions(mixpanel: Sandbox) -> dg.DailyPartitionsDefinition:
 def definitions(partitions: dg.DailyPartitionsDefinition) -> dg.Definitions:
     @dg.asset(key=KEY, partitions_def=partitions)
     def something(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        return dg.MaterializeResult(metadata={"day": snapshot_day(context, partitions)})
+        return dg.MaterializeResult(metadata={"day": snapshot_day(context.partition_keys, partitions)})
 
     return dg.Definitions.merge(
         dg.Definitions(assets=[something]), daily_snapshots("something", [KEY], partitions, "0 4 * * *")
@@ -48,7 +48,7 @@ def test_the_first_day_can_be_given(mixpanel: Sandbox) -> None:
 
 
 def test_a_past_day_is_refused_in_a_sentence_that_names_the_day_that_can_be_taken(definitions: dg.Definitions) -> None:
-    job = definitions.resolve_job_def("something_snapshot")
+    job = definitions.resolve_job_def("something_job")
     with freeze_time(LATE_EVENING_UTC):
         assert job.execute_in_process(partition_key="2026-03-02").success
         with pytest.raises(dg.Failure, match=r"only today can be taken \(2026-03-02 in Asia/Tokyo\), not 2026-03-01"):
@@ -56,7 +56,7 @@ def test_a_past_day_is_refused_in_a_sentence_that_names_the_day_that_can_be_take
 
 
 def test_the_schedule_asks_for_today_and_makes_up_for_no_other_day(definitions: dg.Definitions) -> None:
-    schedule = definitions.resolve_schedule_def("something_daily")
+    schedule = definitions.resolve_schedule_def("something_schedule")
     assert schedule.execution_timezone == "Asia/Tokyo"
 
     def tick(moment: datetime) -> list[str | None]:

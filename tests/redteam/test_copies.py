@@ -20,15 +20,18 @@ import pyarrow as pa
 import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from mixpanel_etl import MixpanelExport, MixpanelPush
+from mixpanel_etl import (
+    MixpanelCatalogue,
+    MixpanelCohorts,
+    MixpanelExport,
+    MixpanelProfiles,
+    MixpanelPush,
+    MixpanelReports,
+)
 from mixpanel_etl.client import Mixpanel, Schema, SchemaEntry, SchemaMetadata, SchemaProperty, VendorMetadata
-from mixpanel_etl.dagster.catalogue.assets import Catalogue, catalogue_definitions
 from mixpanel_etl.dagster.metadata import preview
-from mixpanel_etl.dagster.profiles.assets import Profiles, profile_definitions
-from mixpanel_etl.dagster.profiles.cohorts import Cohorts, cohort_definitions
 from mixpanel_etl.dagster.push.assets import PushAsset
-from mixpanel_etl.dagster.reports.assets import NamedReport, Reports
-from mixpanel_etl.dagster.reports.schedules import report_definitions
+from mixpanel_etl.dagster.reports.named import NamedReport
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.gdpr.suppression_list import Suppression
 from mixpanel_etl.lake import Provenance, Table
@@ -212,11 +215,11 @@ def days_of(first: date, last: date) -> dict[str, Any]:
     return {"tags": {ASSET_PARTITION_RANGE_START_TAG: str(first), ASSET_PARTITION_RANGE_END_TAG: str(last)}}
 
 
-def reports_of(described: dict[str, dict[str, Any]], name: str) -> Reports:
-    return Reports(
-        [NamedReport(kind, report_of(kind, given)) for kind, given in described.items()],
+def reports_of(described: dict[str, dict[str, Any]], name: str) -> MixpanelReports:
+    return MixpanelReports(
+        reports=[NamedReport(kind, report_of(kind, given)) for kind, given in described.items()],
         name=name,
-        key_prefix=[name],
+        key_prefix=name,
         folder=name,
         start_date=FIRST,
     )
@@ -228,22 +231,20 @@ def test_no_value_of_a_person_leaves_the_lake(
     caplog.set_level(logging.DEBUG)
     good, broken = reports_of(REPORTS, "reports"), reports_of(BROKEN, "broken")
     for reports in (good, broken):
-        definitions = report_definitions(reports)
-        ranges = [named for named in reports.reports if isinstance(named.report, RangeReport)]
-        snapshots = [named for named in reports.reports if named not in ranges]
-        home.run(definitions, *map(reports.key, ranges), **days_of(FIRST, LAST))
-        home.run(definitions, *map(reports.key, snapshots), partition_key=str(TODAY))
+        definitions = reports.definitions()
+        ranges = [report for report in reports.reports if isinstance(report.report, RangeReport)]
+        snapshots = [report for report in reports.reports if report not in ranges]
+        for members, run in ((ranges, days_of(FIRST, LAST)), (snapshots, {"partition_key": str(TODAY)})):
+            home.run(definitions, *[reports.get_asset_spec(report).key for report in members], **run)
     assert sorted(home.failed) == ["broken__jql", "broken__jql_by_date"]
-    catalogue = catalogue_definitions(
-        Catalogue(
-            ["events", "lexicon", "annotations", "service_accounts", "lookup_tables", "warehouse_imports"],
-            start_date=FIRST,
-        )
+    catalogue = MixpanelCatalogue(
+        groups=["events", "lexicon", "annotations", "service_accounts", "lookup_tables", "warehouse_imports"],
+        start_date=FIRST,
     )
-    cohorts = cohort_definitions(Cohorts([12], start_date=FIRST))
-    profiles = profile_definitions(Profiles(dg.AssetSpec(dg.AssetKey(["profiles"])), start_date=FIRST))
-    for definitions in (catalogue, cohorts, profiles):
-        assert home.run(definitions, partition_key=str(TODAY))
+    cohorts = MixpanelCohorts(members_of=[12], start_date=FIRST)
+    profiles = MixpanelProfiles(asset=dg.AssetSpec("profiles"), start_date=FIRST)
+    for component in (catalogue, cohorts, profiles):
+        assert home.run(component.definitions(), partition_key=str(TODAY))
     assert home.run(
         MixpanelExport(asset=dg.AssetSpec(dg.AssetKey(["events"])), start_date=FIRST).definitions(),
         **days_of(FIRST, LAST),
@@ -268,7 +269,7 @@ def test_a_failure_quotes_no_profile(
     page = json.dumps([{"$distinct_id": PERSONS[0], "$properties": {"$email": EMAIL}}])
     kind: Literal["error_in_200", "server_error"] = "error_in_200" if status == 200 else "server_error"
     persons.add_fault(Fault("*/engage", kind, text=page, status=None if status == 200 else 501))
-    definitions = profile_definitions(Profiles(dg.AssetSpec(dg.AssetKey(["profiles"])), start_date=FIRST))
+    definitions = MixpanelProfiles(asset=dg.AssetSpec("profiles"), start_date=FIRST).definitions()
     assert not home.run(definitions, partition_key=str(TODAY))
     assert home.copies() == []
     assert not holds_a_person(caplog.text.encode())

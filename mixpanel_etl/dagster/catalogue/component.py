@@ -1,71 +1,143 @@
-"""`type: mixpanel_etl.MixpanelCatalogue`."""
+"""`type: mixpanel_etl.MixpanelCatalogue`: daily snapshots of what a project contains besides its data."""
 
 # Dagster reads the annotations of components, so they must be types, not strings.
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, ClassVar
 
 import dagster as dg
 
-from mixpanel_etl.dagster.catalogue.assets import Catalogue, catalogue_definitions
-from mixpanel_etl.dagster.fields import EnvPrefix, Lake, StartDate, TakeAt, first_day, identifier
-from mixpanel_etl.dagster.resource import MixpanelResource
-from mixpanel_etl.pull.catalogue import GROUPS, Group
-from mixpanel_etl.settings import DEFAULT_PREFIX
+from mixpanel_etl.dagster.catalogue.checks import EXPIRY, expiry
+from mixpanel_etl.dagster.catalogue.listings import listing_checks, take_listing
+from mixpanel_etl.dagster.component import MixpanelComponent
+from mixpanel_etl.dagster.fields import CronSchedule, Folder, KeyPrefix, StartDate, prefixed
+from mixpanel_etl.dagster.metadata import table_spec
+from mixpanel_etl.dagster.recording import Results
+from mixpanel_etl.dagster.snapshots import ShrinkConfig, daily_snapshots, snapshot_asset, snapshot_partitions
+from mixpanel_etl.lake import ConfigurationError, Table
+from mixpanel_etl.pull.catalogue import GROUPS, SERVICE_ACCOUNTS, Group, listings
+from mixpanel_etl.pull.listings import Listing
+from mixpanel_etl.pull.published import Published
 
 
-@dataclass
-class MixpanelCatalogue(dg.Component, dg.Resolvable):
-    """What a Mixpanel project has beside its data, as it is on a day: one asset and one table a kind of thing.
+@dataclass(kw_only=True)
+class MixpanelCatalogue(MixpanelComponent):
+    """Daily snapshots of what a project contains besides its data: one asset and one table per listing.
 
-    Credentials, region and time zone come from the environment (`MIXPANEL_*`; see `.env.example`).
+    Example: a subclass that tells another system when a listing is there
+
+        .. code-block:: python
+
+            class AnnouncedCatalogue(MixpanelCatalogue):
+                def execute(self, context, listing, config):
+                    yield from super().execute(context, listing, config)
+                    announce(listing.name, context.partition_key)
     """
 
-    groups: Annotated[Sequence[Group], dg.Resolver.default(description="What is listed; everything by default.")] = (
+    group: ClassVar[str] = "mixpanel_catalogue"
+
+    groups: Annotated[Sequence[Group], dg.Resolver.default(description="Groups of listings; default: all groups.")] = (
         GROUPS
     )
     top_events: Annotated[
         int,
         dg.Resolver.default(
-            description="Of so many of the most common events, the most common properties are listed: a query each."
+            description="Number of most frequent events whose top properties are listed (one query per event)."
         ),
     ] = 10
     organization_id: Annotated[
         int | None,
         dg.Resolver.default(
-            description="Lists all service accounts of the organization (its admins only), not the project's members."
+            description="Id of the organization, to list all its service accounts (as one of its admins) instead of "
+            "the project's."
         ),
     ] = None
     warn_days: Annotated[
-        int, dg.Resolver.default(description="Warns so many days before a service account expires.")
+        int, dg.Resolver.default(description="Days before a service account's expiry from which its check warns.")
     ] = 30
-    env_prefix: EnvPrefix = DEFAULT_PREFIX
-    key_prefix: Annotated[
-        str, dg.Resolver.default(description="What the assets' keys begin with; another project has another.")
-    ] = "mixpanel/catalogue"
-    folder: Annotated[str, dg.Resolver.default(description="Folder of the lake in which each listing has a table.")] = (
-        "catalogue"
-    )
-    lake: Lake = None
+    key_prefix: KeyPrefix = "mixpanel/catalogue"
+    folder: Folder = "catalogue"
     start_date: StartDate = None
-    take_at: TakeAt = "0 5 * * *"
+    cron_schedule: CronSchedule = "0 5 * * *"
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Assets, job and schedule; the YAML's folder gives job and schedule their name."""
-        return catalogue_definitions(self.catalogue(f"mixpanel__{identifier(context.path)}"))
+    def get_asset_spec(self, listing: Listing) -> dg.AssetSpec:
+        """Spec of a listing's asset. Override it to change tags, metadata or the freshness policy.
 
-    def catalogue(self, name: str) -> Catalogue:
-        """What this instance describes; override it to describe something else."""
-        return Catalogue(
-            groups=self.groups,
-            top_events=self.top_events,
-            organization_id=self.organization_id,
-            warn_days=self.warn_days,
-            mixpanel=MixpanelResource(env_prefix=self.env_prefix),
-            name=name,
-            key_prefix=self.key_prefix.split("/"),
-            folder=self.folder,
-            lake=self.lake,
-            start_date=first_day(self.start_date),
-            take_at=self.take_at,
+        Args:
+            listing: kind of listing.
+
+        Example:
+            .. code-block:: python
+
+                class TaggedCatalogue(MixpanelCatalogue):
+                    def get_asset_spec(self, listing):
+                        return super().get_asset_spec(listing).merge_attributes(tags={"budget": listing.budget})
+        """
+        key = prefixed(self.key_prefix, listing.name)
+        spec = dg.AssetSpec(key, group_name=self.group, description=listing.description)
+        return table_spec(spec, self.table(listing), listing.descriptions, self.partitions, self.cron_schedule)
+
+    def execute(self, context: dg.AssetExecutionContext, listing: Listing, config: ShrinkConfig) -> Results:
+        """Publish today's snapshot of a listing. Override it to do something before or after.
+
+        Args:
+            context: context of the run.
+            listing: kind of listing.
+            config: what the launchpad says.
+        """
+
+        def judge(listed: Published) -> Iterator[dg.AssetCheckResult]:
+            if listing.name == SERVICE_ACCOUNTS:
+                yield expiry(listed, timedelta(days=self.warn_days), datetime.now(UTC))
+
+        yield from take_listing(context, self.mixpanel, listing, self.table(listing), config, judge=judge)
+
+    def build(self) -> dg.Definitions:
+        """Assets, checks, job and schedule of the snapshots.
+
+        Raises:
+            ConfigurationError: a group is unknown, or a number too small.
+        """
+        self._check()
+        found = listings(self.groups, top_events=self.top_events, organization_id=self.organization_id)
+        assets = [self._asset(listing) for listing in found]
+        keys = [asset.key for asset in assets]
+        return dg.Definitions.merge(
+            dg.Definitions(assets=assets), daily_snapshots(self.name, keys, self.partitions, self.cron_schedule)
         )
+
+    def table(self, listing: Listing) -> Table:
+        """The table of a listing in the lake.
+
+        Args:
+            listing: kind of listing.
+        """
+        return Table(self.lake_uri, f"{self.folder}/{listing.name}", listing.schema)
+
+    @property
+    def partitions(self) -> dg.DailyPartitionsDefinition:
+        """The days in project time, today included."""
+        return snapshot_partitions(self.mixpanel, self.start_date)
+
+    def _asset(self, listing: Listing) -> dg.AssetsDefinition:
+        checks = listing_checks(listing)
+        if listing.name == SERVICE_ACCOUNTS:
+            checks[EXPIRY] = f"No account expires within {self.warn_days} days."
+        return snapshot_asset(
+            self,
+            self.get_asset_spec(listing),
+            lambda context, config: self.execute(context, listing, config),
+            budget=listing.budget,
+            checks=checks,
+        )
+
+    def _check(self) -> None:
+        if unknown := sorted(set(self.groups) - set(GROUPS)):
+            raise ConfigurationError(f"unknown group {unknown[0]!r}; allowed: {', '.join(GROUPS)}")
+        if self.top_events < 1:
+            raise ConfigurationError(
+                f"top_events is {self.top_events}; it must be >= 1. To have no events, leave out the group events"
+            )
+        if self.warn_days < 0:
+            raise ConfigurationError(f"warn_days is {self.warn_days}; it must be >= 0")

@@ -12,9 +12,8 @@ from mixpanel_etl.dagster.export.assets import ExportConfig, export_asset, expor
 from mixpanel_etl.dagster.export.checks import export_checks
 from mixpanel_etl.dagster.export.schedules import lookback_job, lookback_schedule
 from mixpanel_etl.dagster.fields import Asset, Column, CronSchedule, StartDate
-from mixpanel_etl.dagster.metadata import declared_table
+from mixpanel_etl.dagster.metadata import table_spec
 from mixpanel_etl.dagster.recording import recorded
-from mixpanel_etl.dagster.schedules import fresh
 from mixpanel_etl.lake import DESCRIPTIONS, EventsTable
 from mixpanel_etl.pull import MAX_DAYS, EventFilter
 
@@ -102,14 +101,13 @@ class MixpanelExport(MixpanelComponent):
                         return super().get_asset_spec().merge_attributes(tags={"tier": "raw"})
         """
         promoted = {column.name: f"Property {column.source}, where it is a {column.type}." for column in self.columns}
-        table, partitions = self.events_table, self.partitions
-        spec = self.asset.replace_attributes(
-            partitions_def=partitions, group_name=self.asset.group_name or self.group
-        ).merge_attributes(
-            kinds={"mixpanel", "parquet"},
-            metadata={**declared_table(table, DESCRIPTIONS | promoted), **self.asset.metadata},
+        return table_spec(
+            self.asset.replace_attributes(group_name=self.asset.group_name or self.group),
+            self.events_table,
+            DESCRIPTIONS | promoted,
+            self.partitions,
+            self.cron_schedule,
         )
-        return fresh(spec, self.cron_schedule, partitions.timezone)
 
     def execute(self, context: dg.AssetExecutionContext, config: ExportConfig) -> Iterator[dg.MaterializeResult[Any]]:
         """Export the days of the run; each published day is recorded, even if the run fails later.

@@ -1,1 +1,1 @@
-"""Daily snapshots of profiles and cohorts."""
+"""Daily snapshots of profiles."""

@@ -1,53 +1,79 @@
-"""`type: mixpanel_etl.MixpanelProfiles` and `type: mixpanel_etl.MixpanelCohorts`."""
+"""`type: mixpanel_etl.MixpanelProfiles`: a daily snapshot of all profiles of users, or of groups."""
 
 # Dagster reads the annotations of components, so they must be types, not strings.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, get_args
 
 import dagster as dg
 
-from mixpanel_etl.dagster.fields import Column, EnvPrefix, Lake, StartDate, TakeAt, first_day, identifier
+from mixpanel_etl.dagster.arrivals import ARRIVAL_CHECKS, all_arrived
+from mixpanel_etl.dagster.component import MixpanelComponent
+from mixpanel_etl.dagster.fields import Asset, Column, CronSchedule, StartDate
+from mixpanel_etl.dagster.metadata import published, queries, table_spec
 from mixpanel_etl.dagster.mistakes import rendered
-from mixpanel_etl.dagster.profiles.assets import Profiles, profile_definitions
-from mixpanel_etl.dagster.profiles.cohorts import Cohorts, cohort_definitions
-from mixpanel_etl.dagster.resource import MixpanelResource
-from mixpanel_etl.pull.profile_snapshots import ProfileFilter, Source
-from mixpanel_etl.settings import DEFAULT_PREFIX
+from mixpanel_etl.dagster.recording import Results
+from mixpanel_etl.dagster.snapshots import (
+    ShrinkConfig,
+    Taking,
+    daily_snapshots,
+    run_id_of,
+    snapshot_asset,
+    snapshot_partitions,
+    take_snapshot,
+)
+from mixpanel_etl.lake import ConfigurationError, Table
+from mixpanel_etl.pull.profile_snapshots import (
+    PROFILE_DESCRIPTIONS,
+    ProfileFilter,
+    Source,
+    profile_schema,
+    pull_profiles,
+)
 
 
-@dataclass
-class MixpanelProfiles(dg.Component, dg.Resolvable):
-    """All profiles of users, or of groups, as they are on a day: one Parquet file a snapshot.
+@dataclass(kw_only=True)
+class MixpanelProfiles(MixpanelComponent):
+    """Daily snapshot of all profiles of users, or of groups: one Parquet file per snapshot.
 
-    Credentials, region and time zone come from the environment (`MIXPANEL_*`; see `.env.example`).
+    Example: a subclass that tells another system when a snapshot is there
+
+        .. code-block:: python
+
+            class AnnouncedProfiles(MixpanelProfiles):
+                def execute(self, context, config):
+                    yield from super().execute(context, config)
+                    announce(context.partition_key)
     """
 
-    asset: Annotated[dg.ResolvedAssetSpec, dg.Resolver.default(description="Key, group, owners, tags, description.")]
-    env_prefix: EnvPrefix = DEFAULT_PREFIX
-    table: Annotated[str, dg.Resolver.default(description="Folder of the lake. Each instance has its own.")] = (
-        "profiles"
-    )
-    lake: Lake = None
+    group: ClassVar[str] = "mixpanel_profiles"
+
+    asset: Asset
+    table: Annotated[
+        str, dg.Resolver.default(description="Folder of the lake that holds the snapshots; one per component.")
+    ] = "profiles"
     start_date: StartDate = None
     source: Annotated[
         Source,
-        dg.Resolver.default(description="`engage`: a query for each 1,000 profiles. `jql`: one query for all users."),
+        dg.Resolver.default(
+            description="`engage` costs one query per 1,000 profiles, `jql` one query for all users (users only)."
+        ),
     ] = "engage"
     where: Annotated[
         str | None,
         dg.Resolver.default(
-            description="Segmentation expression that profiles must fulfil.",
-            examples=['user["plan"] == "pro"'],
+            description="Filter in Mixpanel's segmentation expression language.", examples=['user["plan"] == "pro"']
         ),
     ] = None
-    cohort: Annotated[int | None, dg.Resolver.default(description="Id of a saved cohort: only its members.")] = None
+    cohort: Annotated[
+        int | None, dg.Resolver.default(description="Id of a saved cohort, to have only its members.")
+    ] = None
     output_properties: Annotated[
         Sequence[str] | None,
         dg.Resolver(
             rendered,
             model_field_type=Sequence[str] | None,
-            description="Names of the properties to keep; all by default.",
+            description="Names of the properties to keep; default: all properties.",
         ),
     ] = None
     data_group_id: Annotated[
@@ -55,82 +81,119 @@ class MixpanelProfiles(dg.Component, dg.Resolvable):
         dg.Resolver(
             rendered,
             model_field_type=str | None,
-            description="Mixpanel's number of a group key: its groups, not the users.",
+            description="Mixpanel's id of a group key, to have its groups instead of users.",
         ),
     ] = None
     columns: Annotated[
         Sequence[Column],
         dg.Resolver.default(
-            description="Properties that get a typed column beside `properties`.",
+            description="Properties that get a typed column besides `properties`.",
             examples=[[{"property": "$city", "type": "string", "name": "city"}]],
         ),
     ] = field(default_factory=list)
-    take_at: TakeAt = "0 2 * * *"
+    cron_schedule: CronSchedule = "0 2 * * *"
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
-        """Asset, job and schedule of the snapshots."""
-        return profile_definitions(self.profiles())
+    def get_asset_spec(self) -> dg.AssetSpec:
+        """Spec of the asset. Override it to change tags, metadata or the freshness policy.
 
-    def profiles(self) -> Profiles:
-        """What this instance describes; override it to describe something else."""
-        return Profiles(
-            spec=self.asset,
-            mixpanel=MixpanelResource(env_prefix=self.env_prefix),
-            table=self.table,
-            source=self.source,
-            only=ProfileFilter(
-                where=self.where,
-                cohort=self.cohort,
-                output_properties=None if self.output_properties is None else tuple(self.output_properties),
-                data_group_id=self.data_group_id,
-            ),
-            promoted=self.columns,
-            lake=self.lake,
-            start_date=first_day(self.start_date),
-            take_at=self.take_at,
+        Example:
+            .. code-block:: python
+
+                class TaggedProfiles(MixpanelProfiles):
+                    def get_asset_spec(self):
+                        return super().get_asset_spec().merge_attributes(tags={"tier": "raw"})
+        """
+        promoted = {column.name: f"Property {column.source}, where it is a {column.type}." for column in self.columns}
+        return table_spec(
+            self.asset.replace_attributes(group_name=self.asset.group_name or self.group),
+            self.profiles_table,
+            PROFILE_DESCRIPTIONS | promoted,
+            self.partitions,
+            self.cron_schedule,
         )
 
+    def execute(self, context: dg.AssetExecutionContext, config: ShrinkConfig) -> Results:
+        """Publish today's snapshot. Override it to do something before or after.
 
-@dataclass
-class MixpanelCohorts(dg.Component, dg.Resolvable):
-    """The saved cohorts as they are on a day, and the members of chosen ones.
+        Args:
+            context: context of the run.
+            config: what the launchpad says.
+        """
 
-    Credentials, region and time zone come from the environment (`MIXPANEL_*`; see `.env.example`).
-    """
+        def take(taking: Taking) -> dg.MaterializeResult[Any]:
+            snapshot = pull_profiles(
+                taking.client,
+                self.profiles_table,
+                taking.day,
+                self.profile_filter,
+                self.columns,
+                source=self.source,
+                run_id=run_id_of(context),
+                allow_shrink=taking.allow_shrink,
+                log=context.log,
+            )
+            # No preview: erasure doesn't reach Dagster's storage.
+            return dg.MaterializeResult(
+                metadata={
+                    **published(snapshot.partition),
+                    "mixpanel_etl/repeats_removed": snapshot.repeats,
+                    **queries(taking.client),
+                },
+                check_results=[all_arrived([("profiles", arrival) for arrival in snapshot.arrivals])],
+            )
 
-    members_of: Annotated[
-        Sequence[int | str],
-        dg.Resolver(
-            rendered,
-            model_field_type=Sequence[int | str],
-            description="Cohorts whose members are wanted, by id or exact name: a query for each 1,000 of them.",
-            examples=[[1478097, "Power users"]],
-        ),
-    ] = field(default_factory=list)
-    env_prefix: EnvPrefix = DEFAULT_PREFIX
-    key_prefix: Annotated[
-        str, dg.Resolver.default(description="What the assets' keys begin with; another project has another.")
-    ] = "mixpanel"
-    folder: Annotated[
-        str, dg.Resolver.default(description="Folder for the tables, of the lake; by default the lake itself.")
-    ] = ""
-    lake: Lake = None
-    start_date: StartDate = None
-    take_at: TakeAt = "0 2 * * *"
+        yield from take_snapshot(context, self.mixpanel, self.profiles_table, config, take)
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Assets, job and schedule; the YAML's folder gives job and schedule their name."""
-        return cohort_definitions(self.cohorts(f"mixpanel__{identifier(context.path)}"))
+    def build(self) -> dg.Definitions:
+        """Asset, checks, job and schedule of the snapshots.
 
-    def cohorts(self, name: str) -> Cohorts:
-        """What this instance describes; override it to describe something else."""
-        return Cohorts(
-            members_of=self.members_of,
-            mixpanel=MixpanelResource(env_prefix=self.env_prefix),
-            name=name,
-            key_prefix=self.key_prefix.split("/"),
-            folder=self.folder,
-            lake=self.lake,
-            start_date=first_day(self.start_date),
-            take_at=self.take_at,
+        Raises:
+            ConfigurationError: the source is unknown, does not support an attribute, or a column's property is not
+                among the `output_properties`.
+        """
+        self._check()
+        spec = self.get_asset_spec()
+        return dg.Definitions.merge(
+            dg.Definitions(assets=[snapshot_asset(self, spec, self.execute, checks=ARRIVAL_CHECKS)]),
+            daily_snapshots(self.name, [spec.key], self.partitions, self.cron_schedule),
         )
+
+    def default_name(self, folder: str) -> str:  # noqa: ARG002
+        """From the asset's key."""
+        return self.asset.key.to_python_identifier()
+
+    @property
+    def profiles_table(self) -> Table:
+        """The table of the lake."""
+        return Table(self.lake_uri, self.table, profile_schema(self.columns))
+
+    @property
+    def profile_filter(self) -> ProfileFilter:
+        """Which profiles, and which of their properties.
+
+        Raises:
+            ConfigurationError: the filter is malformed.
+        """
+        return ProfileFilter(
+            where=self.where,
+            cohort=self.cohort,
+            output_properties=None if self.output_properties is None else tuple(self.output_properties),
+            data_group_id=self.data_group_id,
+        )
+
+    @property
+    def partitions(self) -> dg.DailyPartitionsDefinition:
+        """The days in project time, today included."""
+        return snapshot_partitions(self.mixpanel, self.start_date)
+
+    def _check(self) -> None:
+        if self.source not in get_args(Source):
+            raise ConfigurationError(f"source is {self.source!r}; allowed: {', '.join(get_args(Source))}")
+        only = self.profile_filter
+        if self.source == "jql":
+            only.check_jql()
+        for column in self.columns:
+            if only.names is not None and column.source not in only.names:
+                raise ConfigurationError(
+                    f"column {column.name!r}: property {column.source!r} is not among the output_properties; add it"
+                )

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError, WithJsonSchema
 
 from mixpanel_etl.dagster.fields import read_sql
 from mixpanel_etl.dagster.internals import AssetSpecKwargs, resolve_asset_spec
-from mixpanel_etl.dagster.mistakes import Mistake, refuse, rendered
+from mixpanel_etl.dagster.mistakes import Mistake, reject, rendered
 from mixpanel_etl.dagster.push.assets import PushAsset
 from mixpanel_etl.lake import ConfigurationError
 from mixpanel_etl.push.event_mapping import EventMapping
@@ -49,7 +49,7 @@ def resolve_pushes(context: dg.ResolutionContext, entries: Sequence[Any]) -> lis
         except _Mistaken as error:
             mistakes.append(Mistake(error.path, str(error), at))
     if mistakes:
-        refuse(mistakes)
+        reject(mistakes)
     return pushes
 
 

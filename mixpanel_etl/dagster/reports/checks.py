@@ -1,66 +1,58 @@
-"""Checks of reports: nothing cut off at a limit, no name that Mixpanel does not know."""
+"""Checks of reports: complete replies, and names that Mixpanel knows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from logging import Logger
 
 import dagster as dg
 
+from mixpanel_etl.dagster.checks import evaluated
 from mixpanel_etl.pull.reports import Published
 
-NOT_CUT = "not_cut"
+NOT_TRUNCATED = "not_truncated"
 NAMES_KNOWN = "names_known"
+#: Description by name of the check.
+CHECKS = {
+    NOT_TRUNCATED: "Every reply is shorter than its limit, no segment is left out, and the segments add up to the "
+    "total where Mixpanel gives one.",
+    NAMES_KNOWN: "Mixpanel's own lists contain the events and properties that the report names.",
+}
 _MAX_LISTED = 10
 
 
-def report_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    """The checks of a report's asset."""
-    return [
-        dg.AssetCheckSpec(
-            NOT_CUT,
-            asset=key,
-            description="No reply is as long as its limit, no segment is left out, and the segments add up to the "
-            "total where Mixpanel gives one.",
-        ),
-        dg.AssetCheckSpec(
-            NAMES_KNOWN,
-            asset=key,
-            description="Mixpanel's own lists have the events and properties that the report names.",
-        ),
-    ]
-
-
-def report_checks(taken: Sequence[Published], log: Logger) -> list[dg.AssetCheckResult]:
-    """The results for the partitions of a run; what is wrong is logged, too.
+def report_checks(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, taken: Sequence[Published]
+) -> Iterator[dg.AssetCheckResult]:
+    """The results for the partitions of a run; failures are logged, too.
 
     Args:
+        context: context of the run; its materializations are stored already.
+        key: key of the asset.
         taken: the partitions.
-        log: of the run.
     """
-    results = [_not_cut(taken), _names_known(taken)]
-    for result in results:
-        if not result.passed:
-            log.warning(result.description)
-    return results
+    for name, judge in {NOT_TRUNCATED: _not_truncated, NAMES_KNOWN: _names_known}.items():
+        summary = judge(taken)
+        if not summary.passed:
+            context.log.warning(summary.description)
+        by_partition = {each.partition.key: judge([each]) for each in taken}
+        yield evaluated(context, dg.AssetCheckKey(key, name), summary, by_partition)
 
 
-def _not_cut(taken: Sequence[Published]) -> dg.AssetCheckResult:
-    cut = _keys(taken, lambda one: one.doubts.cut)
-    chosen = _keys(taken, lambda one: one.doubts.cut and one.doubts.chosen)
-    left_out = _keys(taken, lambda one: one.doubts.left_out > 0)
-    missing = _keys(taken, lambda one: one.doubts.missing > 0)
-    said = list(_sentences(cut, left_out, missing))
-    # What a parameter asked for is told, what Mixpanel left out is wrong.
+def _not_truncated(taken: Sequence[Published]) -> dg.AssetCheckResult:
+    cut = _keys(taken, lambda each: each.doubts.cut)
+    chosen = _keys(taken, lambda each: each.doubts.cut and each.doubts.chosen)
+    left_out = _keys(taken, lambda each: each.doubts.left_out > 0)
+    missing = _keys(taken, lambda each: each.doubts.missing > 0)
+    sentences = list(_sentences(cut, left_out, missing))
+    # A limit of the report's own is a warning, a limit of Mixpanel's an error.
     severe = len(cut) > len(chosen)
     return dg.AssetCheckResult(
-        check_name=NOT_CUT,
-        passed=not said,
+        passed=not sentences,
         severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
-        description=" ".join(said) or "Nothing is cut.",
+        description=" ".join(sentences) or "Replies are complete.",
         metadata={
             "partitions": len(taken),
-            "possibly_cut": cut[:_MAX_LISTED],
+            "possibly_truncated": cut[:_MAX_LISTED],
             "with_segments_left_out": left_out[:_MAX_LISTED],
             "with_segments_below_the_total": missing[:_MAX_LISTED],
         },
@@ -70,8 +62,8 @@ def _not_cut(taken: Sequence[Published]) -> dg.AssetCheckResult:
 def _sentences(cut: Sequence[str], left_out: Sequence[str], missing: Sequence[str]) -> Iterator[str]:
     if cut:
         yield (
-            f"{len(cut)} partition(s) are possibly cut, because the reply is as long as its limit: {_listed(cut)}. "
-            "Give a higher `limit` where the report has one, or narrow the report with `where`."
+            f"{len(cut)} partition(s) are possibly truncated, because the reply is as long as its limit: "
+            f"{_listed(cut)}. Give a higher `limit` where the report has one, or narrow the report with `where`."
         )
     if left_out:
         yield (
@@ -86,19 +78,20 @@ def _sentences(cut: Sequence[str], left_out: Sequence[str], missing: Sequence[st
 
 
 def _names_known(taken: Sequence[Published]) -> dg.AssetCheckResult:
-    unknown = list(dict.fromkeys(name for one in taken for name in one.doubts.unknown_names))
-    advice = "Correct the report; if Mixpanel gets them only later, the check turns green with the first of them."
+    unknown = list(dict.fromkeys(name for each in taken for name in each.doubts.unknown_names))
+    advice = "Correct the report; if these are sent only later, the check passes from the first of them on."
     return dg.AssetCheckResult(
-        check_name=NAMES_KNOWN,
         passed=not unknown,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"Mixpanel's lists do not have {', '.join(unknown)}. {advice}" if unknown else "All are known.",
+        description=f"Mixpanel's lists don't contain {', '.join(unknown)}. {advice}"
+        if unknown
+        else "All names are known.",
         metadata={"unknown": unknown},
     )
 
 
-def _keys(taken: Sequence[Published], is_so: Callable[[Published], bool]) -> list[str]:
-    return [one.partition.key for one in taken if is_so(one)]
+def _keys(taken: Sequence[Published], applies: Callable[[Published], bool]) -> list[str]:
+    return [each.partition.key for each in taken if applies(each)]
 
 
 def _listed(keys: Sequence[str]) -> str:

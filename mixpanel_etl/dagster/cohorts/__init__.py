@@ -1,0 +1,1 @@
+"""Daily snapshots of saved cohorts and their members."""
