@@ -39,8 +39,8 @@ def evaluated(
     check: dg.AssetCheckKey,
     summary: dg.AssetCheckResult,
     by_partition: Mapping[str, dg.AssetCheckResult],
-) -> dg.AssetCheckResult:
-    """The result of a check; in a run over several partitions, each partition's result is logged, too.
+) -> dg.AssetCheckResult | dg.AssetCheckEvaluation:
+    """The result of a check, to yield; in a run over several partitions, each partition's result is logged, too.
 
     Args:
         context: context of the run; its materializations are stored already.
@@ -48,16 +48,21 @@ def evaluated(
         summary: result for all partitions of the run.
         by_partition: result by partition key.
     """
-    if not context.has_partition_key:
-        targets = dict(_materializations(context.instance, check.asset_key, set(by_partition)))
-        for partition, result in by_partition.items():
-            evaluation = _evaluation(check, partition, result, targets.get(partition))
-            context.op_execution_context.log_event(evaluation)  # type: ignore[arg-type]  # it takes these, too
-    return summary._replace(asset_key=check.asset_key, check_name=check.name)
+    summary = summary._replace(asset_key=check.asset_key, check_name=check.name)
+    if context.has_partition_key:
+        return summary
+    targets = dict(_materializations(context.instance, check.asset_key, set(by_partition)))
+    for partition, result in by_partition.items():
+        evaluation = _evaluation(check, partition, result, targets.get(partition))
+        context.op_execution_context.log_event(evaluation)  # type: ignore[arg-type]  # it takes these, too
+    if context.has_partition_key_range:
+        return summary
+    # A check started by itself without partitions: of such a run Dagster can't make an evaluation from a result.
+    return _evaluation(check, None, summary, None)
 
 
 def _evaluation(
-    check: dg.AssetCheckKey, partition: str, result: dg.AssetCheckResult, target: Target | None
+    check: dg.AssetCheckKey, partition: str | None, result: dg.AssetCheckResult, target: Target | None
 ) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
         asset_key=check.asset_key,

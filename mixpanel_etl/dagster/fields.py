@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import dagster as dg
 
 from mixpanel_etl.dagster.internals import DagsterOpSpec
+from mixpanel_etl.dagster.mistakes import located
 from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.lake import ColumnType, ConfigurationError, PromotedColumn
 from mixpanel_etl.settings import DEFAULT_PREFIX
@@ -94,6 +95,7 @@ def resource_resolver(
         optional: whether the attribute may be null.
     """
 
+    @located
     def resolve(context: dg.ResolutionContext, model: ResourceModel | str | None) -> Any:
         if model is None:
             return None
@@ -131,6 +133,7 @@ Lake = Annotated[
 ]
 
 
+@located
 def _day(context: dg.ResolutionContext, value: str | None) -> date | None:
     day = context.resolve_value(value, str)
     try:
@@ -191,6 +194,7 @@ class ColumnModel(dg.Model, dg.Resolvable):
     name: str = ""
 
 
+@located
 def _column(context: dg.ResolutionContext, model: ColumnModel) -> PromotedColumn:
     return PromotedColumn(
         context.resolve_value(model.property, str), model.type, context.resolve_value(model.name, str)
@@ -233,11 +237,6 @@ def sql_file(description: str, example: str) -> dg.Resolver:
 
 # Of components that are not converted yet.
 EnvPrefix = str
-TakeAt = CronSchedule
-
-
-def first_day(start_date: date | None) -> date | None:
-    return start_date
 
 
 def identifier(folder: Path) -> str:

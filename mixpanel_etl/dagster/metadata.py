@@ -71,6 +71,16 @@ def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.Tabl
     )
 
 
+def column_lineage(upstream: dg.AssetKey, sources: Mapping[str, str]) -> dg.TableColumnLineage:
+    """The upstream column of each column.
+
+    Args:
+        upstream: key of the upstream asset.
+        sources: upstream column by column.
+    """
+    return dg.TableColumnLineage({name: [dg.TableColumnDep(upstream, source)] for name, source in sources.items()})
+
+
 def published(partition: Partition) -> dict[str, Any]:
     """The metadata of a materialization: rows, size, URI."""
     return {

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import dagster as dg
 
 from mixpanel_etl.dagster.internals import ResolutionException
+from mixpanel_etl.lake import ConfigurationError
+
+_Value = TypeVar("_Value")
+_Resolved = TypeVar("_Resolved")
 
 
 class Mistake(NamedTuple):
@@ -44,6 +49,19 @@ def reject(mistakes: Sequence[Mistake]) -> NoReturn:
         ResolutionException: with all mistakes; Dagster shows it as it is.
     """
     raise ResolutionException("\n".join(map(str, mistakes)))
+
+
+def located(resolve: Callable[[dg.ResolutionContext, _Value], _Resolved]) -> Callable[..., _Resolved]:
+    """A resolver whose `ConfigurationError` becomes a mistake with file and line."""
+
+    @wraps(resolve)
+    def resolved(context: dg.ResolutionContext, value: _Value) -> _Resolved:
+        try:
+            return resolve(context, value)
+        except ConfigurationError as error:
+            reject([Mistake((), str(error), context)])
+
+    return resolved
 
 
 def rendered(context: dg.ResolutionContext, value: Any) -> Any:

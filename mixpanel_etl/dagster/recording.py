@@ -13,7 +13,7 @@ from mixpanel_etl.errors import EXPECTED_ERRORS, MixpanelEtlError, describe
 
 Metadata = dict[str, Any]
 #: What `execute` of a component yields.
-Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
+Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult | dg.AssetCheckEvaluation]
 
 
 class UnexpectedError(MixpanelEtlError):

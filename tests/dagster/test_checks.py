@@ -18,7 +18,10 @@ RANGE = ("2026-01-01", "2026-01-10")
 
 
 def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
-    return {check.check_name: check for check in result.get_asset_check_evaluations()}
+    """The results for all days of the run."""
+    found = result.get_asset_check_evaluations()
+    of_run = [check for check in found if check.partition is None] or found
+    return {check.check_name: check for check in of_run}
 
 
 def test_a_complete_range_passes_all_of_them_for_two_queries(mixpanel: Sandbox, run: Run) -> None:
@@ -99,3 +102,32 @@ def test_counts_are_compared_only_where_mixpanel_can_count_the_same(
 ) -> None:
     graph = export.definitions().resolve_asset_graph()
     assert len(graph.asset_check_keys) == names
+
+
+def by_day(result: dg.ExecuteInProcessResult, name: str) -> dict[str, bool]:
+    """The result of each day."""
+    found = [check for check in result.get_asset_check_evaluations() if check.check_name == name]
+    return {check.partition: check.passed for check in found if check.partition}
+
+
+def test_each_day_of_a_range_has_a_result_of_its_own(
+    mixpanel: Sandbox, run: Run, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    mixpanel.generate(100, DAYS[0], DAYS[3])
+    mixpanel.generate(100, DAYS[5], DAYS[9])
+    result = run(*RANGE)
+    assert by_day(result, "no_empty_days") == {str(day): day != DAYS[4] for day in DAYS}
+    assert by_day(result, "counts_match_mixpanel") == {str(day): True for day in DAYS}
+    # As Dagster counts them: each is of the day's latest materialization.
+    infos = instance.event_log_storage.get_asset_check_partition_info([dg.AssetCheckKey(KEY, "no_empty_days")])
+    of_days = [info for info in infos if info.partition_key]
+    assert len(of_days) == 10
+    assert all(info.is_current for info in of_days)
+    assert {info.partition_key for info in of_days if info.latest_execution_status.value == "FAILED"} == {str(DAYS[4])}
+
+
+def test_a_day_alone_has_the_only_result(mixpanel: Sandbox, run: Run, instance: dg.DagsterInstance) -> None:
+    mixpanel.generate(100, DAYS[0], DAYS[0])
+    result = run("2026-01-01")
+    assert len(result.get_asset_check_evaluations()) == 4
+    assert by_day(result, "counts_match_mixpanel") == {"2026-01-01": True}

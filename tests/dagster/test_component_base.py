@@ -15,7 +15,7 @@ import yaml
 from dagster.components.testing import create_defs_folder_sandbox
 
 import mixpanel_etl
-from mixpanel_etl import MixpanelExport
+from mixpanel_etl import MixpanelCatalogue, MixpanelExport
 from mixpanel_etl.dagster.component import MixpanelComponent
 from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.dagster.schedules import fresh
@@ -91,6 +91,68 @@ def test_the_op_of_an_asset_is_described_in_dagsters_words(mixpanel: Sandbox) ->
     assert assets.op.pool == "my_pool"
     assert assets.op.retry_policy == dg.RetryPolicy(max_retries=4, delay=60)
     assert assets.backfill_policy == dg.BackfillPolicy.multi_run(7)
+
+
+def test_post_processing_of_the_yaml_reaches_assets(mixpanel: Sandbox) -> None:
+    attributes = {"groups": ["annotations"]}
+    tagged = {"assets": [{"target": "*", "attributes": {"tags": {"tier": "raw"}}}]}
+    definitions = built(
+        MixpanelCatalogue,
+        {"type": "mixpanel_etl.MixpanelCatalogue", "attributes": attributes, "post_processing": tagged},
+    )
+    graph = definitions.resolve_asset_graph()
+    assert {graph.get(key).tags["tier"] for key in graph.get_all_asset_keys()} == {"raw"}
+    assert graph.asset_check_keys
+
+
+VARIABLES = """
+import dagster as dg
+from mixpanel_etl.dagster.resource import MixpanelResource
+
+@dg.template_var
+def our_project() -> MixpanelResource:
+    return MixpanelResource(env_prefix="MIXPANEL_OURS_")
+"""
+
+
+def test_a_template_variable_returns_the_project(mixpanel: Sandbox) -> None:
+    with create_defs_folder_sandbox() as project:
+        path = project.scaffold_component(component_cls=MixpanelCatalogue)
+        (path / "variables.py").write_text(VARIABLES)
+        document = {
+            "type": "mixpanel_etl.MixpanelCatalogue",
+            "template_vars_module": ".variables",
+            "attributes": {"groups": ["events"], "mixpanel": "{{ our_project }}", "lake": "lake"},
+        }
+        (path / "defs.yaml").write_text(yaml.safe_dump(document))
+        with project.load_component_and_build_defs(defs_path=path) as (_, definitions):
+            assert (
+                definitions.resolve_assets_def(dg.AssetKey(["mixpanel", "catalogue", "event_names"])).op.pool
+                == "mixpanel_ours_query"
+            )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("start_date: 2026-13-01", "it must be a date like 2026-01-31"),
+        ("mixpanel: MIXPANEL_EU_", "it must be a mapping, e.g. {env_prefix: MIXPANEL_EU_}"),
+    ],
+)
+def test_a_mistake_is_told_with_its_file_and_line(mixpanel: Sandbox, line: str, said: str) -> None:
+    with create_defs_folder_sandbox() as project:
+        path = project.scaffold_component(component_cls=MixpanelExport)
+        (path / "defs.yaml").write_text(
+            f"type: mixpanel_etl.MixpanelExport\nattributes:\n  asset: {{key: events}}\n  {line}\n"
+        )
+        with pytest.raises(Exception) as raised, project.load_component_and_build_defs(defs_path=path):  # noqa: PT011
+            pass
+    told, error = "", raised.value.__cause__  # Dagster wraps it
+    while error is not None:
+        told += f"{error}\n"
+        error = error.__cause__ or error.__context__
+    assert said in told
+    assert "defs.yaml:4: " in told
 
 
 def test_projects_in_one_loop_have_a_resource_a_pool_and_names_each(

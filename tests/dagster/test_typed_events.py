@@ -48,7 +48,7 @@ def definitions(**attributes: Any) -> dg.Definitions:
 def run(
     found: dg.Definitions, instance: dg.DagsterInstance, first: date, last: date | None = None
 ) -> dg.ExecuteInProcessResult:
-    return found.resolve_job_def("typed_refresh").execute_in_process(
+    return found.resolve_job_def("mixpanel__typed_job").execute_in_process(
         instance=instance,
         raise_on_error=False,
         tags={ASSET_PARTITION_RANGE_START_TAG: str(first), ASSET_PARTITION_RANGE_END_TAG: str(last or first)},
@@ -91,6 +91,12 @@ def metadata(result: dg.ExecuteInProcessResult, name: str) -> list[Any]:
     ]
 
 
+def of_run(result: dg.ExecuteInProcessResult) -> list[dg.AssetCheckEvaluation]:
+    """The check's results for all days of the run, by the name of the event."""
+    found = [each for each in result.get_asset_check_evaluations() if each.partition is None]
+    return sorted(found, key=lambda each: each.asset_key.path[-1])
+
+
 def test_an_event_is_a_table_with_the_columns_that_the_lexicon_declares(
     mixpanel: Sandbox, instance: dg.DagsterInstance
 ) -> None:
@@ -116,10 +122,15 @@ def test_an_event_is_a_table_with_the_columns_that_the_lexicon_declares(
     assert '"amount":"4"' in second["other_properties"]
     assert metadata(result, "dagster/partition_row_count") == [2]
     assert metadata(result, "mixpanel_etl/values_that_do_not_fit") == [2]
-    (materialization,) = result.asset_materializations_for_node("typed")
+    (materialization,) = result.asset_materializations_for_node("mixpanel__typed")
     unfit = materialization.metadata["mixpanel_etl/do_not_fit"]
     assert isinstance(unfit, dg.TableMetadataValue)
     assert [record.data["property"] for record in unfit.records] == ["amount", "is_member"]
+    lineage = materialization.metadata["dagster/column_lineage"]
+    assert isinstance(lineage, dg.TableColumnLineageMetadataValue)
+    exported = dg.AssetKey(["mixpanel", "events"])
+    assert lineage.value.deps_by_column["amount"] == [dg.TableColumnDep(exported, "properties")]
+    assert lineage.value.deps_by_column["time"] == [dg.TableColumnDep(exported, "time")]
 
 
 def test_the_check_tells_what_lexicon_and_data_disagree_about(mixpanel: Sandbox, instance: dg.DagsterInstance) -> None:
@@ -127,7 +138,7 @@ def test_the_check_tells_what_lexicon_and_data_disagree_about(mixpanel: Sandbox,
     describe("ok", {"amount": "number"})
     send(mixpanel, DAYS[0], ("buy", {"amount": "4", "is_member": True, "extra": 1}), ("ok", {"amount": 1}))
     result = run(definitions(events=["buy", "ok"]), instance, DAYS[0])
-    buy, ok = sorted(result.get_asset_check_evaluations(), key=lambda evaluation: evaluation.asset_key.path[-1])
+    buy, ok = of_run(result)
     assert not buy.passed
     assert buy.severity == dg.AssetCheckSeverity.WARN
     assert buy.metadata["undeclared"].value == ["extra"]
@@ -147,7 +158,7 @@ def test_the_check_alone_looks_at_the_days_of_the_lake(mixpanel: Sandbox, instan
     job = dg.define_asset_job("look", selection=dg.AssetSelection.all_asset_checks())
     merged = dg.Definitions.merge(found, dg.Definitions(jobs=[job]))
     alone = merged.resolve_job_def("look").execute_in_process(instance=instance)
-    (evaluation,) = alone.get_asset_check_evaluations()
+    (evaluation,) = of_run(alone)
     assert (evaluation.metadata["days"].value, evaluation.metadata["events"].value) == (2, 2)
     assert evaluation.metadata["of_other_types"].value == ["amount"]
 
@@ -159,9 +170,9 @@ def test_without_an_answer_from_mixpanel_the_check_warns_and_says_why(
     mixpanel.add_fault(Fault("*/schemas", "payment_required"))
     result = run(definitions(events=["buy"], types_from="data"), instance, DAYS[0])
     assert result.success
-    (evaluation,) = result.get_asset_check_evaluations()
+    (evaluation,) = of_run(result)
     assert not evaluation.passed
-    assert "the Lexicon could not be asked" in str(evaluation.description)
+    assert "the Lexicon is not available" in str(evaluation.description)
     assert "check_drift: false" in str(evaluation.description)
 
 
@@ -197,15 +208,15 @@ def test_what_cannot_be_typed_is_told_after_what_can_be(mixpanel: Sandbox, insta
     send(mixpanel, DAYS[0], ("known", {"a": 1}), ("unknown", {"a": 1}))
     result = run(definitions(events=["unknown", "known"], check_drift=False), instance, DAYS[0])
     assert not result.success
-    assert "has no schema of 'unknown'" in str(result.failure_data_for_node("typed"))
+    assert "has no schema of 'unknown'" in str(result.failure_data_for_node("mixpanel__typed"))
     assert len(rows("known", DAYS[0])) == 1
     key = dg.AssetKey(["mixpanel", "events_typed", "known"])
     assert instance.get_materialized_partitions(key) == {"2026-01-01"}
     assert not instance.get_materialized_partitions(dg.AssetKey([*key.path[:-1], "unknown"]))
     missing = run(definitions(events=["known"], check_drift=False), instance, DAYS[0], DAYS[1])
     assert not missing.success
-    assert "materialize these days of mixpanel/events first" in str(missing.failure_data_for_node("typed"))
-    assert "2026-01-02" in str(missing.failure_data_for_node("typed"))
+    assert "materialize these days of mixpanel/events first" in str(missing.failure_data_for_node("mixpanel__typed"))
+    assert "2026-01-02" in str(missing.failure_data_for_node("mixpanel__typed"))
 
 
 def test_a_person_is_erased_from_typed_events_too(mixpanel: Sandbox, instance: dg.DagsterInstance) -> None:

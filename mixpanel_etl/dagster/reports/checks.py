@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import dagster as dg
 
 from mixpanel_etl.dagster.checks import evaluated
+from mixpanel_etl.dagster.recording import Results
 from mixpanel_etl.pull.reports import Published
 
 NOT_TRUNCATED = "not_truncated"
@@ -20,9 +21,7 @@ CHECKS = {
 _MAX_LISTED = 10
 
 
-def report_checks(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, taken: Sequence[Published]
-) -> Iterator[dg.AssetCheckResult]:
+def report_checks(context: dg.AssetExecutionContext, key: dg.AssetKey, taken: Sequence[Published]) -> Results:
     """The results for the partitions of a run; failures are logged, too.
 
     Args:

@@ -1,121 +1,100 @@
-"""All that typed events bring into a Dagster project: assets, the check for drift, and a job."""
+"""The check of typed events: the data are as the Lexicon declares them."""
 
 # Dagster reads the annotations of checks, so they must be types, not strings.
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mixpanel_etl.client import MixpanelError, Schema
+from mixpanel_etl.dagster.checks import check_specs, evaluated
 from mixpanel_etl.dagster.recording import withheld_messages
-from mixpanel_etl.dagster.typed_events.assets import (
-    TypedEvent,
-    TypedEvents,
-    TypesFrom,
-    event_schemas,
-    typed_events_asset,
-)
-from mixpanel_etl.lake import ConfigurationError
+from mixpanel_etl.dagster.typed_events.assets import TypedEvent, event_schemas
 from mixpanel_etl.pull import MAX_DAYS
 from mixpanel_etl.pull.typed import Drift, Seen, declared_types, drift
 
-CHECK = "lexicon_and_data_agree"
-_SHOWN = 100
+if TYPE_CHECKING:
+    from mixpanel_etl.dagster.typed_events.component import MixpanelTypedEvents
+
+CHECK = "matches_lexicon"
+_MAX_LISTED = 100
+_WARN = dg.AssetCheckSeverity.WARN
 
 
-def typed_events_definitions(typed: TypedEvents) -> dg.Definitions:
-    """The definitions of typed events.
+def drift_check(typed: "MixpanelTypedEvents") -> dg.AssetChecksDefinition:
+    """The check of all events; each day of a run has a result of its own.
 
-    Raises:
-        SettingsError: the project's settings are malformed or contradict each other.
-        ConfigurationError: no event, two with one name, an unknown source of types, or the lake is of an unknown kind.
+    Args:
+        typed: the component.
     """
-    if typed.types_from not in get_args(TypesFrom):
-        raise ConfigurationError(f"types_from is {typed.types_from!r}: use one of {', '.join(get_args(TypesFrom))}")
-    if not typed.events:
-        raise ConfigurationError("events is empty: name at least one")
-    names: dict[str, str] = {}
-    for one in typed.events:
-        if one.name in names:
-            raise ConfigurationError(
-                f"events {names[one.name]!r} and {one.event!r} would both be called {one.name!r}: "
-                "give one of them another `name`"
-            )
-        names[one.name] = one.event
-    job = dg.define_asset_job(
-        f"{typed.name}_refresh",
-        selection=dg.AssetSelection.assets(*map(typed.key, typed.events)),
-        description=f"Makes typed events of {', '.join(names.values())} again.",
-    )
-    checks = [_drift_check(typed)] if typed.check_drift else []
-    return dg.Definitions(assets=[typed_events_asset(typed)], asset_checks=checks, jobs=[job])
+    described = {event.name: typed.get_asset_spec(event) for event in typed.events}
 
-
-def _drift_check(typed: TypedEvents) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(
         name=f"{typed.name}_drift",
-        specs=[
-            dg.AssetCheckSpec(
-                CHECK,
-                asset=typed.key(one),
-                description=f"Properties of {one.event!r} have the types that the Lexicon declares, and no others. "
-                f"Looks at the days of the run; started by itself, at the last {MAX_DAYS}.",
-            )
-            for one in typed.events
-        ],
+        specs=[spec for event in typed.events for spec in check_specs(described[event.name], _description(event))],
         can_subset=True,
     )
-    def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        chosen = {key.asset_key for key in context.selected_asset_check_keys}
-        try:
-            schemas: Mapping[str, Schema] | None = event_schemas(typed.mixpanel, context)
-            reason = ""
-        except MixpanelError as error:
-            schemas, reason = None, f"the Lexicon could not be asked: {error} (`check_drift: false` turns this off)"
-        for one in typed.events:
-            if typed.key(one) in chosen:
-                with withheld_messages():
-                    found = _result(context, typed, one, schemas, reason)
-                yield found._replace(check_name=CHECK, asset_key=typed.key(one))
+    def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult | dg.AssetCheckEvaluation]:
+        chosen = {key.asset_key: key for key in context.selected_asset_check_keys}
+        schemas, reason = _schemas(context, typed)
+        for event in typed.events:
+            key = chosen.get(described[event.name].key)
+            if key is None:
+                continue
+            with withheld_messages():
+                by_day = _seen(context, typed, event)
+                results = {day: _result(event, schemas, reason, {day: seen}) for day, seen in by_day.items()}
+                summary = _result(event, schemas, reason, by_day)
+            yield evaluated(context, key, summary, results)
 
     return checks
 
 
+def _description(event: TypedEvent) -> dict[str, str]:
+    return {
+        CHECK: f"Properties of {event.event!r} have the types that the Lexicon declares, and no others. "
+        f"Checks the days of the run; started by itself, the last {MAX_DAYS}."
+    }
+
+
+def _schemas(
+    context: dg.AssetCheckExecutionContext, typed: "MixpanelTypedEvents"
+) -> tuple[Mapping[str, Schema] | None, str]:
+    """The Lexicon's schemas, or why they are not available."""
+    try:
+        return event_schemas(typed.mixpanel, context), ""
+    except MixpanelError as error:
+        return None, f"the Lexicon is not available: {error} (`check_drift: false` turns this check off)"
+
+
 def _result(
-    context: dg.AssetCheckExecutionContext,
-    typed: TypedEvents,
-    one: TypedEvent,
-    schemas: Mapping[str, Schema] | None,
-    reason: str,
+    event: TypedEvent, schemas: Mapping[str, Schema] | None, reason: str, by_day: Mapping[str, Seen]
 ) -> dg.AssetCheckResult:
-    severity = dg.AssetCheckSeverity.WARN
     if schemas is None:
-        return dg.AssetCheckResult(passed=False, severity=severity, description=reason)
-    if one.event not in schemas:
-        return dg.AssetCheckResult(
-            passed=False, severity=severity, description=f"the Lexicon has no schema of {one.event!r}"
-        )
-    days, seen = _seen(context, typed, one)
-    found = drift(declared_types(schemas[one.event]), seen)
+        return dg.AssetCheckResult(passed=False, severity=_WARN, description=reason)
+    if event.event not in schemas:
+        reason = f"the Lexicon has no schema of {event.event!r}"
+        return dg.AssetCheckResult(passed=False, severity=_WARN, description=reason)
+    total = Seen()
+    for seen in by_day.values():
+        total.add(seen)
+    found = drift(declared_types(schemas[event.event]), total)
     return dg.AssetCheckResult(
         passed=not found,
-        severity=severity,
-        description=f"{found} ({seen.rows:,} events of {days} days)",
-        metadata={"days": days, "events": seen.rows, **_metadata(found)},
+        severity=_WARN,
+        description=f"{found} ({total.rows:,} events of {len(by_day)} days)",
+        metadata={"days": len(by_day), "events": total.rows, **_metadata(found)},
     )
 
 
-def _seen(context: dg.AssetCheckExecutionContext, typed: TypedEvents, one: TypedEvent) -> tuple[int, Seen]:
-    """How many days were looked at, and what their files say was seen when they were made."""
-    table = typed.typed_table(one)
+def _seen(context: dg.AssetCheckExecutionContext, typed: "MixpanelTypedEvents", event: TypedEvent) -> dict[str, Seen]:
+    """What the files of the days say was seen when they were made."""
+    table = typed.typed_table(event)
     keys = table.keys()
     if context.has_partition_key or context.has_partition_key_range:
         keys = [key for key in keys if key in set(context.partition_keys)]
-    total = Seen()
-    for key in keys[-MAX_DAYS:]:
-        if partition := table.partition(key):
-            total.add(Seen.read(partition.provenance.get("seen", {})))
-    return len(keys[-MAX_DAYS:]), total
+    partitions = {key: table.partition(key) for key in keys[-MAX_DAYS:]}
+    return {key: Seen.read(found.provenance.get("seen", {})) for key, found in partitions.items() if found}
 
 
 def _metadata(found: Drift) -> dict[str, Any]:
@@ -127,11 +106,11 @@ def _metadata(found: Drift) -> dict[str, Any]:
             for name, (types, counts) in found.differing.items()
         ),
     ]
-    records = [dg.TableRecord(row) for row in rows[:_SHOWN]]
+    records = [dg.TableRecord(row) for row in rows[:_MAX_LISTED]]
     return {
-        "undeclared": list(found.undeclared)[:_SHOWN],
-        "never_seen": list(found.unseen)[:_SHOWN],
-        "of_other_types": list(found.differing)[:_SHOWN],
+        "undeclared": list(found.undeclared)[:_MAX_LISTED],
+        "never_seen": list(found.unseen)[:_MAX_LISTED],
+        "of_other_types": list(found.differing)[:_MAX_LISTED],
         **({"differences": dg.MetadataValue.table(records)} if records else {}),
     }
 
