@@ -13,7 +13,7 @@ from mixpanel_etl.dagster.reports.checks import CHECKS, report_checks
 from mixpanel_etl.dagster.reports.named import NamedReport
 from mixpanel_etl.dagster.reports.pictures import picture
 from mixpanel_etl.dagster.snapshots import ShrinkConfig, Taking, run_id_of, snapshot_asset, take_snapshot
-from mixpanel_etl.pull.reports import RangeReport, Report, Snapshot, Published, pull_range, pull_snapshot
+from mixpanel_etl.pull.reports import Published, RangeReport, Report, Snapshot, pull_range, pull_snapshot
 
 if TYPE_CHECKING:
     from mixpanel_etl.dagster.reports.component import MixpanelReports
