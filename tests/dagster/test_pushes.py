@@ -226,7 +226,7 @@ def test_a_lookup_table_is_replaced_when_it_changes_and_held_back_when_most_of_i
         ("      key: [id]", "      key: [id]\n      max_rejected_rows: 1%", "must be an integer"),
         ("      query: orders.sql", "      query: nowhere.sql", "no such file"),
         ("      event: Order", "      evnt: Order", "unknown attribute evnt for kind events"),
-        ("    - name: orders", "    - name: my orders", "rejected, digits and underscores"),
+        ("    - name: orders", "    - name: my orders", "letters, digits and underscores"),
     ],
 )
 def test_a_mistake_is_reported_with_its_file_line_and_remedy(load: Load, before: str, after: str, said: str) -> None:
