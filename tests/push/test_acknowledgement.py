@@ -105,7 +105,7 @@ class TestNumbersThatDoNotAddUp:
         self, mixpanel: Sandbox, client: Mixpanel, number: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reply = {"code": 200, "num_records_imported": number, "status": "OK"}
-        monkeypatch.setattr(client.ingestion, "_call", lambda *_, **__: reply)
+        monkeypatch.setattr(client.ingestion, "_json", lambda *_, **__: reply)
         with pytest.raises(ReplyError, match=f"{number} of 500"):
             pushed(client, events(500))
 
@@ -113,7 +113,7 @@ class TestNumbersThatDoNotAddUp:
     def test_a_lookup_table_is_replaced_only_when_mixpanel_says_so(
         self, client: Mixpanel, reply: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(client.ingestion, "_call", lambda *_, **__: reply)
+        monkeypatch.setattr(client.ingestion, "_json", lambda *_, **__: reply)
         with pytest.raises(ReplyError, match="does not say that the table was replaced"):
             client.ingestion.replace_lookup_table(uuid.UUID(int=1), ["id"], [["a"]])
 
