@@ -132,7 +132,7 @@ class TestRefusals:
         assert {text.partition(":")[0]: count for text, count in told.altered.items()} == {"$identify": 1, "$merge": 2}
         assert not mixpanel.requests
 
-    def test_a_refused_batch_is_halved_until_the_guilty_are_found(
+    def test_a_rejected_batch_is_halved_until_the_rejected_rows_are_found(
         self, mixpanel: Sandbox, client: Mixpanel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # As if Mixpanel did not say which ID merge the project has.
@@ -147,7 +147,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("text", ["project_id is invalid", "Unable to authenticate request", "Invalid request"])
     @pytest.mark.parametrize("route", ["/import", "/engage"])
-    def test_a_400_about_the_request_itself_stops_the_push_and_refuses_no_row(
+    def test_a_400_about_the_request_itself_stops_the_push_and_rejects_no_row(
         self, mixpanel: Sandbox, client: Mixpanel, route: str, text: str
     ) -> None:
         mixpanel.add_fault(Fault(route, "bad_request", text=text))
@@ -198,7 +198,7 @@ class TestLinks:
         [("simplified", "merge"), ("simplified", "alias"), ("legacy", "merge"), ("legacy", "identify")],
         indirect=["mixpanel_project"],
     )
-    def test_links_are_refused_plainly_where_the_project_ignores_them(
+    def test_links_are_rejected_plainly_where_the_project_ignores_them(
         self, mixpanel: Sandbox, client: Mixpanel, link: Any
     ) -> None:
         with pytest.raises(PushError, match="ID Merge, which ignores"):
@@ -216,7 +216,7 @@ class TestLinks:
         assert mixpanel.count() == 0
 
     @pytest.mark.parametrize("mixpanel_project", ["original"], indirect=True)
-    def test_a_link_that_mixpanel_refuses_is_kept_and_sent_again(
+    def test_a_link_that_mixpanel_rejects_is_kept_and_sent_again(
         self, mixpanel: Sandbox, client: Mixpanel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         mixpanel.add_fault(Fault("/import", "bad_request", skip=1, count=1, text="Malformed"))

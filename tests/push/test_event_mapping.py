@@ -158,7 +158,7 @@ def test_times_of_every_kind(at: Any, kind: pa.DataType, mapping: dict[str, Any]
     ],
     ids=lambda value: value if isinstance(value, str) and value else "row",
 )
-def test_what_mixpanel_would_not_take_is_refused_before(row: dict[str, Any], field: str, said: str) -> None:
+def test_what_mixpanel_would_not_take_is_rejected_before(row: dict[str, Any], field: str, said: str) -> None:
     kinds = {"id": pa.int64(), "at": pa.timestamp("us", "UTC"), "user": pa.string()}
     table = pa.Table.from_pylist([{"id": 1, "at": TIME, "user": "ada", **row}])
     schema = pa.schema([(name, kinds.get(name, table.schema.field(name).type)) for name in table.schema.names])

@@ -93,9 +93,7 @@ def test_other_columns_are_sent_again(client: Mixpanel, mixpanel: Sandbox, push:
     assert stored(mixpanel)["p1"] == {"sku": "p1", "price": 0.25}
 
 
-def test_rows_without_a_key_of_their_own_are_dead_letters(
-    mixpanel: Sandbox, client: Mixpanel, push: LookupPush
-) -> None:
+def test_rows_without_a_key_of_their_own_are_rejected(mixpanel: Sandbox, client: Mixpanel, push: LookupPush) -> None:
     bad = [{**PRODUCTS[0], "sku": key} for key in (None, "  ", "p5")]
     told = push_lookup(client, rows([*PRODUCTS, *bad]), push)
     assert told.rejected == 4  # of two rows with one key, none is chosen
@@ -106,7 +104,7 @@ def test_rows_without_a_key_of_their_own_are_dead_letters(
     assert stored(mixpanel) == as_stored(PRODUCTS)
 
 
-def test_rows_that_mixpanel_refuses_are_named_and_the_table_is_as_it_was(
+def test_rows_that_mixpanel_rejects_are_named_and_the_table_is_as_it_was(
     mixpanel: Sandbox, client: Mixpanel, push: LookupPush, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push_lookup(client, rows(PRODUCTS), push)

@@ -118,7 +118,7 @@ class TestUsers:
         push_profiles(client, rows([]), push, allow_shrink=True)
         assert users(mixpanel) == {}
 
-    def test_bad_rows_are_dead_letters_and_the_others_arrive(
+    def test_bad_rows_are_rejected_and_the_others_arrive(
         self, mixpanel: Sandbox, client: Mixpanel, push: ProfilePush
     ) -> None:
         bad: list[dict[str, Any]] = [{"id": "undefined"}, {"id": None}, {"id": "twice"}, {"id": "twice"}]
@@ -129,13 +129,13 @@ class TestUsers:
             (None, "has no id"),
             ("twice", "has an id that"),
             ("twice", "has an id that"),
-            ("undefined", "the id 'undefi"),
+            ("undefined", "'undefined' is"),
         ]
         told = push_profiles(client, rows(USERS), push)
         assert (told.changed, rejected(push)) == (0, [])
 
     @pytest.mark.parametrize("number", [1, 10])
-    def test_what_mixpanel_refuses_is_told_with_its_reason(
+    def test_what_mixpanel_rejects_is_reported_with_its_reason(
         self, mixpanel: Sandbox, client: Mixpanel, push: ProfilePush, number: int
     ) -> None:
         # 300 KB in one property: the sandbox takes 256, our own check takes a megabyte.

@@ -190,7 +190,7 @@ def test_an_event_is_sent_as_it_was() -> None:
     }
 
 
-def test_an_insert_id_that_mixpanel_would_refuse_becomes_another_one_that_is_always_the_same() -> None:
+def test_an_insert_id_that_mixpanel_would_reject_becomes_another_one_that_is_always_the_same() -> None:
     given = [None, "x" * 37, "under_score", "null"]
     for insert_id in given:
         first, again = (encoded(insert_id=insert_id)[0]["properties"]["$insert_id"] for _ in range(2))
@@ -211,7 +211,7 @@ def test_an_insert_id_that_mixpanel_would_refuse_becomes_another_one_that_is_alw
         ({"properties": json.dumps({"p": "x" * 1_100_000})}, "", "smaller than 1 MB"),
     ],
 )
-def test_what_mixpanel_would_refuse_is_not_sent(columns: dict[str, Any], name: str, said: str) -> None:
+def test_what_mixpanel_would_reject_is_not_sent(columns: dict[str, Any], name: str, said: str) -> None:
     _, field, message = encoded(**columns)
     assert field == name
     assert said in str(message)

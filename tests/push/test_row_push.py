@@ -106,7 +106,7 @@ def test_every_row_arrives_once_however_often_it_is_pushed(mixpanel: Sandbox, cl
 
 
 @pytest.mark.parametrize("bad", [1, 10, 2_000])
-def test_rows_that_mixpanel_refuses_are_kept_and_the_others_of_their_batch_count(
+def test_rows_that_mixpanel_rejects_are_kept_and_the_others_of_their_batch_count(
     mixpanel: Sandbox, client: Mixpanel, push: RowPush, bad: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nothing that we let through is rejected by the sandbox, so let something through.
@@ -122,7 +122,7 @@ def test_rows_that_mixpanel_refuses_are_kept_and_the_others_of_their_batch_count
     assert stored(mixpanel) == expected(rows, push)
 
 
-def test_rows_that_we_refuse_are_not_sent(mixpanel: Sandbox, client: Mixpanel, push: RowPush) -> None:
+def test_rows_that_we_reject_are_not_sent(mixpanel: Sandbox, client: Mixpanel, push: RowPush) -> None:
     rows = orders(100, user={3: None, 5: "null"}, at={7: None, 9: datetime.now(UTC) + timedelta(days=2)}, id={11: None})
     told = push_rows(client, reader(rows), push, "2026-02-01")
     assert (told.sent, told.rejected) == (95, 5)
@@ -353,7 +353,7 @@ class TestQueries:
         assert people.preview(warehouse, table.lake).suppressed == 1
         assert "u7" not in mixpanel.profiles()
 
-    def test_what_was_refused_is_sent_again_after_a_fix(
+    def test_what_was_rejected_is_sent_again_after_a_fix(
         self, mixpanel: Sandbox, client: Mixpanel, warehouse: Warehouse, table: EventsTable
     ) -> None:
         reserved = "CASE WHEN length(id) < 3 THEN 'null' ELSE customer END AS customer,"
