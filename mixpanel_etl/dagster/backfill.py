@@ -22,19 +22,19 @@ Which = Literal["all", "missing", "failed"]
 
 
 class BackfillError(MixpanelEtlError, ValueError):
-    """The asset or the days asked for are not there to be backfilled."""
+    """The asset is unknown, or the days are outside its partitions."""
 
 
 class Backfill:
-    """The partitions of one asset that are to be materialized: days, or weeks and months by their first day.
+    """The partitions of one asset: days, or weeks and months by their first day.
 
     Args:
-        definitions: of the project.
-        asset: its key, as `mixpanel/events`.
-        instance: of Dagster.
+        definitions: definitions of the project.
+        asset: key of the asset, e.g. `mixpanel/events`.
+        instance: Dagster's instance.
 
     Raises:
-        BackfillError: there is no such asset, or its partitions are no days, weeks or months.
+        BackfillError: the asset is unknown, or not partitioned by days, weeks or months.
     """
 
     def __init__(self, definitions: dg.Definitions, asset: str, instance: dg.DagsterInstance) -> None:
@@ -44,35 +44,35 @@ class Backfill:
         self._graph = definitions.resolve_asset_graph()
         if self._key not in self._graph.materializable_asset_keys:
             known = sorted(key.to_user_string() for key in self._graph.materializable_asset_keys)
-            raise BackfillError(f"--asset {asset}: there is no such asset; there are {', '.join(known)}")
+            raise BackfillError(f"--asset {asset}: unknown asset; available: {', '.join(known)}")
         partitions = self._graph.get(self._key).partitions_def
         if not isinstance(partitions, dg.TimeWindowPartitionsDefinition) or partitions.fmt != "%Y-%m-%d":
-            raise BackfillError(f"--asset {asset} has no partitions of days, weeks or months")
+            raise BackfillError(f"--asset {asset} is not partitioned by days, weeks or months")
         self._partitions = partitions
 
     def days(self, first: str, last: str, which: Which = "all") -> list[str]:
-        """The partitions that begin between two days (YYYY-MM-DD, both included) and are to be done.
+        """The partitions that begin between two days and are to be materialized.
 
         Args:
-            first: first day.
-            last: last day.
-            which: all of them, those not materialized so far, or those of them that failed.
+            first: first day, YYYY-MM-DD.
+            last: last day, YYYY-MM-DD, included.
+            which: all of them, those not materialized yet, or those whose last run failed.
 
         Raises:
-            BackfillError: a day is no partition, or no week or month begins between them.
+            BackfillError: a day is outside the partitions, or no week or month begins between them.
         """
         keys = self._partitions.get_partition_keys()
         daily = isinstance(self._partitions, dg.DailyPartitionsDefinition)
         wanted = [key for key in keys if first <= key <= last]
         if not daily and not wanted:
-            reach = f"; there are {keys[0]} to {keys[-1]}" if keys else ""
+            reach = f"; the asset has {keys[0]} to {keys[-1]}" if keys else ""
             raise BackfillError(f"--from {first} --to {last}: no partition begins there{reach}")
         for name, day in (("--from", first), ("--to", last)) if daily else ():
             if day not in keys:
                 raise BackfillError(
-                    f"{name} {day} is no partition: the asset has {keys[0]} to {keys[-1]}"
+                    f"{name} {day} is outside the asset's partitions {keys[0]} to {keys[-1]}"
                     if keys
-                    else f"{name} {day} is no partition: no day is over since the start date"
+                    else f"{name} {day} has no partition yet: no day is over since the start date"
                 )
         if which == "all":
             return wanted
@@ -99,7 +99,7 @@ class Backfill:
         return found
 
     def run(self, days: Sequence[str]) -> dg.ExecuteInProcessResult:
-        """Materialize one of the `ranges` in this process, with its checks; a failure is in the result."""
+        """Materialize one of the `ranges` in this process, with its checks; the result says whether it failed."""
         job = self._definitions.resolve_implicit_global_asset_job_def()
         return job.execute_in_process(
             instance=self._instance,
@@ -110,7 +110,7 @@ class Backfill:
         )
 
     def submit(self, days: Sequence[str]) -> str:
-        """Hand the days to Dagster's daemon, which cuts and queues the runs.
+        """Queue the days as a backfill of Dagster's daemon, which splits it into runs.
 
         Returns:
             The backfill's id, as the UI shows it.

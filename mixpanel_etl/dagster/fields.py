@@ -1,7 +1,6 @@
 """Attributes that several components have, as YAML and Python write them."""
 
 # Dagster reads the annotations of components, so they must be types, not strings.
-import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -233,11 +232,3 @@ def sql_file(description: str, example: str) -> dg.Resolver:
         return read_sql(name, context.resolve_source_relative_path(".")) if name else None
 
     return dg.Resolver(resolve, model_field_type=str | None, description=description, examples=[example])
-
-
-# Of components that are not converted yet.
-EnvPrefix = str
-
-
-def identifier(folder: Path) -> str:
-    return re.sub(r"\W", "_", folder.stem if folder.suffix else folder.name)

@@ -77,5 +77,5 @@ def test_days_that_are_no_partition_are_refused_by_name(backfill: Backfill, firs
 def test_an_unknown_asset_is_refused_with_the_known_ones(
     definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
-    with pytest.raises(BackfillError, match=r"there are mixpanel/events"):
+    with pytest.raises(BackfillError, match=r"available: mixpanel/events"):
         Backfill(definitions, "mixpanel/evens", instance)

@@ -21,7 +21,7 @@ _SECONDS_BETWEEN_PROGRESS = 15
 
 
 class ExportConfig(dg.Config):
-    """What may be decided anew for each run, in the launchpad."""
+    """What each run can set in the launchpad."""
 
     allow_shrink: bool = Field(
         default=False,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, get_args
 import dagster as dg
 
 from mixpanel_etl.client import Mixpanel
-from mixpanel_etl.dagster.fields import CronSchedule, sql_file
+from mixpanel_etl.dagster.fields import CronSchedule, KeyPrefix, prefixed, sql_file
 from mixpanel_etl.dagster.gdpr.assets import STEPS, asset_of, run_step
 from mixpanel_etl.dagster.gdpr.checks import gdpr_checks
 from mixpanel_etl.dagster.gdpr.intake import intake_check, intake_sensor
@@ -104,7 +104,7 @@ class MixpanelGdpr(WarehouseComponent):
     ] = True
     late_days: Annotated[float, dg.Resolver.default(description="Days after which an open job raises an alert.")] = 30.0
     cron_schedule: CronSchedule = "0 6 * * *"
-    key_prefix: Annotated[str, dg.Resolver.default(description="Prefix of the asset keys.")] = "mixpanel/gdpr"
+    key_prefix: KeyPrefix = "mixpanel/gdpr"
     group_name: Annotated[str, dg.Resolver.default(description="Group of the assets.")] = group
 
     def __post_init__(self) -> None:
@@ -190,7 +190,7 @@ class MixpanelGdpr(WarehouseComponent):
 
     def key(self, asset: AssetName) -> dg.AssetKey:
         """The key of one of the assets."""
-        return dg.AssetKey([*self.key_prefix.split("/"), asset])
+        return prefixed(self.key_prefix, asset)
 
     @property
     def partitions(self) -> dg.DynamicPartitionsDefinition:

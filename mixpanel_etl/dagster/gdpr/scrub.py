@@ -34,7 +34,7 @@ from mixpanel_etl.quoting import redacted
 
 #: Metadata that held rows, unless the columns that are withheld stand beside it.
 _ROWS = ("mixpanel_etl/preview", "mixpanel_etl/picture")
-#: Metadata whose texts quoted values: of rejected rows, of a dictionary's contacts, names of events.
+#: Metadata whose strings quoted values: of rejected rows, of a dictionary's contacts, names of events.
 _TEXTS = ("mixpanel_etl/reasons", "mixpanel_etl/plan", "event_names_not_compared")
 #: A check whose description named accounts.
 _EXPIRY = "none_expires_soon"
@@ -94,11 +94,11 @@ def scrub_dagster(instance: dg.DagsterInstance, *, dry_run: bool = False) -> Scr
     Running it again finds nothing. Captured logs of runs whose errors quoted something are removed as a whole.
 
     Args:
-        instance: whose storage.
-        dry_run: only say what would be removed.
+        instance: Dagster's instance.
+        dry_run: whether to remove nothing.
 
     Raises:
-        ConfigurationError: the storage is of another kind.
+        ConfigurationError: the storage is neither SQLite nor PostgreSQL.
     """
     found = Scrubbed()
     for source in _sources(instance):
@@ -179,7 +179,7 @@ def _without_metadata(part: Any) -> Any:
 
 
 def _is_text(part: Any) -> bool:
-    """Whether it is one of the texts that quoted values; numbers of the same name quote none."""
+    """Whether it is one of the strings that quoted values; numbers of the same name quote none."""
     if _label(part) not in _TEXTS:
         return False
     kind = str(part["entry_data"].get("__class__"))
@@ -188,7 +188,7 @@ def _is_text(part: Any) -> bool:
 
 
 def _mapped(part: Any, change: Callable[[str], str]) -> Any:
-    """A record with each of its texts changed."""
+    """A record with each of its strings changed."""
     if isinstance(part, dict):
         return {name: _mapped(value, change) for name, value in part.items()}
     if isinstance(part, list):

@@ -19,7 +19,7 @@ _MAX_LINES = 500
 
 
 class LexiconConfig(dg.Config):
-    """What may be decided anew for each run, in the launchpad."""
+    """What each run can set in the launchpad."""
 
     allow_drop: bool = Field(
         default=False, description="Allow `dropped: true`: Mixpanel discards these events permanently at ingestion."

@@ -44,7 +44,7 @@ class PushAsset:
 
 
 class PushConfig(dg.Config):
-    """What may be decided anew for each run, in the launchpad."""
+    """What each run can set in the launchpad."""
 
     retry_rejected: bool = Field(
         default=False, description="Run the query again, and send only the rows that were rejected."
