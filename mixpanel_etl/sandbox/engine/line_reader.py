@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from mixpanel_etl.sandbox.engine.event_line import EventLineError
 
-# Mixpanel takes events of up to 1 MB, and adds some properties.
+# Mixpanel accepts events of up to 1 MB, and adds some properties.
 MAX_LINE_BYTES = 16_000_000
 _CHUNK_BYTES = 1_000_000
 

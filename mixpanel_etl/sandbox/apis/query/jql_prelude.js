@@ -46,8 +46,8 @@
     sortDesc(accessor) {
       return this._then((items) => sorted(items, accessor, -1));
     }
-    applyGroupLimits(limits, most) {
-      return this._then((items) => limited(items, limits, most));
+    applyGroupLimits(limits, maximum) {
+      return this._then((items) => limited(items, limits, maximum));
     }
   }
 
@@ -147,7 +147,7 @@
       .map(({ item }) => item);
   }
 
-  function limited(items, limits, most) {
+  function limited(items, limits, maximum) {
     const seen = new Map();
     const kept = items.filter((item) =>
       limits.every((limit, depth) => {
@@ -156,7 +156,7 @@
         const value = JSON.stringify(item.key[depth]);
         return values.has(value) || (values.size < limit && Boolean(values.add(value)));
       }));
-    return most === undefined ? kept : kept.slice(0, most);
+    return maximum === undefined ? kept : kept.slice(0, maximum);
   }
 
   // A reducer that is given all items at once, wherever it is used.
