@@ -22,9 +22,12 @@ FIRST = date(2026, 1, 1)
 hypothesis.settings.register_profile("here", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("here")
 
-#: Tests in these folders, and with these fixtures, start processes and servers or run assets: docs/testing.md.
-SLOW_FOLDERS = ("dagster", "readers", "redteam")
-SLOW_FIXTURES = frozenset(("instance", "location", "postgres_url", "redis_url", "s3_server"))
+#: What makes a test slow without a mark (docs/testing.md): whole flows, and servers.
+SLOW_FOLDERS = (
+    *("cli", "connectors", "dagster", "gdpr", "openapi", "packaging", "pull", "push", "readers", "redteam", "sql"),
+)
+SLOW_FIXTURES = frozenset(("postgres_url", "redis_url", "s3_server"))
+SERVERS = frozenset(("postgres", "redis", "s3"))  # as parameters of fixtures
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -35,9 +38,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in SLOW_FOLDERS or SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        if _is_slow(item):
             item.add_marker("slow")
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    if item.path.relative_to(Path(__file__).parent).parts[0] in SLOW_FOLDERS:
+        return True
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    if any(isinstance(value, str) and value in SERVERS for value in parameters):
+        return True
+    return not SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")

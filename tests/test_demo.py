@@ -12,6 +12,8 @@ from mixpanel_etl.demo.definitions import defs as shop
 from mixpanel_etl.demo.furnish import furnish, shop_project
 from mixpanel_etl.sandbox import Project, Sandbox
 
+pytestmark = pytest.mark.slow
+
 LAST = datetime.now(UTC).date() - timedelta(days=1)
 JOBS = [
     *("mixpanel__profiles", "mixpanel__cohorts", "mixpanel__catalogue"),

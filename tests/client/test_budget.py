@@ -50,6 +50,7 @@ def use_up(mixpanel: Mixpanel, times: int) -> None:
         mixpanel.query.event_names()
 
 
+@pytest.mark.slow
 def test_four_processes_use_up_the_hour_without_a_single_429(sandbox: Sandbox, location: str) -> None:
     settings = settings_of(sandbox, location)
     counts = [json.loads(output) for output in outputs([start("query", settings, 20) for _ in range(4)])]
@@ -58,6 +59,7 @@ def test_four_processes_use_up_the_hour_without_a_single_429(sandbox: Sandbox, l
     assert [request.status for request in sandbox.requests] == [200] * 60
 
 
+@pytest.mark.slow
 def test_four_processes_keep_to_three_exports_a_second_without_a_single_429(sandbox: Sandbox, tmp_path: Path) -> None:
     settings = settings_of(sandbox, str(tmp_path / "budget.sqlite"))
     outputs([start("export", settings, 2) for _ in range(4)])

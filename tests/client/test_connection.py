@@ -132,6 +132,7 @@ class TestRate:
         assert stream.wire_bytes == 20_000 * len(LINE)
 
 
+@pytest.mark.slow
 class TestMemory:
     def test_a_line_longer_than_the_longest_is_told_and_not_held(
         self, make_mixpanel: Make, server: ScriptedServer

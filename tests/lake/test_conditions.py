@@ -147,6 +147,7 @@ def append(rank: int, uri: str, times: int) -> None:
         store.update("t/f", change)
 
 
+@pytest.mark.slow
 def test_the_updates_of_two_processes_are_all_kept(uri: str) -> None:
     run_rivals(append, uri, 15)
     kept = json.loads(storage(uri).read("t/f")[0])

@@ -18,6 +18,8 @@ from mixpanel_etl.lake import EventsTable
 
 from .exports import DAY, contents, days_from, files, line, ms, pull, read, request, stored
 
+pytestmark = pytest.mark.slow
+
 DAYS, ROWS = 5, 40
 
 

@@ -70,6 +70,7 @@ EVENTS = st.fixed_dictionaries(
     st.sampled_from([1, 2000, 8 << 20]),
     st.sampled_from([1, 500, 1 << 20]),
 )
+@pytest.mark.slow
 def test_the_lake_keeps_what_a_naive_reading_of_the_rule_keeps(
     table: EventsTable, sent: list[Sent], bucket: int, budget: int, block: int
 ) -> None:

@@ -50,6 +50,7 @@ def test_an_event_as_mixpanel_documents_it_becomes_a_row() -> None:
     st.integers(1, 5000),
     st.booleans(),
 )
+@pytest.mark.slow
 def test_hostile_events_arrive_as_they_were_sent_wherever_chunks_are_cut(
     sent: list[Hostile], sizes: list[int], block: int, last_line_end: bool
 ) -> None:
@@ -68,6 +69,7 @@ PROMOTED = [
 
 @settings(max_examples=80)
 @given(events(), values)
+@pytest.mark.slow
 def test_an_event_is_read_the_same_alone_and_beside_one_that_needs_care(event: Hostile, value: str) -> None:
     ordinary = GOOD.replace(b'"time"', b'"x":' + value.encode() + b',"time"')
     care = b'{"event":"\\ud800","properties":{"time":1772668800,"x":{}}}\n'

@@ -19,6 +19,8 @@ from mixpanel_etl.lake.storage import Storage, storage
 
 from .rivals import run_rivals
 
+pytestmark = pytest.mark.slow
+
 _CONTEXT = multiprocessing.get_context("spawn")
 
 

@@ -101,6 +101,7 @@ BOMBS = (
 )
 
 
+@pytest.mark.slow
 def test_a_small_gzip_stays_under_500_megabytes(tmp_path: Path) -> None:
     cases = []
     for number, (request, body, _) in enumerate(BOMBS):

@@ -130,6 +130,7 @@ def test_two_projects_cannot_share_an_identifying_credential() -> None:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_in_the_foreground_it_prints_the_variables_and_ends_cleanly(tmp_path: Path, ending: signal.Signals) -> None:
     events = tmp_path / "events.jsonl"
     events.write_bytes(exported_line() + b"\n" + exported_line() + b"\n")

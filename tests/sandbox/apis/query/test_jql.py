@@ -12,6 +12,8 @@ from mixpanel_etl.sandbox import Project, Sandbox
 
 from ...http_calls import control_call, exported_line
 
+pytestmark = pytest.mark.slow
+
 JAN_1 = 1_704_067_200  # 2024-01-01 00:00 UTC, a Monday
 HOUR, DAY = 3600, 86_400
 ALL = '{from_date: "2024-01-01", to_date: "2024-01-31"}'
