@@ -124,5 +124,5 @@ def test_the_page_on_reports_names_every_parameter_and_column_of_a_kind(kind: st
     (line,) = [line for line in page.read_text().splitlines() if line.startswith(f"| `{kind}` |")]
     _, _, _, parameters, columns, _ = (cell.strip() for cell in line.split("|"))
     given = {name.strip("*") for name in parameters.split(", ") if name}
-    assert given == set(KINDS[kind].model_fields) - {"look_back"}
+    assert given == set(KINDS[kind].model_fields) - {"lookback_partitions"}
     assert columns.split(", ") == [column.name for column in KINDS[kind].columns]

@@ -191,6 +191,10 @@ def test_a_run_says_what_a_limit_leaves_out_and_which_names_mixpanel_does_not_kn
     result = reports.run("segmentation", first=FIRST, last=FIRST + timedelta(days=2))
     assert result.success
     assert checks(result) == {"not_truncated": False, "names_known": True}
+    days = {str(FIRST + timedelta(days=n)) for n in range(3)}
+    by_day = [each for each in result.get_asset_check_evaluations() if each.partition]
+    assert {each.partition for each in by_day if each.check_name == "not_truncated" and not each.passed} == days
+    assert {each.partition for each in by_day if each.check_name == "names_known" and each.passed} == days
     assert any("segments_left_out" in name for one in metadata(result, "segmentation").values() for name in one)
     result = reports.run("events", first=FIRST, last=FIRST + timedelta(days=2))
     assert checks(result) == {"not_truncated": True, "names_known": False}
@@ -319,7 +323,7 @@ def test_the_schedule_asks_again_for_what_can_still_change_and_reports_alike_sha
         funnel={"funnel_id": 7509, "length": 7},
         segmentation={"event": "checkout"},
         events={"events": ["page view"]},
-        retention={"born_event": "sign up", "interval_count": 3, "look_back": 2},
+        retention={"born_event": "sign up", "interval_count": 3, "lookback_partitions": 2},
         buyers={"kind": "segmentation", "event": "checkout", "unit": "month"},
     )
     schedule = reports.definitions.resolve_schedule_def("mixpanel_reports_daily_schedule")

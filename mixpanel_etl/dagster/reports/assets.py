@@ -59,7 +59,7 @@ def pull_partitions(
         config: what the launchpad says.
     """
     kind, table, key = cast("RangeReport", report.report), reports.table(report), context.asset_key
-    taken: list[Published] = []
+    partitions: list[Published] = []
     with recorded(context, key) as done, reports.mixpanel.client(context.log) as client:
         pulled = pull_range(
             client,
@@ -72,15 +72,15 @@ def pull_partitions(
             log=context.log,
         )
         for partition in pulled:
-            taken.append(partition)
+            partitions.append(partition)
             done[partition.partition.key] = _metadata(partition, kind) | queries(client)
         # One picture of the whole run, on its last partition: one for each would fill Dagster's storage.
-        shown = [(partition.partition.key, partition.rows) for partition in taken]
+        shown = [(partition.partition.key, partition.rows) for partition in partitions]
         last = shown[-1][0]
         done[last] = picture(kind, shown, client.settings.zone, context.log) | done[last]
         context.log.info(f"{sum(len(rows) for _, rows in shown):,} rows in {len(shown)} partitions of {table.uri}")
     yield dg.MaterializeResult()
-    yield from report_checks(context, key, taken)
+    yield from report_checks(context, key, partitions)
 
 
 def pull_today(

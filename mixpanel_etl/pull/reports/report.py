@@ -232,8 +232,8 @@ class RangeReport(Report):
     #: Whether the labels of facts are the first days of whole units, as Mixpanel's own are; else any day of them.
     labels_are_units: ClassVar[bool] = True
 
-    look_back: Count | None = Field(
-        default=None, description="How many of the last partitions the schedule asks for again."
+    lookback_partitions: Count | None = Field(
+        default=None, description="Number of last partitions (days, weeks or months) that the schedule queries again."
     )
 
     @property
@@ -274,8 +274,8 @@ class RangeReport(Report):
         return False
 
     def partitions_to_refresh(self) -> int:
-        """`look_back`, or what the kind thinks can still change."""
-        return self.look_back or self._changing()
+        """`lookback_partitions`, or what the kind thinks can still change."""
+        return self.lookback_partitions or self._changing()
 
     def _changing(self) -> int:
         return LATE_DAYS if self.partition_unit == "day" else 2
