@@ -99,7 +99,7 @@ def _is_known(token: str) -> bool:
 
 
 #: Of documented and observed messages, parameters and fields, of databases, and of the advice that we add.
-_TEXTS = """
+_MESSAGE_WORDS = """
 a aborted about absent accepts access account accounts add addiction admin advice after again ago alias all allow
 allowed alone alphanumeric already among an and annotation annotations anon anonymous another answer answers any
 anything api app application archive archived are args arguments array arrived as ask asked asks at attribute
@@ -150,4 +150,4 @@ value values varchar variables variant variants verbose violated violates violat
 wasn week weeks went were what when where whether which whole whose why will window with within without won words work
 workspace workspaces would written wrong yet your yyyy zero zone
 """
-_WORDS = frozenset(_TEXTS.split())
+_WORDS = frozenset(_MESSAGE_WORDS.split())

@@ -1,9 +1,9 @@
 """Persons out of the lake: every file that holds one of their ids is written again without them.
 
-Ids count where ids of persons are, and elsewhere only if their form tells that they are ids (`lake.identity`). A row
-goes when it is theirs: one of the columns that say whose it is, or a property by which Mixpanel resolves identities, is
-one of the ids. In tables without such columns (reports, rejected rows) each row goes that holds one. In rows of
-another person (`"invited_by": "<id>"`) the id is replaced by `[erased]`.
+Ids count where ids of persons are, and elsewhere only if their form tells that they are ids (`lake.person_columns`). A
+row goes when it is theirs: one of the columns that say whose it is, or a property by which Mixpanel resolves
+identities, is one of the ids. In tables without such columns (reports, rejected rows) each row goes that holds one. In
+rows of another person (`"invited_by": "<id>"`) the id is replaced by `[erased]`.
 """
 
 from __future__ import annotations

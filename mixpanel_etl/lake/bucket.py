@@ -40,14 +40,14 @@ _UPLOADS = ".uploads"
 _MARK = "mixpanel-etl-write"
 #: Seconds in which a file must have been read that others replace.
 _READ_SECONDS = 60.0
-#: What S3 answers when a condition is not met, or two conditional writes meet.
-_REFUSALS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+#: Error codes of S3 when a condition is not met, or two conditional writes meet.
+_CONDITION_FAILED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
 class S3(Storage):
     """A prefix of a bucket. An upload is visible only when it is complete.
 
-    A process that is killed during a large upload leaves parts that nobody sees; a lifecycle rule
+    A process that is killed during a large upload leaves invisible parts; a lifecycle rule
     (`AbortIncompleteMultipartUpload`) frees them.
     """
 
@@ -96,7 +96,7 @@ class S3(Storage):
             yield copy
 
     def write(self, name: str, content: bytes, expected: str | None = None) -> str:
-        with self._mine(name, expected) as (mark, version):
+        with self._recognized(name, expected) as (mark, version):
             with self._condition(name, expected) as condition:
                 put = self.fs.call_s3("put_object", **self._object(name), Body=content, **mark, **condition)
             version.append(put["ETag"])
@@ -173,7 +173,7 @@ class S3(Storage):
 
     def _upload_parts(self, descriptor: int, name: str, expected: str | None) -> str:
         size = os.fstat(descriptor).st_size
-        with self._mine(name, expected) as (mark, version), self._condition(name, expected) as condition:
+        with self._recognized(name, expected) as (mark, version), self._condition(name, expected) as condition:
             started = self.fs.call_s3("create_multipart_upload", **self._object(name), **mark)
             upload = {**self._object(name), "UploadId": started["UploadId"]}
 
@@ -194,8 +194,8 @@ class S3(Storage):
         return version[-1]
 
     @contextmanager
-    def _mine(self, name: str, expected: str | None) -> Iterator[tuple[dict[str, Any], list[str]]]:
-        """Mark a conditional write, and find its version if it succeeded though its repetition was refused.
+    def _recognized(self, name: str, expected: str | None) -> Iterator[tuple[dict[str, Any], list[str]]]:
+        """Mark a conditional write, and find its version if it succeeded though its repetition was rejected.
 
         The answer to a request can be lost. The client then sends it again, and its condition is no longer met.
         """
@@ -224,7 +224,7 @@ class S3(Storage):
 
     @contextmanager
     def _condition(self, name: str, expected: str | None) -> Iterator[dict[str, str]]:
-        """The parameters of a conditional request, and its refusal as a `WriteConflict`."""
+        """The parameters of a conditional request, and its rejection as a `WriteConflict`."""
         try:
             with _os_errors(self.uri(name)):
                 if expected is None:
@@ -232,7 +232,7 @@ class S3(Storage):
                 else:
                     yield {"IfNoneMatch": "*"} if expected == ABSENT else {"IfMatch": expected}
         except OSError as error:
-            if expected is not None and (_refused(error) or isinstance(error, FileNotFoundError)):
+            if expected is not None and (_condition_failed(error) or isinstance(error, FileNotFoundError)):
                 raise WriteConflict(self.uri(name)) from error
             raise
 
@@ -250,7 +250,7 @@ class _S3Draft:
 
 @lru_cache(maxsize=4)
 def _connected(_pid: int, _settings: tuple[tuple[str, str], ...]) -> s3fs.S3FileSystem:
-    import s3fs  # half a second that nobody with a local lake should pay
+    import s3fs  # half a second, which a local lake does not need
 
     # fsspec's own cache would hand out a connection that was made from another environment.
     return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
@@ -264,12 +264,12 @@ def _check_format(prefix: str, pid: int, settings: tuple[tuple[str, str], ...]) 
     check_lake(content, uri)
 
 
-def _refused(error: BaseException) -> bool:
-    """Whether S3 refused a condition: s3fs wraps the reply, and we wrapped that."""
+def _condition_failed(error: BaseException) -> bool:
+    """Whether S3 rejected a condition: s3fs wraps the reply, and we wrapped that."""
     cause: BaseException | None = error
     while cause is not None:
         reply = getattr(cause, "response", None)
-        if isinstance(reply, dict) and reply.get("Error", {}).get("Code") in _REFUSALS:
+        if isinstance(reply, dict) and reply.get("Error", {}).get("Code") in _CONDITION_FAILED:
             return True
         cause = cause.__cause__
     return False

@@ -28,12 +28,12 @@ _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 
 
 @dataclass(frozen=True)
-class ColumnType:
+class TableColumn:
     """The type of a column in all files of a table.
 
     Attributes:
         type: as DuckDB writes it.
-        wide: whether some of its integers are no different doubles.
+        wide: whether some of its integers are too large for a double.
         property: name in Mixpanel of the property that fills it; None for a column that no single property fills.
     """
 
@@ -41,21 +41,21 @@ class ColumnType:
     wide: bool = False
     property: str | None = None
 
-    def widened(self, other: ColumnType) -> ColumnType:
+    def widened(self, other: TableColumn) -> TableColumn:
         """The type that holds the values of both."""
         types = {self.type, other.type}
         wide = self.wide or other.wide
         source = other.property if self.property is None else self.property
         if len(types) == 1:
-            return ColumnType(self.type, wide, source)
+            return TableColumn(self.type, wide, source)
         if types <= {*_INTEGERS}:
-            return ColumnType(max(types, key=_INTEGERS.index), wide, source)
+            return TableColumn(max(types, key=_INTEGERS.index), wide, source)
         if types <= {*_INTEGERS, "DOUBLE"} and not wide:
-            return ColumnType("DOUBLE", property=source)
-        return ColumnType("VARCHAR", wide, source)
+            return TableColumn("DOUBLE", property=source)
+        return TableColumn("VARCHAR", wide, source)
 
 
-Columns = Mapping[str, ColumnType]
+Columns = Mapping[str, TableColumn]
 
 
 def remember_columns(store: Storage, file: str, columns: Columns) -> None:
@@ -116,7 +116,7 @@ def _check_properties(uri: str, known: Columns, chosen: Columns) -> None:
 
 
 def known_columns(store: Storage, table: str) -> Columns:
-    """The columns of a table, whoever wrote it: of its record, or for want of one of all its files."""
+    """The columns of a table: from its record, or from all its files if there is no record."""
     known = remembered_columns(store, table)
     return _of_files(store, table) if known is None else known
 
@@ -134,9 +134,9 @@ def columns_of_schema(schema: pa.Schema, wide: Collection[str] = ()) -> Columns:
 
     Args:
         schema: of the files.
-        wide: names of columns with integers that are no different doubles.
+        wide: names of columns with integers that are too large for a double.
     """
-    return {field.name: ColumnType(_duckdb_type(field), field.name in wide, _property(field)) for field in schema}
+    return {field.name: TableColumn(_duckdb_type(field), field.name in wide, _property(field)) for field in schema}
 
 
 def columns_of(file: IO[bytes] | str) -> Columns:
@@ -186,7 +186,7 @@ _TYPES = {
 }
 
 
-def arrow_field(name: str, kind: ColumnType) -> pa.Field | None:
+def arrow_field(name: str, kind: TableColumn) -> pa.Field | None:
     """A column of such a type; None for types that only files of others have, and which are never made wider."""
     if kind.type == "JSON":
         return stored_field(name, JSON)
@@ -215,4 +215,4 @@ def _read(content: bytes) -> Columns | None:
     record = json.loads(content)
     if record["format"] < _FORMAT:
         return None
-    return {name: ColumnType(**kind) for name, kind in record["columns"].items()}
+    return {name: TableColumn(**kind) for name, kind in record["columns"].items()}

@@ -79,7 +79,7 @@ def write_day(
     """
     indexed = [name for name in schema.names if name != "properties"]
     unique = ("time", "insert_id", "processing_time")
-    seen = Seen()
+    seen = WrittenRows()
     with pq.ParquetWriter(
         path,
         schema,
@@ -91,20 +91,20 @@ def write_day(
     ) as writer:
         for rows in row_groups(batches):
             writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
-            seen.note(rows)
+            seen.add(rows)
         record = {"duplicates": duplicates, "request": provenance.plain(), **seen.times}
         write_record(writer, record)
     return seen.rows
 
 
-class Seen:
+class WrittenRows:
     """How many rows were written, and the extremes of their times."""
 
     def __init__(self) -> None:
         self.rows = 0
         self.times: dict[str, datetime] = {}
 
-    def note(self, rows: pa.Table) -> None:
+    def add(self, rows: pa.Table) -> None:
         self.rows += rows.num_rows
         if not {"time", "processing_time"} <= set(rows.column_names):
             return

@@ -49,7 +49,7 @@ def copies(read: Read, rows: int) -> array[int]:
 def compactable(read: Read) -> int:
     """How many rows Mixpanel's compaction may take out of a day.
 
-    It leaves one of the rows that agree in event, distinct_id and `$insert_id`, whatever their times
+    It leaves one of the rows that agree in event, distinct_id and `$insert_id`, regardless of their times
     (mixpanel-api.md#deduplication).
 
     Args:
@@ -70,7 +70,7 @@ def _repeated(batches: Iterator[pa.RecordBatch], bucket: int, buckets: int) -> p
     ids = [batch.column("insert_id").filter(_in_bucket(batch, bucket, buckets)) for batch in batches]
     counts = pc.value_counts(pa.chunked_array(ids, pa.string()))
     repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1)).to_pylist()
-    return pa.array([one for one in repeated if not is_reserved(one)], pa.string())
+    return pa.array([insert_id for insert_id in repeated if not is_reserved(insert_id)], pa.string())
 
 
 def _older(batches: Iterator[pa.RecordBatch], repeated: pa.Array, bucket: int, buckets: int) -> list[int]:
@@ -93,5 +93,5 @@ def _in_bucket(batch: pa.RecordBatch, bucket: int, buckets: int) -> pa.Array:
     has_id = batch.column("insert_id").is_valid()
     if buckets == 1:
         return has_id
-    seconds = pc.divide(batch.column("time").cast(pa.int64()), 1000)  # many projects send whole seconds only
+    seconds = pc.divide(batch.column("time").cast(pa.int64()), 1000)  # many projects send seconds without fractions
     return pc.and_(has_id, pc.equal(pc.subtract(seconds, pc.multiply(pc.divide(seconds, buckets), buckets)), bucket))

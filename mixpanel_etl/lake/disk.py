@@ -178,8 +178,8 @@ class _DiskDraft:
             if expected is not None and expected != (_version(there) if there else ABSENT):
                 raise WriteConflict(str(target))
             # Strictly growing: inodes are used again, and a kernel's clock may tick only every few milliseconds.
-            moment = max(time.time_ns(), there.st_mtime_ns + 1 if there else 0)
-            os.utime(self.path, ns=(moment, moment))
+            modified_ns = max(time.time_ns(), there.st_mtime_ns + 1 if there else 0)
+            os.utime(self.path, ns=(modified_ns, modified_ns))
             _move(Path(self.path), target)
             version = _version(target.stat())
             _sync(target.parent)
@@ -244,9 +244,9 @@ def _holders(descriptor: int) -> str:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the drafts that killed processes left: whoever still writes one holds its lock.
+    """Remove the drafts that killed processes left: a process that still writes one holds its lock.
 
-    What cannot be removed, as the drafts of another user, is none of our business.
+    Drafts that cannot be removed, such as those of another user, stay.
     """
     for path in folder.iterdir():
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Small files that are no tables: replies of Mixpanel, staged pages, snapshots, rejected rows; gzip or not."""
+"""Small files other than tables: replies of Mixpanel, staged pages, snapshots, rejected rows; gzip or not."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def without(content: bytes, ids: Persons, places: Places = ANYWHERE) -> tuple[by
     """A file without what is about one of the ids.
 
     Of JSON go the entries of lists and objects that hold one, of JSON lines the lines, of other text the lines in which
-    one stands as a word. In an entry that names somebody else the id becomes `[erased]`. Text is UTF-8, UTF-16 or
+    one stands as a word. In an entry that names another person the id becomes `[erased]`. Text is UTF-8, UTF-16 or
     UTF-32, gzip or not.
 
     Returns:
         The file as it is to be (None: nothing is left), and how many entries went; the very bytes when none did.
 
     Raises:
-        Unerasable: the file is no text, or a damaged one: what it holds may be hidden, as in an archive.
+        Unerasable: the file is neither text nor intact: its content may be hidden, as in an archive.
     """
     is_packed = content.startswith(_GZIP)
     try:
@@ -183,9 +183,9 @@ class _Pruned:
     def _is_of_others(self, document: dict[str, Any]) -> bool:
         """Whether an object names persons, and none of them is one of the ids."""
         named = [value for name, value in document.items() if self._names_a_person(name)]
-        told = [one for value in named for one in (value if isinstance(value, list) else [value])]
-        return any(isinstance(one, str | int) for one in told) and not any(
-            self._is_id(one, "distinct_id") for one in told
+        values = [item for value in named for item in (value if isinstance(value, list) else [value])]
+        return any(isinstance(value, str | int) for value in values) and not any(
+            self._is_id(value, "distinct_id") for value in values
         )
 
     def _names_a_person(self, name: str) -> bool:

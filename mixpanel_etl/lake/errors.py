@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from datetime import date
 
 from mixpanel_etl.errors import MixpanelEtlError
+
+#: Number of days or partitions that a message lists.
+MAX_LISTED = 10
 
 
 class LakeError(MixpanelEtlError):
@@ -17,9 +20,17 @@ class ConfigurationError(LakeError, ValueError):
 
 
 class ColumnTaken(ConfigurationError):
-    """A column would hold another property than in the files that the table has."""
+    """A column would hold another property than in the files that the table has.
+
+    Attributes:
+        table: path or URI of the table.
+        column: name of the column.
+        before: property that fills the column.
+        now: property that would fill it.
+    """
 
     def __init__(self, table: str, column: str, before: str, now: str) -> None:
+        self.table, self.column, self.before, self.now = table, column, before, now
         super().__init__(
             f"column {column!r} of {table} holds property {before!r} and cannot hold {now!r} from now on; give "
             f"the column of {now!r} another `name`"
@@ -38,27 +49,29 @@ class TerminatedEarly(ExportError):
 
 
 class MalformedLine(ExportError):
-    """A line is no event: not JSON, or it cannot be placed on a day. Asking again will not help.
+    """A line is not an event: it is not JSON, or its day is unknown. Another request will not help.
 
     Attributes:
         line: number of the line within the response, from 1; empty lines do not count.
+        reason: what is wrong with the line.
+        excerpt: beginning of the line, with its values hidden.
     """
 
     def __init__(self, line: int, reason: str, excerpt: str) -> None:
-        self.line = line
+        self.line, self.reason, self.excerpt = line, reason, excerpt
         super().__init__(f"line {line} of the export {reason}: {excerpt}")
 
 
 class DaysMixed(ExportError):
-    """Lines are no events, and it cannot be told to which days they belong. Fewer days at once help."""
+    """Lines are malformed, and their days are unknown. A request for fewer days helps."""
 
 
 class OutsideWindow(ExportError):
-    """Events lie on days that were not asked for: the time-zone setting does not match the project."""
+    """Events lie outside the requested days: the time-zone setting does not match the project."""
 
 
 class DaysMalformed(LakeError):
-    """Days that were not replaced, because lines of the export that may belong to them are no events.
+    """Days that were not replaced, because malformed lines of the export may belong to them.
 
     Attributes:
         days: by day, what is wrong with each of its lines.
@@ -68,11 +81,11 @@ class DaysMalformed(LakeError):
         self.days = days
         listed = "; ".join(
             f"{day}: {reasons[0]}" + (f" (and {len(reasons) - 1:,} more lines)" if len(reasons) > 1 else "")
-            for day, reasons in sorted(days.items())[:10]
+            for day, reasons in sorted(days.items())[:MAX_LISTED]
         )
-        more = f"; and {len(days) - 10} more days" if len(days) > 10 else ""
+        more = f"; and {len(days) - MAX_LISTED} more days" if len(days) > MAX_LISTED else ""
         super().__init__(
-            f"{len(days)} day(s) were left as they are, because lines of the export are no events. {listed}{more}. "
+            f"{len(days)} day(s) were left as they are, because lines of the export are malformed. {listed}{more}. "
             "Report it to Mixpanel; to publish the other events of these days and keep such lines beside them, run "
             "again with set_aside_malformed=true"
         )
@@ -94,11 +107,10 @@ class DaysHeldBack(LakeError):
         allowed: Mapping[date, int] | None = None,
     ) -> None:
         self.days, self.explained, self.allowed = dict(days), dict(explained or {}), dict(allowed or {})
-        listed = ", ".join(map(self._described, sorted(days)[:10]))
-        more = f" and {len(days) - 10} more" if len(days) > 10 else ""
+        listed = ", ".join(map(self._described, sorted(days)[:MAX_LISTED]))
         super().__init__(
-            f"{len(days)} day(s) would shrink and were left as they are: {listed}{more}. Mixpanel's retention, a "
-            "deletion or a changed filter explains it; to replace them all the same, run again with allow_shrink=true"
+            f"{len(days)} day(s) would shrink and were left as they are: {listed}{_more(days)}. Mixpanel's retention, "
+            "a deletion or a changed filter explains it; to replace them anyway, run again with allow_shrink=true"
         )
 
     @classmethod
@@ -132,8 +144,7 @@ class DaysMissing(LakeError):
             reasons.setdefault(f"{type(error).__name__}: {error}", []).append(day)
         self.days = {day: reason for reason, days in reasons.items() for day in days}
         listed = "\n".join(
-            f"- {', '.join(map(str, days[:10]))}{' ...' if len(days) > 10 else ''}: {reason}"
-            for reason, days in reasons.items()
+            f"- {', '.join(map(str, days[:MAX_LISTED]))}{_more(days)}: {reason}" for reason, days in reasons.items()
         )
         super().__init__(f"{len(self.days)} day(s) were not published; the others were.\n{listed}")
 
@@ -156,13 +167,13 @@ class PartitionsHeldBack(LakeError):
 
     def __init__(self, partitions: Mapping[str, tuple[float, float]], unit: str = "rows") -> None:
         self.partitions, self.unit = dict(partitions), unit
-        shown = sorted(partitions.items())[:10]
+        shown = sorted(partitions.items())[:MAX_LISTED]
         listed = ", ".join(f"{key} ({old:,.10g} {unit} -> {new:,.10g})" for key, (old, new) in shown)
-        more = f" and {len(partitions) - 10} more" if len(partitions) > 10 else ""
         super().__init__(
-            f"{len(partitions)} partition(s) would shrink by more than half and were left as they are: {listed}{more}. "
-            "A renamed event, a changed filter, a deletion or Mixpanel's retention explains it; to replace them all "
-            "the same, run again with allow_shrink: true"
+            f"{len(partitions)} partition(s) would shrink by more than half and were left as they are: "
+            f"{listed}{_more(partitions)}. "
+            "A renamed event, a changed filter, a deletion or Mixpanel's retention explains it; to replace them "
+            "anyway, run again with allow_shrink: true"
         )
 
 
@@ -177,9 +188,14 @@ def shrinks(old: float, new: float) -> bool:
 
 
 class ForeignFile(LakeError):
-    """The file in the lake came from another project: two exports write to one table."""
+    """The file in the lake came from another project: two exports write to one table.
+
+    Attributes:
+        uri: path or URI of the file.
+    """
 
     def __init__(self, uri: str, difference: str) -> None:
+        self.uri = uri
         super().__init__(
             f"{uri} was written by another export ({difference}). "
             "Give each export a `table` of its own, or move the old files away"
@@ -187,23 +203,38 @@ class ForeignFile(LakeError):
 
 
 class UnreadableFile(LakeError):
-    """A file of the lake is not a whole Parquet file: it was not published by this package, or damaged since."""
+    """A file of the lake is not a complete Parquet file: this package did not publish it, or it was damaged since.
+
+    Attributes:
+        uri: path or URI of the file.
+    """
 
     def __init__(self, uri: str, reason: str) -> None:
-        super().__init__(f"{uri} is no Parquet file ({reason}). Move it away and ask for its day again")
+        self.uri = uri
+        super().__init__(f"{uri} is not a Parquet file ({reason}). Move it away and ask for its day again")
 
 
 class WriteConflict(LakeError):
-    """A file was not written or removed, because another process changed it since it was read."""
+    """A file was not written or removed, because another process changed it since it was read.
+
+    Attributes:
+        uri: path or URI of the file.
+    """
 
     def __init__(self, uri: str) -> None:
+        self.uri = uri
         super().__init__(f"{uri} was changed by another process meanwhile. Run again")
 
 
 class ConditionsIgnored(LakeError):
-    """A bucket takes writes whose condition is not met."""
+    """A bucket takes writes whose condition is not met.
+
+    Attributes:
+        uri: URI of the lake.
+    """
 
     def __init__(self, uri: str) -> None:
+        self.uri = uri
         super().__init__(
             f"{uri} ignores the conditions of writes (If-None-Match and If-Match, also of uploads in parts). Two "
             "processes can undo each other's days and data subject requests there, and send a push twice. Use a bucket "
@@ -212,9 +243,16 @@ class ConditionsIgnored(LakeError):
 
 
 class LockTimeout(LakeError, OSError):
-    """A lock of the lake is held for longer than any work with it takes."""
+    """A lock of the lake is held for longer than any work with it takes.
+
+    Attributes:
+        path: path of the locked file or folder.
+        holder: processes that hold the lock.
+        seconds: time that this process waited.
+    """
 
     def __init__(self, path: str, holder: str, seconds: float) -> None:
+        self.path, self.holder, self.seconds = path, holder, seconds
         super().__init__(
             f"{path} has been locked by {holder} for more than {seconds:.0f} s. See whether that process was stopped "
             "(state T in `ps`), and continue or end it: the lock ends with the process"
@@ -222,7 +260,7 @@ class LockTimeout(LakeError, OSError):
 
 
 class LeaseHeld(LakeError):
-    """Another process does the same work at this moment."""
+    """Another process is doing the same work now."""
 
 
 class LeaseLost(LakeError):
@@ -230,9 +268,14 @@ class LeaseLost(LakeError):
 
 
 class DamagedSalt(LakeError):
-    """The salt of a lake is not the one that its hashes were made with."""
+    """The salt of a lake is not the one that its hashes were made with.
+
+    Attributes:
+        uri: path or URI of the salt.
+    """
 
     def __init__(self, uri: str, reason: str) -> None:
+        self.uri = uri
         super().__init__(
             f"{uri} {reason}. Without it no suppressed person can be recognized. Restore it from a backup; a new one "
             "would let their events return"
@@ -241,3 +284,8 @@ class DamagedSalt(LakeError):
 
 class Unerasable(LakeError):
     """A file, or a part of it, in which ids cannot be looked for or from which they cannot be removed."""
+
+
+def _more(items: Sized) -> str:
+    """How many of the items a message does not list."""
+    return f" and {len(items) - MAX_LISTED} more" if len(items) > MAX_LISTED else ""

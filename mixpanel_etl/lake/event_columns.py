@@ -83,7 +83,7 @@ ColumnType = Literal["string", "integer", "number", "boolean", "timestamp"]
 class PromotedColumn:
     """A property that gets a typed column of its own, beside its place in `properties`.
 
-    A value that does not fit becomes null there: `string` takes strings only, `integer` whole numbers that fit 64 bits,
+    A value that does not fit becomes null there: `string` takes strings only, `integer` integers of up to 64 bits,
     `number` numbers that a double can hold, `boolean` true and false, `timestamp` ISO 8601 strings (without an offset:
     UTC).
 
@@ -178,10 +178,10 @@ def with_promoted(schema: pa.Schema, promoted: Sequence[PromotedColumn], filled:
 def _string(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
-    return value if value.isascii() else whole_characters(value)
+    return value if value.isascii() else replace_half_surrogates(value)
 
 
-def whole_characters(text: str) -> str:
+def replace_half_surrogates(text: str) -> str:
     """The text with halves of surrogate pairs, which UTF-8 cannot hold, replaced by U+FFFD."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
@@ -195,18 +195,18 @@ _ESCAPE = re.compile(
 def readable_json(value: Any) -> str:
     """A decoded value as compact JSON that every reader takes: halves of surrogate pairs are replaced by U+FFFD."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text if text.isascii() else whole_characters(text)
+    return text if text.isascii() else replace_half_surrogates(text)
 
 
-def without_half_pairs(json_text: str) -> str:
-    r"""A JSON text in which escapes of half a surrogate pair (`\ud83d`) are `\ufffd`: most readers refuse them."""
+def replace_surrogate_escapes(json_text: str) -> str:
+    r"""A JSON text in which escapes of half a surrogate pair (`\ud83d`) are `\ufffd`: most readers reject them."""
     return _ESCAPE.sub(lambda escape: r"\ufffd" if escape[1] else escape[0], json_text)
 
 
-def whole_number(value: Any) -> int | None:
-    """A whole number that fits 64 bits; None for everything else.
+def as_int64(value: Any) -> int | None:
+    """An integer that fits 64 bits; None for everything else.
 
-    One with a decimal point is whole up to 2**53: beyond, decoding may have changed it (`9007199254740993.0`).
+    A float counts as an integer up to 2**53: beyond, decoding may have changed it (`9007199254740993.0`).
     """
     if isinstance(value, float) and value.is_integer() and abs(value) < MAX_EXACT:
         value = int(value)
@@ -214,7 +214,7 @@ def whole_number(value: Any) -> int | None:
     return value if fits else None
 
 
-def finite_number(value: Any) -> float | None:
+def as_float64(value: Any) -> float | None:
     """A number that a double can hold; None for everything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -233,16 +233,16 @@ def _timestamp(value: Any) -> datetime | None:
     if not isinstance(value, str):
         return None
     try:
-        moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        timestamp = datetime.fromisoformat(value)
+        return timestamp.astimezone(UTC) if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
 
 
 _TYPES: dict[str, tuple[pa.DataType, Callable[[Any], Any]]] = {
     "string": (pa.string(), _string),
-    "integer": (pa.int64(), whole_number),
-    "number": (pa.float64(), finite_number),
+    "integer": (pa.int64(), as_int64),
+    "number": (pa.float64(), as_float64),
     "boolean": (pa.bool_(), _boolean),
     "timestamp": (TIMESTAMP, _timestamp),
 }

@@ -46,7 +46,7 @@ class EventsTable(PartitionedTable[PublishedDay]):
 
     Raises:
         ConfigurationError: an unknown kind of URI, a name that leads out of the lake, columns that clash, or a
-            share that is none.
+            share outside 0 to 1.
     """
 
     name: str = "events"
@@ -136,7 +136,7 @@ class EventsTable(PartitionedTable[PublishedDay]):
                 count as a loss.
             provenance: of the request that they came from.
             allow_shrink: replace a file that has more rows.
-            malformed: lines of the day that are no events; they are kept beside it and count as rows.
+            malformed: malformed lines of the day; they are kept beside it and count as rows.
 
         Returns:
             The day as published; the one that is there already when a later request wrote it.
@@ -157,7 +157,7 @@ class EventsTable(PartitionedTable[PublishedDay]):
         return replace(published, malformed=len(malformed)) if is_draft else published
 
     def malformed(self, days: Iterable[date] | None = None) -> dict[date, list[bytes]]:
-        """Lines of exports that are no events, as they came, by the day beside which they were set aside.
+        """Malformed lines of exports, as they came, by the day beside which they were set aside.
 
         Args:
             days: only these (all by default). A day without such lines is not in the reply.
@@ -170,25 +170,25 @@ class EventsTable(PartitionedTable[PublishedDay]):
         for day in sorted(wanted & set(found)):
             with self.storage.open(found[day]) as handle:
                 kept = gzip.decompress(handle.read()).splitlines()
-            lines[day] = [json.loads(one)["line"].encode("utf-8", "surrogateescape") for one in kept]
+            lines[day] = [json.loads(line)["line"].encode("utf-8", "surrogateescape") for line in kept]
         return lines
 
     def _keep_malformed(self, day: date, lines: Sequence[bytes]) -> None:
         name = f"{_MALFORMED}/{self.name}/date={day}{_LINES}"
-        # As JSON, whatever their bytes: a file that is no text would keep erasures from being certified.
-        texts = (json.dumps({"line": line.decode("utf-8", "surrogateescape")}) + "\n" for line in lines)
-        kept = reply_without_suppressed(self.storage, "".join(texts).encode(), ANYWHERE) if lines else None
+        # As JSON: a file that is not text would keep erasures from being certified.
+        json_lines = (json.dumps({"line": line.decode("utf-8", "surrogateescape")}) + "\n" for line in lines)
+        kept = reply_without_suppressed(self.storage, "".join(json_lines).encode(), ANYWHERE) if lines else None
         if kept:
             self.storage.write(name, kept)
         else:
             self.storage.remove(name)
 
     def _check_loss(self, day: date, rows: int, before: int) -> None:
-        """Hold a day back that has fewer rows than before, unless what is missing is nobody's loss.
+        """Hold a day back that has fewer rows than before, unless the loss is explained.
 
         The export may have lost suppressed persons already, and copies: Mixpanel's compaction leaves one row of those
-        that agree in event, distinct_id and `$insert_id`, whatever their times (mixpanel-api.md#deduplication), where
-        this table keeps one for each time.
+        that agree in event, distinct_id and `$insert_id`, regardless of their times (mixpanel-api.md#deduplication),
+        where this table keeps one for each time.
         """
         explained = self.storage.read_with(self._path(str(day)), partial(self._explained, before - rows))
         allowed = math.floor(before * self.shrink_tolerance)

@@ -22,11 +22,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mixpanel_etl.lake.errors import ExportError, MalformedLine, TerminatedEarly
-from mixpanel_etl.lake.event_columns import ID_PROPERTIES, PromotedColumn, whole_characters, without_half_pairs
+from mixpanel_etl.lake.event_columns import (
+    ID_PROPERTIES,
+    PromotedColumn,
+    replace_half_surrogates,
+    replace_surrogate_escapes,
+)
 from mixpanel_etl.lake.export_window import MS_PER_DAY, day_of
 from mixpanel_etl.lake.malformed_lines import MalformedLines
 from mixpanel_etl.quoting import redacted
-from mixpanel_etl.timestamps import MILLISECONDS_FROM
+from mixpanel_etl.timestamps import MILLISECONDS_FROM, is_milliseconds
 
 #: Bytes of decompressed lines that are decoded at once: some thousand events.
 BLOCK_BYTES = 2 << 20
@@ -77,7 +82,7 @@ def decode(
     Args:
         blocks: of whole lines, see `whole_lines`.
         promoted: properties that get a column of their own.
-        malformed: takes the lines that are no events of its window; without it, the first such line is an error.
+        malformed: takes malformed lines and events outside its window; without it, the first such line is an error.
 
     Yields:
         Batches in `stored_schema`; `properties` holds the bytes of the line, unchanged. Where these have half a
@@ -173,7 +178,7 @@ class _Decoder:
             pc.divide(exported, MS_PER_DAY).cast(pa.int32()),
             pa.array(events, pa.string()),
             exported,
-            *(_texts(found[source]) for source in ID_PROPERTIES.values()),
+            *(_strings(found[source]) for source in ID_PROPERTIES.values()),
             pc.if_else(_datable(processing), processing, None),
             *_readable(raws),
             *(column.array(found[column.source]) for column in self._promoted),
@@ -217,7 +222,7 @@ class _Decoder:
         except _NEEDS_CARE:
             return None
         time, *_, processing = (values := msgspec.structs.astuple(properties))[: len(ID_PROPERTIES) + 2]
-        fits = _time(time) is not None and processing == _whole_number(processing)
+        fits = _time(time) is not None and processing == _truncated_int64(processing)
         return _Row(found.event, found.properties, values) if fits else None
 
     def _careful_row(self, line: bytes, number: int, is_last: bool) -> _Row:
@@ -232,12 +237,12 @@ class _Decoder:
             said = record.get("error") if isinstance(record, dict) and "event" not in record else None
             if isinstance(said, str) and "terminated early" not in said:
                 raise ExportError(f"Mixpanel answered with an error instead of events: {redacted(said)}")
-            raise _unreadable(line, number, "is no event with properties")
+            raise _unreadable(line, number, "is not an event with properties")
         if (time := _time(properties.get("time"))) is None:
-            raise MalformedLine(number, "has no usable `time` and so belongs to no day", excerpt(line))
+            raise MalformedLine(number, "has no usable `time`, so its day is unknown", excerpt(line))
         raw = _value_bytes(line, "properties")
         ids = (_text(properties.get(source), raw, source) for source in ID_PROPERTIES.values())
-        processing = _whole_number(properties.get("mp_processing_time_ms"))
+        processing = _truncated_int64(properties.get("mp_processing_time_ms"))
         values = (time, *ids, processing, *map(properties.get, self._extra))
         return _Row(_text(record.get("event"), line, "event"), raw, values)
 
@@ -266,7 +271,7 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _texts(column: Sequence[str | int | None]) -> pa.Array:
+def _strings(column: Sequence[str | int | None]) -> pa.Array:
     try:
         return pa.array(column, pa.string())
     except pa.ArrowTypeError:  # numbers among them
@@ -275,12 +280,12 @@ def _texts(column: Sequence[str | int | None]) -> pa.Array:
 
 def _readable(raws: Sequence[Any]) -> tuple[pa.Array, pa.Array]:
     """JSON objects as every reader takes them, and as they were sent where that is something else."""
-    texts = _joined(raws)
-    escapes = pc.match_substring_regex(texts, _SURROGATE_ESCAPE)
+    objects = _joined(raws)
+    escapes = pc.match_substring_regex(objects, _SURROGATE_ESCAPE)
     if not pc.any(escapes, min_count=0).as_py():
-        return texts, pa.nulls(len(texts), pa.string())
-    found = texts.to_pylist()
-    whole = [without_half_pairs(text) for text in found]
+        return objects, pa.nulls(len(objects), pa.string())
+    found = objects.to_pylist()
+    whole = [replace_surrogate_escapes(text) for text in found]
     as_sent = [text if text != other else None for text, other in zip(found, whole, strict=True)]
     return pa.array(whole, pa.string()), pa.array(as_sent, pa.string())
 
@@ -297,15 +302,15 @@ def _time(value: Any) -> int | None:
     """An exported time (seconds or milliseconds), if it belongs to a day; of seconds the fraction is kept."""
     if isinstance(value, float) and MILLISECONDS_FROM / 1000 <= value < MILLISECONDS_FROM:
         value = round(value * 1000)
-    number = _whole_number(value)
+    number = _truncated_int64(value)
     return number if number is not None and 0 <= number <= _LAST_MS else None
 
 
 def _milliseconds(time: int) -> int:
-    return time * 1000 if time < MILLISECONDS_FROM else time
+    return time if is_milliseconds(time) else time * 1000
 
 
-def _whole_number(value: Any) -> int | None:
+def _truncated_int64(value: Any) -> int | None:
     """A number without its fraction, if 64 bits hold it."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**63:
         return None
@@ -313,16 +318,16 @@ def _whole_number(value: Any) -> int | None:
 
 
 def _text(value: Any, json_object: bytes, key: str) -> str | None:
-    """An id or name as text: what is not a string keeps its JSON form, to the last digit."""
+    """An id or name as a string: what is not a string keeps its JSON form, to the last digit."""
     if isinstance(value, str):
-        return whole_characters(value)
+        return replace_half_surrogates(value)
     if value is None or type(value) is int:
         return value if value is None else str(value)
     return _value_bytes(json_object, key).decode()
 
 
 def _bounded_int(digits: str) -> int | float:
-    # int() refuses thousands of digits, and nothing here can hold more than 64 bits.
+    # int() rejects thousands of digits, and nothing here can hold more than 64 bits.
     return int(digits) if len(digits) < 30 else float(digits)
 
 

@@ -80,5 +80,5 @@ def day_number(day: date) -> int:
 
 
 def day_of(number: int) -> date:
-    """The day that is so many days after 1970-01-01."""
+    """The date of a number of days since 1970-01-01."""
     return _EPOCH + timedelta(days=number)

@@ -102,7 +102,7 @@ def _athena(table: ExternalTable, columns: list[tuple[str, str]]) -> str:
     column, is_date = table.partition
     head = f"CREATE EXTERNAL TABLE {table.name} (\n{listed}\n)\n"
     if not is_date:
-        # Its keys are no series that could be projected: run it again when there are new ones.
+        # Its keys cannot be projected: run it again when there are new ones.
         return (
             f"{head}PARTITIONED BY (`{column}` string)\nSTORED AS PARQUET\nLOCATION '{table.location}/';\n"
             f"MSCK REPAIR TABLE {table.name};"

@@ -21,7 +21,7 @@ _marked: set[str] = set()
 
 
 def check_lake(content: bytes | None, uri: str) -> None:
-    """Refuse a lake of a newer package.
+    """Raise an error for a lake of a newer package.
 
     Args:
         content: of its `_format.json`; None if it has none.

@@ -43,8 +43,8 @@ def ingest(
         table: where the days go.
         provenance: of the request; its window names the days that are written.
         allow_shrink: let a day with fewer events than the lake holds replace it.
-        set_aside_malformed: publish also the days to which lines belong that are no events, and keep these lines beside
-            them (`EventsTable.malformed`). An event of another day belongs to the first or last day of the window.
+        set_aside_malformed: publish also the days that have malformed lines, and keep these lines beside them
+            (`EventsTable.malformed`). An event of another day belongs to the first or last day of the window.
         on_rows: called with the number of rows decoded since the last call, and the day of the last of them. What it
             raises ends the reading, before anything is published.
 
@@ -54,29 +54,29 @@ def ingest(
     Raises:
         TerminatedEarly, OutsideWindow: the response is not whole, or not the one asked for; nothing changed.
         MalformedLine: no line is an event; nothing changed.
-        DaysMixed: a line is no event, and the response is not in the order of its days; nothing changed.
-        DaysMalformed: after all other days, for those that have lines which are no events.
+        DaysMixed: a line is malformed, and the response is not in the order of its days; nothing changed.
+        DaysMalformed: after all other days, for those that have malformed lines.
         DaysHeldBack: after all other days, for those that would have shrunk.
         OSError: the disk is full or the upload failed.
     """
     window = provenance.window
-    malformed = MalformedLines(window)
+    collected = MalformedLines(window)
     with _frugal_memory(), Shuffle(table.storage, table.schema, provenance) as shuffle:
-        for batch in decode(whole_lines(chunks), table.promoted, malformed):
+        for batch in decode(whole_lines(chunks), table.promoted, collected):
             shuffle.add(_final(batch, table.schema, window))
             if on_rows:
                 on_rows(batch.num_rows, day_of(batch.column("date")[-1].as_py()))
         shuffle.finish()
-        lines = malformed.by_day()
+        lines = collected.by_day()
 
         def publish(day: date) -> PublishedDay:
-            aside = [one.line for one in lines.get(day, []) if one.first == day]
+            aside = [malformed.line for malformed in lines.get(day, []) if malformed.first == day]
             with shuffle.complete(day) as (draft, rows):
                 return table.publish(day, draft, rows, provenance, allow_shrink=allow_shrink, malformed=aside)
 
         yield from _publish_all([day for day in window if set_aside_malformed or day not in lines], publish)
     if lines and not set_aside_malformed:
-        raise DaysMalformed({day: [one.reason for one in found] for day, found in lines.items()})
+        raise DaysMalformed({day: [malformed.reason for malformed in found] for day, found in lines.items()})
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def _publish_all(days: Iterable[date], publish: Callable[[date], PublishedDay]) 
                 held[shrinks.day] = shrinks
             except CancelledError:
                 pass
-            except Exception as error:  # noqa: BLE001 - raised below, after the days under way are told
+            except Exception as error:  # noqa: BLE001 - raised below, after the days under way are yielded
                 failure = failure or error
                 for waiting in futures:
                     waiting.cancel()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Container, Iterator
 from typing import NamedTuple
 
-from mixpanel_etl.lake.event_columns import whole_characters
+from mixpanel_etl.lake.event_columns import replace_half_surrogates
 from mixpanel_etl.lake.person_columns import (
     ANYWHERE,
     ID_PROPERTY_NAMES,
@@ -20,11 +20,11 @@ from mixpanel_etl.lake.person_columns import (
     number_looks_like_an_id,
 )
 
-#: What stands for an id that was taken out of a row of somebody else. It is never taken for an id itself.
+#: What stands for an id that was taken out of a row of another person. It is never taken for an id itself.
 ERASED = "[erased]"
-#: A string that does not end goes on to the end of the text: each character is looked at once, whatever the text is.
-#: Characters that no library escapes in JSON, or backslashes, as escapes all the same: keys and ids may hide in them.
+#: Characters that no library escapes in JSON, or backslashes, as escapes anyway: keys and ids may hide in them.
 ESCAPED_PLAIN = r"\\u00(?i:2[013-589ac-e]|3[0-9abf]|4[0-9a-f]|5[0-9a-f]|6[1-9a-f]|7[0-9a-e])"
+#: A string that does not end goes on to the end of the text, so that each character is looked at once.
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[{}\[\]]|[^\s"{}\[\]:,]+', re.DOTALL)
 _COLON = re.compile(r"\s*:")
 
@@ -77,7 +77,7 @@ def unquoted(string: str) -> str:
     if "\\" not in body:
         return body
     try:
-        return whole_characters(json.loads(f'"{body}"', strict=False))
+        return replace_half_surrogates(json.loads(f'"{body}"', strict=False))
     except ValueError:
         return body
 

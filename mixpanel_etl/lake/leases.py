@@ -1,7 +1,7 @@
 """Work that one process does at a time: a push, a lookup table, a step of the ledger.
 
 On a disk a lease is a lock of the operating system, which ends with its process. In a bucket it is an object that its
-holder writes anew every few seconds; another process takes it over when that has stopped for longer than the lease
+holder writes again every few seconds; another process takes it over when that has stopped for longer than the lease
 lasts, as measured by its own clock, so that the clocks of two hosts need not agree.
 """
 
@@ -39,7 +39,7 @@ _MARGIN_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lease, as others are told."""
+    """Who holds a lease."""
 
     run: str = ""
     host: str = field(default_factory=socket.gethostname)
@@ -97,17 +97,17 @@ def _locked(store: Storage, path: str, name: str, holder: Holder, seconds: float
     place = Path(store.uri(path))
     place.parent.mkdir(parents=True, exist_ok=True)
     descriptor = None
-    for _ in tries(seconds, lambda: _told(name, _read(place))):
+    for _ in tries(seconds, lambda: _holder_text(name, _read(place))):
         descriptor = _lock(place)
         if descriptor is not None:
             break
     if descriptor is None:
-        raise LeaseHeld(_told(name, _read(place)) + _ADVICE)
+        raise LeaseHeld(_holder_text(name, _read(place)) + _ADVICE)
     try:
         os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
         yield _Locked()
     finally:
-        place.unlink(missing_ok=True)  # while it is locked: whoever waits for it sees that it is no longer the one
+        place.unlink(missing_ok=True)  # while it is locked: a process that waits for it sees that it is another file
         os.close(descriptor)
 
 
@@ -128,11 +128,11 @@ def _lock(place: Path) -> int | None:
 @contextmanager
 def _kept(store: Storage, path: str, name: str, holder: Holder, seconds: float) -> Iterator[Lease]:
     held = _Kept(store, path, name, holder)
-    for _ in tries(seconds, lambda: _told(name, held.others)):
+    for _ in tries(seconds, lambda: _holder_text(name, held.others)):
         if held.take():
             break
     else:
-        raise LeaseHeld(_told(name, held.others) + _ADVICE)
+        raise LeaseHeld(_holder_text(name, held.others) + _ADVICE)
     with held.renewed():
         yield held
 
@@ -162,7 +162,9 @@ class _Kept:
         if self.others and time.monotonic() - self._seen_at < float(self.others.get("seconds", LEASE_SECONDS)):
             return False
         if self.others:
-            log.warning("%s; it has stopped to renew its lease, which is taken over", _told(self._name, self.others))
+            log.warning(
+                "%s; it has stopped to renew its lease, which is taken over", _holder_text(self._name, self.others)
+            )
         try:
             self._write()
         except WriteConflict:
@@ -204,8 +206,8 @@ class _Kept:
         """Write our name on it. What others wait for is counted from when this began, not from its answer."""
         begun = time.monotonic()
         self._renewals += 1
-        told = {**asdict(self._holder), "seconds": LEASE_SECONDS, "renewals": self._renewals}
-        content = json.dumps({**told, "token": f"{id(self):x}-{time.time_ns():x}"}).encode()
+        content_of = {**asdict(self._holder), "seconds": LEASE_SECONDS, "renewals": self._renewals}
+        content = json.dumps({**content_of, "token": f"{id(self):x}-{time.time_ns():x}"}).encode()
         self._version = self._store.write(self._path, content, self._version)
         self._valid_until = begun + LEASE_SECONDS
 
@@ -220,7 +222,7 @@ class _Kept:
 _ADVICE = ". Wait for its end, or stop it: the lease ends with the process, in a bucket a minute later"
 
 
-def _told(name: str, holder: dict[str, Any]) -> str:
+def _holder_text(name: str, holder: dict[str, Any]) -> str:
     try:
         return f"{name} is held by {Holder(**{key: holder[key] for key in ('run', 'host', 'pid', 'since')})}"
     except KeyError:
@@ -235,7 +237,7 @@ def _read(place: Path) -> dict[str, Any]:
 
 
 def _holder(content: bytes) -> dict[str, Any]:
-    """Who a lease's file says holds it; nothing in one that is free, or being written at this moment."""
+    """Who a lease's file says holds it; nothing in one that is free, or being written now."""
     try:
         found = json.loads(content)
     except ValueError:

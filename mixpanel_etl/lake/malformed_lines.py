@@ -1,4 +1,4 @@
-"""Lines of an export that are no events of the days asked for, and the days that miss something for their sake."""
+"""Malformed lines and stray events of an export, and the days that they may belong to."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from datetime import date
 
 from mixpanel_etl.lake.errors import DaysMixed, MalformedLine, OutsideWindow
 from mixpanel_etl.lake.export_window import MS_PER_DAY, Window, day_number, day_of
+from mixpanel_etl.timestamps import is_milliseconds
 
-#: With more lines than this, or more bytes in them, the response is no export.
+#: With more lines than this, or more bytes in them, the response is not an export.
 _MAX_LINES, _MAX_BYTES = 10_000, 64 << 20
-#: Hours by which two time zones can differ: events further outside the window are no matter of the zone.
+#: Hours by which two time zones can differ: events further outside the window are not explained by the zone.
 _ZONE_DAYS = 1
 _TIME = re.compile(rb'"time"\s*:\s*(\d{9,13})(?![\d])')
 
 
 @dataclass(frozen=True)
 class Malformed:
-    """A line of an export that is no event of the days asked for.
+    """A line of an export that is not an event of the requested days.
 
     Attributes:
         number: of the line in the response, from 1; empty lines do not count.
@@ -103,7 +104,7 @@ class MalformedLines:
         self._bytes += len(line)
         if len(self._noted) >= _MAX_LINES or self._bytes > _MAX_BYTES:
             self._check_zone()
-            raise DaysMixed(f"{len(self._noted):,} lines are no events, the last of them: {error}")
+            raise DaysMixed(f"{len(self._noted):,} malformed lines, the last of them: {error}")
         noted = _Noted(error, line, self._day, self._last, stray)
         self._noted.append(noted)
         self._pending.append(noted)
@@ -112,8 +113,8 @@ class MalformedLines:
         """The lines by the day to which they belong; one that may belong to several days is with each of them.
 
         Raises:
-            OutsideWindow: so many events lie just outside the window that the project cuts its days in another zone.
-            MalformedLine: no line is an event: the response is no export.
+            OutsideWindow: the many events just outside the window show that the project cuts its days in another zone.
+            MalformedLine: no line is an event: the response is not an export.
             DaysMixed: the response is not in the order of its days.
         """
         self._check_zone()
@@ -138,8 +139,8 @@ class MalformedLines:
         possible = range(noted.after, noted.before + 1)
         if noted in self._pending and not noted.line.rstrip().endswith(b"}"):
             return possible  # perhaps the response was cut here
-        told = {day for day in _told_days(noted.line) if day in possible}
-        return range(day := told.pop(), day + 1) if len(told) == 1 else possible
+        found = {day for day in _days_of_times(noted.line) if day in possible}
+        return range(day := found.pop(), day + 1) if len(found) == 1 else possible
 
     def _check_zone(self) -> None:
         strays = [noted.stray for noted in self._noted if noted.stray is not None]
@@ -155,8 +156,8 @@ class MalformedLines:
         )
 
 
-def _told_days(line: bytes) -> Iterator[int]:
+def _days_of_times(line: bytes) -> Iterator[int]:
     """The days of all that may be the time of an event that cannot be read."""
     for digits in _TIME.findall(line):
         number = int(digits)
-        yield (number if len(digits) > 10 else number * 1000) // MS_PER_DAY
+        yield (number if is_milliseconds(number) else number * 1000) // MS_PER_DAY

@@ -1,6 +1,6 @@
 """Where the ids of persons are: by the meaning of a column or JSON key, and by the form of a value.
 
-Anybody can send an id to Mixpanel, also one that reads `checkout`, `2026-11-10` or `events.parquet`. So an id counts
+Anyone can send an id to Mixpanel, also one that reads `checkout`, `2026-11-10` or `events.parquet`. So an id counts
 where ids of persons are: in columns and under keys that name persons. Elsewhere it counts only if its form tells that
 it is an id and nothing else, as that of a UUID, an e-mail address or a long number.
 Source: mixpanel-api.md#export-records, #identity-merge.
@@ -60,7 +60,7 @@ def is_known_by(property_name: str) -> bool:
     return names_a_person(property_name) or property_name.lower().removeprefix("$") in _KNOWN_BY
 
 
-def of_persons(field: pa.Field, keys: Collection[str] | None = None) -> pa.Field:
+def declare_persons(field: pa.Field, keys: Collection[str] | None = None) -> pa.Field:
     """A field whose schema says that its values are ids of persons.
 
     Args:
@@ -81,28 +81,28 @@ def holds_persons(field: pa.Field) -> bool:
     return names_a_person(field.name) or names_a_person(_property(field)) or _declared(field) == _ALL
 
 
-def tells_whose(field: pa.Field) -> bool:
+def identifies_owner(field: pa.Field) -> bool:
     """Whether a column says whose a row is, as Mixpanel or the table's declaration understands it."""
     return field.name in ID_COLUMNS or _property(field) in ID_PROPERTY_NAMES or _declared(field) == _ALL
 
 
 def person_keys(field: pa.Field) -> frozenset[str]:
     """The keys of a JSON column that are declared to hold ids of persons."""
-    told = _declared(field)
-    return frozenset() if told in (b"", _ALL) else frozenset(json.loads(told))
+    declared = _declared(field)
+    return frozenset() if declared in (b"", _ALL) else frozenset(json.loads(declared))
 
 
 def _declared(field: pa.Field) -> bytes:
-    told: bytes = (field.metadata or {}).get(_DECLARED, b"")
-    return told
+    declared: bytes = (field.metadata or {}).get(_DECLARED, b"")
+    return declared
 
 
 def _property(field: pa.Field) -> str:
-    told: bytes = (field.metadata or {}).get(_PROPERTY, b"")
-    return told.decode(errors="replace")
+    name: bytes = (field.metadata or {}).get(_PROPERTY, b"")
+    return name.decode(errors="replace")
 
 
-#: What Mixpanel's replies are made of; dates, too, are no names of persons.
+#: What Mixpanel's replies are made of; dates are not ids either.
 _REPLY_WORDS = {
     *("all", "average", "computed_at", "count", "counts", "data", "date", "dates", "error", "event", "events"),
     *("first", "goal", "headers", "legend_size", "meta", "min_sampling_factor", "$overall", "overall", "property"),
@@ -159,7 +159,7 @@ _UNLIKE = re.compile(
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
-_LONGEST = 512
+_MAX_LENGTH = 512
 
 
 def looks_like_an_id(text: str) -> bool:
@@ -168,7 +168,7 @@ def looks_like_an_id(text: str) -> bool:
     `anna-4711`, UUIDs, e-mail addresses, `$device:...`, numbers of ten digits and more, and random tokens do;
     `checkout`, `New York`, `2026-11-10`, `events.parquet`, `plan_2026` and `4711` do not.
     """
-    if not 8 <= len(text) <= _LONGEST:
+    if not 8 <= len(text) <= _MAX_LENGTH:
         return text.startswith("$device:")
     if _CERTAIN.fullmatch(text):
         return True
@@ -179,11 +179,11 @@ def looks_like_an_id(text: str) -> bool:
 
 
 def number_looks_like_an_id(text: str) -> bool:
-    """Whether a number that is not quoted tells that it is an id: it has ten digits or more, and is no time since 1970.
+    """Whether an unquoted number has the form of an id: ten digits or more, and not a time since 1970.
 
     Times are seconds, or thousandths, millionths... of them, from 2011 to 2039.
     """
-    if not (text.isascii() and text.isdigit() and 10 <= len(text) <= _LONGEST):
+    if not (text.isascii() and text.isdigit() and 10 <= len(text) <= _MAX_LENGTH):
         return False
     head, tail = int(text[:4]), len(text) - 4
     return not (tail in (6, 9, 12, 15) and 1300 <= head < 2200)
@@ -191,12 +191,12 @@ def number_looks_like_an_id(text: str) -> bool:
 
 def as_id(number: str) -> str:
     """A JSON number as the id that it is: `4711.0` and `4.711e3` are 4711."""
-    if len(number) > _LONGEST or not set(".eE") & set(number):
+    if len(number) > _MAX_LENGTH or not set(".eE") & set(number):
         return number
     try:
         value = Decimal(number)
     except InvalidOperation:
         return number
-    if value.is_finite() and value.adjusted() < _LONGEST and value == value.to_integral_value():
+    if value.is_finite() and value.adjusted() < _MAX_LENGTH and value == value.to_integral_value():
         return str(int(value))
     return number

@@ -20,10 +20,10 @@ from mixpanel_etl.lake.person_columns import (
     Places,
     as_id,
     holds_persons,
+    identifies_owner,
     looks_like_an_id,
     number_looks_like_an_id,
     person_keys,
-    tells_whose,
 )
 from mixpanel_etl.lake.provenance import OWN_KEYS
 from mixpanel_etl.lake.string_values import Replace, as_text, is_number, replaced
@@ -54,16 +54,16 @@ class Persons(ABC):
     """Some persons, known by their ids.
 
     A value counts when it is one of the ids as a whole, and stands where ids of persons are or has the form of an id
-    (`lake.identity`); parts of longer strings do not.
+    (`lake.person_columns`); parts of longer strings do not.
     """
 
     @abstractmethod
     def __contains__(self, text: object) -> bool:
-        """Whether a text is one of the ids."""
+        """Whether a string is one of the ids."""
 
     @abstractmethod
     def among(self, text: pl.Series, *, anyhow: bool, quoted: bool) -> Collection[str]:
-        """Those of the texts of a column that are ids.
+        """Those of the strings of a column that are ids.
 
         Args:
             text: the column.
@@ -80,7 +80,7 @@ class Persons(ABC):
         return True
 
     def as_word_in(self, text: str) -> bool:
-        """Whether one of the ids stands in a text between characters that are no part of an id."""
+        """Whether one of the ids stands in a text between characters that cannot be part of an id."""
         return self.scrub(text) != text
 
     def in_table(self, table: pa.Table) -> Rows:
@@ -92,7 +92,7 @@ class Persons(ABC):
         theirs: set[int] = set()
         mentions: set[int] = set()
         holding = {field.name for field in table.schema if holds_persons(field)}
-        telling = {field.name for field in table.schema if tells_whose(field)} or holding
+        telling = {field.name for field in table.schema if identifies_owner(field)} or holding
         for field, column in zip(table.schema, table.columns, strict=True):
             if (text := as_text(_name(field), column)) is None:
                 continue

@@ -19,7 +19,7 @@ _REPLACE_SECONDS = 300.0
 
 
 def versions(store: Storage, name: str) -> Iterator[str]:
-    """The version of a file, read anew for each try to replace it.
+    """The version of a file, read again for each try to replace it.
 
     What decides whether it is replaced must be read after that: then a `WriteConflict` says that it was outdated.
     """
@@ -55,7 +55,7 @@ def publish(store: Storage, draft: Draft, name: str, expected: str) -> None:
 
 
 def _leave_out(store: Storage, name: str) -> None:
-    """Replace a published file by the same without suppressed persons; whoever replaces it first does so as well."""
+    """Replace a published file by the same without suppressed persons, unless another process replaces it first."""
     version = store.version(name)
     with suppress(FileNotFoundError, WriteConflict), store.snapshot(name) as file, store.draft("again") as copy:
         with Path(copy.path).open("wb") as target:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 
 def without_repeats(read: Callable[[], Iterable[pa.RecordBatch]], column: str) -> Iterator[pa.RecordBatch]:
-    """The rows whose value in a column of texts has not come before.
+    """The rows whose value in a column of strings has not come before.
 
     Args:
         read: gives the rows; called twice.

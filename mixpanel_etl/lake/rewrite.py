@@ -8,7 +8,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixpanel_etl.lake.day_file import Seen
+from mixpanel_etl.lake.day_file import WrittenRows
 from mixpanel_etl.lake.provenance import METADATA_KEY, read_record, write_record
 from mixpanel_etl.lake.row_groups import BLOOM_FILTER
 
@@ -40,7 +40,7 @@ def rewrite(
         whole = file.schema_arrow
         others = {key: value for key, value in (whole.metadata or {}).items() if key != METADATA_KEY.encode()}
         schema = scrub(whole.with_metadata(others or None))
-        seen = Seen()
+        seen = WrittenRows()
         removed = 0
         with pq.ParquetWriter(path, schema, **_like(file.metadata)) as writer:
             for number in range(file.num_row_groups):
@@ -52,7 +52,7 @@ def rewrite(
                     kept = kept if kept.column_names == schema.names else kept.select(schema.names)
                     kept = pa.Table.from_arrays(kept.columns, schema=schema)
                     writer.write_table(kept, row_group_size=kept.num_rows)
-                    seen.note(kept)
+                    seen.add(kept)
             record = read_record(file.metadata)
             if "first_time" in record:
                 times = ("first_time", "last_time", "newest_processing_time")

@@ -23,7 +23,7 @@ def bloom_filters(schema: pa.Schema) -> dict[str, Any] | None:
 
 
 def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The batches put together: the writer makes (at least) one row group of whatever it is given."""
+    """The batches put together: the writer makes at least one row group of each table."""
     held: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:

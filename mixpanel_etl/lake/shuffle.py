@@ -41,7 +41,7 @@ class Shuffle:
 
     Exports come roughly in the order of their days. A day that is over while others arrive is written at once; one
     that gets more rows after that is written again at the end. What is more than `BUDGET_BYTES` of a day waits on
-    disk, and so does everything, until the end, from the moment at which many days come mixed. Memory is bounded in any
+    disk, and so does everything, until the end, as soon as many days come mixed. Memory is bounded in any
     case, and the rows of a day stay in the order of their arrival.
 
     Args:

@@ -49,7 +49,7 @@ class Spill:
         return self._rows.get(key, 0)
 
     def forget(self, key: int) -> None:
-        """Let a key begin anew."""
+        """Remove the rows of a key."""
         self._chunks.pop(key, None)
         self._rows.pop(key, None)
 

@@ -22,7 +22,7 @@ _STATEMENTS = Path(__file__).parent / "statements"
 _OVER_EVENTS = ("project_time.sql", "segmentation.sql", "funnel.sql", "retention.sql")
 #: A file of a table: folders, the first `column=key`, a name.
 _FILE = re.compile(r"(?P<folder>[^=]+)/(?P<column>[^/=]+)=(?P<key>[^/]*)/(?P<file>[^/]+\.parquet)")
-#: What begins like this is no table's: drafts, replies.
+#: Folders and files that do not belong to a table: drafts, replies.
 _HIDDEN = re.compile(r"(?:^|/)[._]")
 #: Schemas that DuckDB or this package has already: tables below folders of these names have the whole folder as their
 #: name, `"information_schema/tables"`.
@@ -31,7 +31,7 @@ _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 def connect(lake: str, *, timezone: str = "UTC", created_before_2023: bool = False) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with a view for every table that the lake has at this moment.
+    """A DuckDB connection with a view for every table that the lake has now.
 
     `events`, `reports.signups`, `catalogue.annotations`...: the first of several folders is the schema. A partition's
     folder, `date=2026-01-31`, is a column. What is published later shows in the views that there are. Times are shown
@@ -112,8 +112,8 @@ def _create_views(connection: duckdb.DuckDBPyConnection, store: Storage, tables:
             view=view,
             # Events of one millisecond are in the order in which Mixpanel gave them.
             more=", file_row_number" if table.folder == "events" else "",
-            files=_text(f"{_escaped(f'{root}/{table.folder}/{table.column}')}=*/*.parquet"),
-            column=_text(table.column),
+            files=_literal(f"{_escaped(f'{root}/{table.folder}/{table.column}')}=*/*.parquet"),
+            column=_literal(table.column),
             quoted=_quoted(table.column),
             start=len(table.column) + 2,
             type=table.type,
@@ -121,8 +121,8 @@ def _create_views(connection: duckdb.DuckDBPyConnection, store: Storage, tables:
         )
         connection.execute(statement)
         connection.execute("INSERT INTO lake.folders VALUES ($1, $2, $3)", [view, table.folder, table.column])
-    files = _text(f"{_escaped(root)}/**/*.parquet")
-    connection.execute(_file("partitions.sql").format(files=files, root=_text(root)))
+    files = _literal(f"{_escaped(root)}/**/*.parquet")
+    connection.execute(_file("partitions.sql").format(files=files, root=_literal(root)))
 
 
 def _columns(columns: Columns | None) -> str:
@@ -130,7 +130,7 @@ def _columns(columns: Columns | None) -> str:
     if columns is None:
         return "union_by_name = true"
     entries = (
-        f"{_text(name)}: {{name: {_text(name)}, type: {_text(column.type)}, default_value: NULL}}"
+        f"{_literal(name)}: {{name: {_literal(name)}, type: {_literal(column.type)}, default_value: NULL}}"
         for name, column in columns.items()
     )
     return f"schema = MAP {{{', '.join(entries)}}}"
@@ -159,7 +159,7 @@ def _escaped(path: str) -> str:
     return re.sub(r"[*?\[]", r"[\g<0>]", path)
 
 
-def _text(value: str) -> str:
+def _literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 

@@ -72,8 +72,8 @@ class Pages:
     @property
     def folder(self) -> str:
         # Other columns are another question: what was kept without them has to be asked for again.
-        told = json.dumps([self.key, self.question, self.table.schema.to_string()], sort_keys=True, default=str)
-        return f"{self.table.name}/{_FOLDER}/{hashlib.blake2b(told.encode(), digest_size=8).hexdigest()}"
+        asked = json.dumps([self.key, self.question, self.table.schema.to_string()], sort_keys=True, default=str)
+        return f"{self.table.name}/{_FOLDER}/{hashlib.blake2b(asked.encode(), digest_size=8).hexdigest()}"
 
     def keep(
         self, rows: pa.RecordBatch, session: str, requested_at: datetime, *, last: bool, total: int | None = None
@@ -128,7 +128,7 @@ class Pages:
 
 
 def discard_others(table: Table, wanted: Iterable[Pages]) -> None:
-    """Remove the pages of all questions but these: nobody asks them any more, or of another day."""
+    """Remove the pages of all questions except these: they are of another day, or not asked any more."""
     folders = tuple(f"{pages.folder}/" for pages in wanted)
     for name in table.storage.names(f"{table.name}/{_FOLDER}", ".parquet"):
         if not name.startswith(folders):

@@ -69,7 +69,7 @@ class Storage(Protocol):
         """
 
     def read_with(self, name: str, act: Callable[[IO[bytes]], T]) -> T:
-        """What a function makes of an open file; called anew if the file is replaced while it reads.
+        """What a function makes of an open file; called again if the file is replaced while it reads.
 
         Raises:
             FileNotFoundError: there is none.
@@ -78,7 +78,7 @@ class Storage(Protocol):
             return act(file)
 
     def snapshot(self, name: str) -> AbstractContextManager[IO[bytes]]:
-        """A file opened for reading, that stays as it is whatever others do.
+        """A file opened for reading, that stays as it is while others replace it.
 
         Raises:
             FileNotFoundError: there is none.
@@ -178,7 +178,7 @@ class Storage(Protocol):
         """Write a file on conditions that are not met.
 
         Raises:
-            ConditionsIgnored: it is written all the same, so that nothing can be promised to several processes.
+            ConditionsIgnored: it is written anyway, so that nothing can be promised to several processes.
             OSError: this is not allowed or not possible; the text says why.
         """
         name = f".probe-{secrets.token_hex(4)}"

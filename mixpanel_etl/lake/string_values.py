@@ -1,4 +1,4 @@
-"""The values of a column of any type as the texts in which ids are looked for, and the column with some replaced."""
+"""The values of a column of any type as the strings in which ids are looked for, and the column with some replaced."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def is_number(kind: pa.DataType) -> bool:
 
 
 def as_text(name: str, column: pa.ChunkedArray) -> pl.Series | None:
-    """A column as texts, nested values as JSON objects with its name; None when it cannot hold an id.
+    """A column as strings, nested values as JSON objects with its name; None when it cannot hold an id.
 
     Raises:
         TypeError: a column of a type of which that is not known.
@@ -66,7 +66,7 @@ def as_text(name: str, column: pa.ChunkedArray) -> pl.Series | None:
 
 
 def _written(name: str, kind: pa.DataType) -> Callable[[Any], str]:
-    """How values of a type are written as texts."""
+    """How values of a type are written as strings."""
     if isinstance(kind, pa.UuidType):
         return str
     if pa.types.is_nested(kind):
@@ -135,7 +135,7 @@ def _is(kind: pa.DataType, kinds: Collection[Callable[[pa.DataType], bool]]) -> 
 def _are_small(column: pa.ChunkedArray) -> bool:
     """Whether all numbers are too small for ids in a column that need not hold any."""
     extremes = pc.min_max(column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column).as_py()
-    return all(one is None or abs(one) < _SMALL for one in extremes.values())
+    return all(value is None or abs(value) < _SMALL for value in extremes.values())
 
 
 def _number(value: float | Decimal) -> str:
@@ -145,7 +145,7 @@ def _number(value: float | Decimal) -> str:
 
 
 def _decoded(value: bytes) -> str:
-    """Bytes as text; sixteen that are none are a UUID."""
+    """Bytes as text; sixteen bytes that are not ASCII are a UUID."""
     return str(UUID(bytes=value)) if _is_uuid(value) else value.decode(errors="replace")
 
 

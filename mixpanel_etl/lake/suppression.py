@@ -3,7 +3,7 @@
 Source: mixpanel-api.md#deleted-events.
 
 The list is in the lake itself, as hashes with a date of expiry: `_suppression/<expiry>-<digest>.json`. The salt of the
-hashes is the lake's own, so that nobody without the lake can try out ids, and no two lakes can be compared.
+hashes is the lake's own, so that ids cannot be tried out without the lake, and no two lakes can be compared.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _NAMED = _NAMES + r"(?s:\[.*|\x22(?:[^\x22\\]|\\.)*\x22|[^,{}\[\]]*)"
 _STRING = r"\x22(?s:[^\x22\\]|\\.)*\x22"
 _VALUE = _STRING + r"|[^\s,\[\]{}:\x22]+"
 _LONG = r"[0-9][0-9.eE+]{8,}"
-#: What is left of both to be looked at one by one: what can have the form of an id, see `lake.identity`.
+#: What is left of both to be looked at one by one: what can have the form of an id, see `lake.person_columns`.
 _FORM = r"^\x22[^\s/]{8,}\x22$"
 _TIME = r"^(?:1[3-9]|2[01])[0-9]{8}(?:[0-9]{3}){0,3}$"
 #: Strings that may be JSON, with escapes, or ids however short.
@@ -104,10 +104,10 @@ class Suppressed(Persons):
     """
 
     def __init__(self, store: Storage, now: datetime | None = None) -> None:
-        moment = now or datetime.now(UTC)
+        current = now or datetime.now(UTC)
         self.hashes: set[str] = set()
         for name, until in entries(store).items():
-            if until > moment:
+            if until > current:
                 with store.open(name) as file:
                     self.hashes.update(json.load(file))
         self._hash = hasher(store) if self.hashes else None
@@ -156,7 +156,7 @@ class Suppressed(Persons):
         return any(any(self.in_table(rows)) for rows in _groups(file))
 
     def _perhaps(self, frame: pl.DataFrame) -> pl.Series:
-        """The rows of JSON texts of which a value is one of the ids, wherever it stands."""
+        """The rows of JSON strings of which a value is one of the ids, wherever it stands."""
         import polars as pl
 
         def found(pattern: str, of: pl.DataFrame = frame) -> pl.DataFrame:
@@ -173,7 +173,7 @@ class Suppressed(Persons):
             [
                 holding(strings, self._is_in),
                 holding(numbers, lambda value: number_looks_like_an_id(as_id(value)) and as_id(value) in self),
-                holding(found(_VALUE, named), lambda value: _said(value) in self),
+                holding(found(_VALUE, named), lambda value: _value_of(value) in self),
                 frame.filter(pl.col("text").str.contains(ESCAPED_PLAIN))["row"],
             ]
         )
@@ -191,7 +191,7 @@ class Suppressed(Persons):
         return pc.is_in(column, pa.array(theirs, column.type)) if theirs else None
 
 
-def _said(value: str) -> str:
+def _value_of(value: str) -> str:
     return unquoted(value) if value.startswith('"') else as_id(value)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from mixpanel_etl.client import Arrived, Cohort, InvalidRequest, Mixpanel, Profile, ProfilePage
 from mixpanel_etl.lake import Table
-from mixpanel_etl.lake.event_columns import TIMESTAMP, whole_characters
+from mixpanel_etl.lake.event_columns import TIMESTAMP, replace_half_surrogates
 from mixpanel_etl.lake.staged_pages import Pages, discard_others
 from mixpanel_etl.pull.engage_pages import Ask, Snapshot, fill, publish
 from mixpanel_etl.pull.listings import BOOLEAN, INTEGER, STRING, Listing
@@ -142,8 +142,8 @@ def _asking(mixpanel: Mixpanel, cohort: Cohort) -> Ask:
 def _rows(cohort: Cohort, members: Sequence[Profile]) -> pa.RecordBatch:
     columns = [
         pa.array([int(cohort.id)] * len(members), pa.int64()),
-        pa.array([cohort.name and whole_characters(cohort.name)] * len(members), pa.string()),
-        pa.array([whole_characters(member.distinct_id) for member in members], pa.string()),
+        pa.array([cohort.name and replace_half_surrogates(cohort.name)] * len(members), pa.string()),
+        pa.array([replace_half_surrogates(member.distinct_id) for member in members], pa.string()),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=MEMBERS_SCHEMA)
 

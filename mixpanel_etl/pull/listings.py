@@ -15,11 +15,11 @@ from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.event_columns import (
     JSON,
     TIMESTAMP,
-    finite_number,
+    as_float64,
+    as_int64,
     readable_json,
+    replace_half_surrogates,
     stored_field,
-    whole_characters,
-    whole_number,
 )
 from mixpanel_etl.pull.published import Column, Published
 
@@ -127,7 +127,7 @@ def cell(value: Any, kind: pa.DataType, zone: tzinfo) -> Any:
 
 
 def _string(value: Any) -> str:
-    return whole_characters(value) if isinstance(value, str) else readable_json(value)
+    return replace_half_surrogates(value) if isinstance(value, str) else readable_json(value)
 
 
 def _strings(value: Any) -> list[str] | None:
@@ -151,8 +151,8 @@ _FITS: dict[pa.DataType, Callable[[Any], Any]] = {
     STRING: _string,
     STRINGS: _strings,
     BOOLEAN: _boolean,
-    INTEGER: whole_number,
-    NUMBER: finite_number,
+    INTEGER: as_int64,
+    NUMBER: as_float64,
 }
 
 

@@ -16,7 +16,7 @@ from mixpanel_etl.client import Arrived, Mixpanel, Profile, ProfilePage
 from mixpanel_etl.client.query.profiles import PAGE_SIZE
 from mixpanel_etl.expressions import ExpressionError, parse, references
 from mixpanel_etl.lake import ConfigurationError, PromotedColumn, Provenance, Table
-from mixpanel_etl.lake.event_columns import JSON, stored_field, whole_characters, with_promoted
+from mixpanel_etl.lake.event_columns import JSON, replace_half_surrogates, stored_field, with_promoted
 from mixpanel_etl.lake.staged_pages import Pages, discard_others
 from mixpanel_etl.pull.engage_pages import Ask, Snapshot, fill, publish
 
@@ -114,9 +114,9 @@ def profile_rows(
     """
     properties = [profile.properties for profile in profiles]
     sent = [json.dumps(each, ensure_ascii=False, separators=(",", ":")) for each in properties]
-    strings = [text if text.isascii() else whole_characters(text) for text in sent]
+    strings = [text if text.isascii() else replace_half_surrogates(text) for text in sent]
     columns = [
-        pa.array([whole_characters(profile.distinct_id) for profile in profiles], pa.string()),
+        pa.array([replace_half_surrogates(profile.distinct_id) for profile in profiles], pa.string()),
         _LAST_SEEN.array([each.get(_LAST_SEEN.source) for each in properties]),
         pa.array(strings, pa.string()),
         pa.array(

@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 
 from mixpanel_etl.client.ingestion.events import INSERT_ID, MAX_STRING_BYTES, check_nested
-from mixpanel_etl.lake.event_columns import without_half_pairs
+from mixpanel_etl.lake.event_columns import replace_surrogate_escapes
 from mixpanel_etl.reserved_ids import RESERVED_IDS
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def json_text(column: str, kind: pl.DataType, *, is_number: bool) -> pl.Expr:
     value = pl.col(column).cast(pl.String)
     if not is_number:
         # An event is one line; half of a surrogate pair is not a character, and Mixpanel takes no such string.
-        return value.str.replace_all(r"[\r\n]", " ").map_elements(without_half_pairs, pl.String)
+        return value.str.replace_all(r"[\r\n]", " ").map_elements(replace_surrogate_escapes, pl.String)
     value = pl.when(value.str.contains("[a-zA-Z]")).then(None).otherwise(value)
     if isinstance(kind, pl.Decimal) and kind.scale == 0:
         return value
@@ -151,7 +151,7 @@ def altered(values: pl.Series, *, is_json: bool = False) -> dict[str, pl.Series]
     if values.dtype != pl.String:
         return {}
     if is_json:
-        halved = [value is not None and without_half_pairs(value) != value for value in values]
+        halved = [value is not None and replace_surrogate_escapes(value) != value for value in values]
         return {HALVED: pl.Series(halved, dtype=pl.Boolean)}
     return {CUT: (values.str.len_bytes() > MAX_STRING_BYTES).fill_null(False)}
 
@@ -179,7 +179,7 @@ def nested_faults(values: pl.Series) -> Iterator[str | None]:
 
     for value in values:
         try:
-            parsed = msgspec.json.decode(without_half_pairs(value)) if isinstance(value, str) else value
+            parsed = msgspec.json.decode(replace_surrogate_escapes(value)) if isinstance(value, str) else value
             check_nested(values.name, parsed.to_list() if isinstance(parsed, pl.Series) else parsed)
         except msgspec.DecodeError as error:
             yield f"no JSON: {error}"

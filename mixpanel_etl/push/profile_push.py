@@ -18,7 +18,7 @@ from mixpanel_etl.client import Clock, Mixpanel, MixpanelError
 from mixpanel_etl.client.ingestion.profile_updates import encoded
 from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.leases import Lease, lease
-from mixpanel_etl.lake.person_columns import of_persons
+from mixpanel_etl.lake.person_columns import declare_persons
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.push.parallel_batches import IN_FLIGHT, Delivery, deliver_all
 from mixpanel_etl.push.profile_mapping import ProfileMapping, Update
@@ -72,7 +72,7 @@ class ProfilePush:
     def _with_persons(self, schema: pa.Schema) -> pa.Schema:
         """A schema that says whether its ids are persons, as those of groups are not."""
         people = self.mapping.person_columns
-        return schema.set(0, of_persons(schema.field("id"))) if people else schema
+        return schema.set(0, declare_persons(schema.field("id"))) if people else schema
 
 
 @dataclass

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from mixpanel_etl.client.ingestion.events import EARLIEST, INSERT_ID, MAX_AHEAD, MAX_BYTES, MAX_MEMBERS, check_nested
 from mixpanel_etl.lake import EventsTable
-from mixpanel_etl.lake.event_columns import CORE_SCHEMA, without_half_pairs
+from mixpanel_etl.lake.event_columns import CORE_SCHEMA, replace_surrogate_escapes
 from mixpanel_etl.push.event_values import HALVED, PLACEHOLDER, altered
 from mixpanel_etl.push.push_error import PushError
 from mixpanel_etl.reserved_ids import RESERVED_IDS
@@ -137,7 +137,7 @@ class CopiedEvents:
     def _event(self, row: _Row, latest: int) -> tuple[str, str, str | None, str | None]:
         """Line, insert_id, and what is wrong."""
         try:
-            members: _Members = msgspec.json.decode(without_half_pairs(row.properties or "{}"), type=_Members)
+            members: _Members = msgspec.json.decode(replace_surrogate_escapes(row.properties or "{}"), type=_Members)
         except (msgspec.DecodeError, RecursionError) as error:
             return "{}", _hash(msgspec.json.encode([row.event, row.time, row.insert_id])), "properties", str(error)
         for known in OVERWRITTEN:

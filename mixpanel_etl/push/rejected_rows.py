@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from mixpanel_etl.lake import Partition, Provenance, Table
-from mixpanel_etl.lake.person_columns import of_persons
+from mixpanel_etl.lake.person_columns import declare_persons
 
 SCHEMA = pa.schema(
     [
@@ -70,8 +70,8 @@ def rejected_rows(lake: str, push: str, person_columns: Collection[str] = (), *,
         person_columns: columns of the query that hold ids of persons; erasures read them in the schema, at `row`.
         by_person: whether `id` is the id of a person.
     """
-    declared = {"id": of_persons(SCHEMA.field("id"))} if by_person else {}
-    declared |= {"row": of_persons(SCHEMA.field("row"), person_columns)} if person_columns else {}
+    declared = {"id": declare_persons(SCHEMA.field("id"))} if by_person else {}
+    declared |= {"row": declare_persons(SCHEMA.field("row"), person_columns)} if person_columns else {}
     schema = pa.schema([declared.get(field.name, field) for field in SCHEMA])
     return Table(lake, f"rejected/{push}", schema, column=_PART)
 

@@ -1,4 +1,4 @@
-"""Processes that begin at the same moment and do the same thing to one lake."""
+"""Processes that begin at the same time and do the same thing to one lake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real S3 API on localhost (moto's), that refuses requests on demand.
+"""A real S3 API on localhost (moto's), that rejects requests on demand.
 
 Like S3, and unlike moto alone, it takes one write at a time, and knows `If-Match` for uploads in several parts.
 """
@@ -30,14 +30,14 @@ class S3Server:
 
     Attributes:
         requests: method, path and the names of the query parameters of everything that arrived.
-        refused: which requests are answered with AccessDenied, by method, path and query parameters.
+        rejected: which requests are answered with AccessDenied, by method, path and query parameters.
         lost: which requests are carried out, but answered with InternalError.
-        ignores_conditions: which requests are taken whatever their condition is, as by some that speak S3.
+        ignores_conditions: which requests are taken regardless of their condition, as by some servers.
     """
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, set[str]]] = []
-        self.refused: Callable[[str, str, dict[str, list[str]]], bool] = lambda *_: False
+        self.rejected: Callable[[str, str, dict[str, list[str]]], bool] = lambda *_: False
         self.lost: Callable[[str, str, dict[str, list[str]]], bool] = lambda *_: False
         self.ignores_conditions: Callable[[dict[str, list[str]]], bool] = lambda _: False
         self._one_write = RLock()
@@ -61,7 +61,7 @@ class S3Server:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         query = parse_qs(environ["QUERY_STRING"], keep_blank_values=True)
         self.requests.append((method, path, set(query)))
-        if self.refused(method, path, query):
+        if self.rejected(method, path, query):
             start_response("403 Forbidden", [("Content-Type", "application/xml"), ("Connection", "close")])
             return [DENIED]
         if method in {"GET", "HEAD"}:

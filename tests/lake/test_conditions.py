@@ -1,4 +1,4 @@
-"""Writes with a condition, on a disk and in a bucket alike: nobody undoes what he has not seen."""
+"""Writes with a condition, on a disk and in a bucket alike: no process undoes what it has not seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Killed processes, full disks and rivals: readers see whole files only, and whoever runs next needs no help."""
+"""Killed processes, full disks and rivals: readers see whole files only, and the next run needs no help."""
 
 from __future__ import annotations
 

@@ -204,8 +204,8 @@ def test_properties_are_plain_strings_and_times_milliseconds_of_utc(mixed: Event
     parquet = pq.ParquetFile(mixed.storage.open(f"events/date={DAY}/events.parquet")).schema
     types = {parquet.column(n).name: str(parquet.column(n).logical_type) for n in range(len(parquet))}
     assert types["properties"] == "String"  # Parquet's JSON type is what old readers stumble over
-    moment = "Timestamp(isAdjustedToUTC=true, timeUnit=milliseconds"
-    assert all(types[name].startswith(moment) for name in ("time", "processing_time", "since"))
+    timestamp = "Timestamp(isAdjustedToUTC=true, timeUnit=milliseconds"
+    assert all(types[name].startswith(timestamp) for name in ("time", "processing_time", "since"))
 
 
 def test_duckdb_reads_the_lake_as_one_hive_partitioned_table(mixed: EventsTable) -> None:

@@ -1,4 +1,4 @@
-"""Published days: who wins, who is refused, and what a file tells of itself."""
+"""Published days: which request wins, which is rejected, and what a file says of itself."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_damaged_file_is_named_with_what_to_do(table: EventsTable, damage: byt
     pull(table, [line()])
     path = Path(table.uri) / f"date={DAY}/events.parquet"
     path.write_bytes(damage)
-    with pytest.raises(UnreadableFile, match=r"date=2026-03-05/events.parquet is no Parquet file .*Move it away"):
+    with pytest.raises(UnreadableFile, match=r"date=2026-03-05/events.parquet is not a Parquet file .*Move it away"):
         table.day(DAY)
     with pytest.raises(UnreadableFile):
         pull(table, [line()], request(later=1))

@@ -97,11 +97,11 @@ def test_a_line_passes_exactly_if_it_is_json_and_an_event_with_a_time(data: st.D
 
 
 def _is_event(sent: bytes) -> bool:
-    def refuse(constant: str) -> None:
+    def reject(constant: str) -> None:
         raise ValueError(constant)
 
     try:
-        record = json.loads(sent.decode(), parse_constant=refuse, parse_int=float)
+        record = json.loads(sent.decode(), parse_constant=reject, parse_int=float)
         time = record["properties"]["time"]
     except (ValueError, KeyError, TypeError):
         return False

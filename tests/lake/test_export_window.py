@@ -20,25 +20,25 @@ SPRING, AUTUMN = date(2026, 3, 8), date(2026, 11, 1)  # of the United States
 ZONES = ["America/Los_Angeles", "Asia/Kolkata", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia", "US/Pacific"]
 
 
-def exported(moment: datetime, zone: str) -> int:
-    """A moment as a project created before 2023 exports it: its wall clock, read as if it were UTC.
+def exported(timestamp: datetime, zone: str) -> int:
+    """A timestamp as a project created before 2023 exports it: its wall clock, read as if it were UTC.
 
     Source: mixpanel-api.md#project-time.
     """
-    wall = moment.astimezone(ZoneInfo(zone)).replace(tzinfo=UTC)
+    wall = timestamp.astimezone(ZoneInfo(zone)).replace(tzinfo=UTC)
     return round(wall.timestamp() * 1000)
 
 
-def first_of(moment: datetime, zone: str) -> datetime:
-    """The first moment at which the wall clock showed what it shows now."""
-    return moment.astimezone(ZoneInfo(zone)).replace(fold=0).astimezone(UTC)
+def first_of(timestamp: datetime, zone: str) -> datetime:
+    """The first timestamp at which the wall clock showed what it shows now."""
+    return timestamp.astimezone(ZoneInfo(zone)).replace(fold=0).astimezone(UTC)
 
 
 @given(st.sampled_from(ZONES), st.datetimes(datetime(1991, 1, 1), datetime(2036, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
-def test_wall_clock_times_become_the_utc_times_that_zoneinfo_says(zone: str, moment: datetime) -> None:
-    moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-    converted = Window(DAY, DAY, zone).utc(pa.array([exported(moment, zone)], pa.int64()))
-    assert converted.to_pylist() == [first_of(moment, zone)]
+def test_wall_clock_times_become_the_utc_times_that_zoneinfo_says(zone: str, timestamp: datetime) -> None:
+    timestamp = timestamp.replace(microsecond=timestamp.microsecond // 1000 * 1000)
+    converted = Window(DAY, DAY, zone).utc(pa.array([exported(timestamp, zone)], pa.int64()))
+    assert converted.to_pylist() == [first_of(timestamp, zone)]
 
 
 @pytest.mark.parametrize("change", [SPRING, AUTUMN])
@@ -49,15 +49,15 @@ def test_an_old_project_keeps_every_event_across_a_change_of_its_clocks(
     first, last = change - timedelta(days=1), change + timedelta(days=1)
     begin = datetime(first.year, first.month, first.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
     end = datetime(last.year, last.month, last.day, tzinfo=ZoneInfo(zone)) + timedelta(days=1)
-    moments = [
+    timestamps = [
         begin + timedelta(minutes=10 * n) for n in range(int((end.astimezone(UTC) - begin) / timedelta(minutes=10)))
     ]
     expected = defaultdict(list)
-    for moment in moments:
-        expected[moment.astimezone(ZoneInfo(zone)).date()].append(first_of(moment, zone))
-    pull(table, [line(exported(moment, zone)) for moment in moments], request(first, last, zone))
+    for timestamp in timestamps:
+        expected[timestamp.astimezone(ZoneInfo(zone)).date()].append(first_of(timestamp, zone))
+    pull(table, [line(exported(timestamp, zone)) for timestamp in timestamps], request(first, last, zone))
     assert {day: [row["time"] for row in stored(table, day)] for day in table.days()} == expected
-    assert len(moments) == 3 * 144 + (0 if zone == "Asia/Kolkata" else {SPRING: -6, AUTUMN: 6}[change])
+    assert len(timestamps) == 3 * 144 + (0 if zone == "Asia/Kolkata" else {SPRING: -6, AUTUMN: 6}[change])
 
 
 def test_a_time_that_no_wall_clock_showed_is_read_as_the_end_of_the_gap() -> None:

@@ -1,4 +1,4 @@
-"""A lake says which version of the layout it has: an older package refuses a newer one, a newer one reads an older."""
+"""A lake says which version of the layout it has: an older package rejects a newer one, a newer one reads an older."""
 
 from __future__ import annotations
 

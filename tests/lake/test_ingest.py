@@ -81,8 +81,8 @@ def test_hostile_events_are_in_the_lake_as_they_were_sent(
         assert found == expected
 
 
-def _ms(moment: Any) -> int | None:
-    return None if moment is None else round(moment.timestamp() * 1000)
+def _ms(timestamp: Any) -> int | None:
+    return None if timestamp is None else round(timestamp.timestamp() * 1000)
 
 
 @settings(max_examples=60)
@@ -96,7 +96,7 @@ def _ms(moment: Any) -> int | None:
 def test_every_row_is_on_its_day_once_and_in_order_however_days_come_mixed(  # noqa: PLR0917
     table: EventsTable, runs: list[tuple[int, int]], budget: int, block: int, mixed: int, lazy: bool
 ) -> None:
-    """Each run is so many rows of one day, a third of them copies of an event seen before."""
+    """Each run is a number of rows of one day, a third of them copies of an event seen before."""
     days = [day for day, count in runs for _ in range(count)]
     lines = [line(ms(DAY, 86_400 * day), insert_id=f"i{n % 3 and n}", n=n) for n, day in enumerate(days)]
     expected = defaultdict(list)

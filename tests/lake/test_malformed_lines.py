@@ -19,7 +19,7 @@ WINDOW = request(DAYS[0], DAYS[-1])
 
 
 def _at(day: date, text: bytes) -> bytes:
-    """A line with the time of a day that is no JSON."""
+    """A line with the time of a day that is not JSON."""
     return b'{"event":"x","properties":{"time":%d,"s":"%s"}}\n' % (ms(day), text)
 
 

@@ -12,9 +12,8 @@ import pytest
 
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.gdpr.suppression_list import Suppression
-from mixpanel_etl.lake import DaysHeldBack, EventsTable, Provenance, Table, publication
+from mixpanel_etl.lake import DaysHeldBack, EventsTable, Provenance, Table, events_table, partitioned_table, publication
 from mixpanel_etl.lake import day_file as dayfile
-from mixpanel_etl.lake import events_table as table_module
 from mixpanel_etl.lake.bucket import _S3Draft
 from mixpanel_etl.lake.disk import _DiskDraft
 from mixpanel_etl.lake.errors import WriteConflict
@@ -148,7 +147,7 @@ def test_a_day_that_is_replaced_while_it_is_read_is_read_again(
             pull(table, [line(n=1)] * 4, request(later=1))
         return original(*arguments)
 
-    monkeypatch.setattr(table_module, "read_day", read_day)
+    monkeypatch.setattr(events_table, "read_day", read_day)
     found = table.day(DAY)
     assert found
     assert found.rows == (2 if not table.lake.startswith("s3:") else 4)
@@ -200,10 +199,9 @@ def test_a_file_that_others_replace_again_and_again_is_given_up_in_the_end(
 ) -> None:
     monkeypatch.setattr(publication, "_REPLACE_SECONDS", 0.0)
 
-    def refused(*_: object) -> str:
+    def rejected(*_: object) -> str:
         raise WriteConflict("x")
 
-    monkeypatch.setattr(publication, "publish", refused)
-    monkeypatch.setattr(table_module, "publish", refused)
+    monkeypatch.setattr(partitioned_table, "publish", rejected)
     with pytest.raises(WriteConflict, match=r"events\.parquet"):
         pull(table, [line()])

@@ -37,7 +37,7 @@ def server(running: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    running.refused = lambda *_: False
+    running.rejected = lambda *_: False
     s3fs.S3FileSystem.clear_instance_cache()
     bucket = S3("bucket").fs
     if bucket.exists("bucket"):
@@ -136,7 +136,7 @@ def test_a_large_day_is_uploaded_in_parts(table: EventsTable, server: S3Server) 
 
 def test_an_upload_that_fails_midway_leaves_the_old_object_and_no_parts(table: EventsTable, server: S3Server) -> None:
     pull(table, [line(n=-1)])
-    server.refused = lambda method, path, query: query.get("partNumber") == ["2"]
+    server.rejected = lambda method, path, query: query.get("partNumber") == ["2"]
     with pytest.raises(PermissionError, match=f"s3://bucket/some/lake/events/date={DAY}/events.parquet: Access Denied"):
         pull(table, noise(30), request(later=1))
     assert {"POST", "DELETE"} < {method for method, _, query in server.requests if {"uploads", "uploadId"} & query}
@@ -145,7 +145,7 @@ def test_an_upload_that_fails_midway_leaves_the_old_object_and_no_parts(table: E
 
 
 def test_an_upload_whose_completion_fails_publishes_nothing(table: EventsTable, server: S3Server) -> None:
-    server.refused = lambda method, path, query: method == "POST" and "uploadId" in query
+    server.rejected = lambda method, path, query: method == "POST" and "uploadId" in query
     with pytest.raises(PermissionError):
         pull(table, noise(30))
     assert objects(table) == []
@@ -154,7 +154,7 @@ def test_an_upload_whose_completion_fails_publishes_nothing(table: EventsTable, 
 
 def test_a_refused_upload_fails_its_day_and_the_days_told_are_there(table: EventsTable, server: S3Server) -> None:
     days = days_from(DAY, 6)
-    server.refused = lambda method, path, query: method == "PUT" and str(days[2]) in path
+    server.rejected = lambda method, path, query: method == "PUT" and str(days[2]) in path
     with pytest.raises(PermissionError, match=str(days[2])):
         pull(table, [], request(days[0], days[-1]))
     assert days[2] not in table.days()
@@ -167,7 +167,7 @@ def test_the_probe_writes_and_leaves_nothing(table: EventsTable, server: S3Serve
 
 
 def test_the_probe_says_what_is_not_allowed(table: EventsTable, server: S3Server) -> None:
-    server.refused = lambda method, path, query: method == "PUT"
+    server.rejected = lambda method, path, query: method == "PUT"
     with pytest.raises(PermissionError, match=r"s3://bucket/some/lake/\.probe: Access Denied"):
         table.storage.probe()
 

@@ -17,7 +17,7 @@ from .rivals import run_rivals
 def note_hashes(rank: int, lake: str, lakes: int) -> None:
     for number in range(lakes):
         store = storage(f"{lake}/{number}")
-        store.write(f"hash-{rank}", hasher(store)("somebody").encode())
+        store.write(f"hash-{rank}", hasher(store)("a-person").encode())
 
 
 def test_two_processes_that_begin_at_once_have_one_salt(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_two_processes_that_begin_at_once_have_one_salt(tmp_path: Path) -> None:
     for number in range(20):
         store = storage(f"{tmp_path}/{number}")
         hashes = {store.read(f"hash-{rank}")[0].decode() for rank in range(2)}
-        assert hashes == {hasher(store)("somebody")}
+        assert hashes == {hasher(store)("a-person")}
 
 
 @pytest.mark.parametrize("place", ["disk", "s3"])
@@ -39,11 +39,11 @@ def test_a_salt_that_another_process_creates_meanwhile_is_the_one(
     def second(store: Storage, name: str, content: bytes, expected: str | None = None) -> str:
         if not others:
             others.append("")
-            others[0] = hasher(storage(lake))("somebody")
+            others[0] = hasher(storage(lake))("a-person")
         return write(store, name, content, expected)
 
     monkeypatch.setattr(type(storage(lake)), "write", second)
-    assert [hasher(storage(lake))("somebody")] == others
+    assert [hasher(storage(lake))("a-person")] == others
 
 
 @pytest.mark.parametrize("salt", [b"", b"short"])

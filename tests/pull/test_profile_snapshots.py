@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mixpanel_etl.client import Mixpanel, Profile, UserUpdate
 from mixpanel_etl.lake import PromotedColumn, Table, connect
-from mixpanel_etl.lake.event_columns import whole_characters
+from mixpanel_etl.lake.event_columns import replace_half_surrogates
 from mixpanel_etl.pull.profile_snapshots import Source, profile_rows, profile_schema, pull_profiles
 from mixpanel_etl.sandbox import Sandbox
 from mixpanel_etl.settings import Settings
@@ -40,7 +40,7 @@ PROPERTIES = st.dictionaries(NAMES, VALUES, max_size=5)
 
 def readable(value: Any) -> Any:
     """The value with halves of surrogate pairs replaced, which UTF-8 cannot hold."""
-    return json.loads(whole_characters(json.dumps(value, ensure_ascii=False)))
+    return json.loads(replace_half_surrogates(json.dumps(value, ensure_ascii=False)))
 
 
 @settings(max_examples=60)

@@ -30,7 +30,7 @@ class ExportConfig(dg.Config):
     )
     set_aside_malformed: bool = Field(
         default=False,
-        description="Publish also days of which lines are no events, and keep these lines beside the day.",
+        description="Publish also days with malformed lines, and keep these lines beside the day.",
     )
 
 

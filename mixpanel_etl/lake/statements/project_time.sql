@@ -1,10 +1,10 @@
 -- What the reports stand on: a property, how Mixpanel calls its values, and the events in project time.
 
--- A property as JSON, whatever characters its name has: property(properties, '$city') ->> '$' is its text.
+-- A property as JSON, for any characters in its name: property(properties, '$city') ->> '$' is its text.
 CREATE OR REPLACE MACRO property(properties, name) AS
 json_extract(properties, '/' || replace(replace(name, '~', '~0'), '/', '~1'));
 
--- What a reply of Mixpanel calls a value by which it breaks down: texts as they are, lists and objects as JSON.
+-- What a reply of Mixpanel calls a value by which it breaks down: strings as they are, lists and objects as JSON.
 CREATE OR REPLACE MACRO segment_name(value) AS
 CASE
     WHEN value IS NULL THEN 'undefined'
@@ -18,7 +18,7 @@ CASE
 END;
 
 -- The events of days of project time: `day`, `local_time` (the clock of the project's zone), `ms` (what durations are
--- measured in) and `person` (an empty distinct_id is nobody). Projects created before 2023 store project time as if it
+-- measured in) and `person` (null for an empty distinct_id). Projects created before 2023 store project time as if it
 -- were UTC (mixpanel-api.md#project-time).
 CREATE OR REPLACE MACRO project_events(from_date, to_date) AS TABLE
 SELECT *, local_time::DATE AS day

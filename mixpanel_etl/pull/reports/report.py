@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from mixpanel_etl.client import Counting, Query, Unit
 from mixpanel_etl.expressions import masked, parse, references
 from mixpanel_etl.lake.event_columns import TIMESTAMP
-from mixpanel_etl.lake.person_columns import is_known_by, of_persons
+from mixpanel_etl.lake.person_columns import declare_persons, is_known_by
 from mixpanel_etl.pull.published import Column
 from mixpanel_etl.pull.reports.calendar import Days, PartitionUnit
 from mixpanel_etl.pull.reports.charts import Chart, Lines, Partitions, event_path, series_of
@@ -152,7 +152,7 @@ class Report(BaseModel, ABC):
     def schema(self) -> pa.Schema:
         fields = [pa.field(column.name, column.type) for column in self.table_columns()]
         persons = self.person_columns()
-        return pa.schema([of_persons(field) if field.name in persons else field for field in fields])
+        return pa.schema([declare_persons(field) if field.name in persons else field for field in fields])
 
     def person_columns(self) -> set[str]:
         """Columns whose values are persons because the report is by who they are, which their names don't tell."""

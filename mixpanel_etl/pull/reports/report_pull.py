@@ -14,7 +14,7 @@ from mixpanel_etl.client import Mixpanel, RawReply, ReplyError
 from mixpanel_etl.client.http.json_text import decode_json
 from mixpanel_etl.lake import PartitionsHeldBack, Provenance, Table
 from mixpanel_etl.lake.errors import shrinks
-from mixpanel_etl.lake.event_columns import whole_characters
+from mixpanel_etl.lake.event_columns import replace_half_surrogates
 from mixpanel_etl.pull.published import Doubts, Published
 from mixpanel_etl.pull.reports.calendar import Days, end_of, start_of
 from mixpanel_etl.pull.reports.report import Fact, RangeReport, Report, Row, Snapshot
@@ -249,7 +249,7 @@ def _as_array(cells: Row, type_: pa.DataType) -> pa.Array:
 def _readable(cell: Any) -> Any:
     if isinstance(cell, list):
         return [_readable(one) for one in cell]
-    return whole_characters(cell) if isinstance(cell, str) else cell
+    return replace_half_surrogates(cell) if isinstance(cell, str) else cell
 
 
 def _provenance(

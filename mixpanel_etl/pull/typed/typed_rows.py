@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mixpanel_etl.lake.event_columns import MAX_EXACT, whole_number
+from mixpanel_etl.lake.event_columns import MAX_EXACT, as_int64
 from mixpanel_etl.pull.typed.seen_types import Seen, type_of
 from mixpanel_etl.pull.typed.typed_columns import CORE_PROPERTIES, TypedColumn, typed_schema
 
@@ -186,7 +186,7 @@ def _fit(column: TypedColumn) -> Fit:
 
 
 def _integer(value: Any) -> Any:
-    whole = whole_number(value)
+    whole = as_int64(value)
     return _UNFIT if whole is None else whole
 
 
