@@ -29,6 +29,8 @@ from .documented import DOCUMENTED, NOT_IN_OPENAPI
 from .examples import EXAMPLES, Example
 from .scripted import Answer, ScriptedServer, Seen
 
+pytestmark = pytest.mark.slow  # seven tests of each of the 92 operations
+
 NAMES = list(CATALOGUE)
 # Nothing is read in their replies, or anything is welcome.
 NOTHING_TO_READ = {
