@@ -82,7 +82,7 @@ def test_days_written_with_other_columns_are_named(mixpanel: Sandbox, run: Run, 
     promoted = MixpanelExport(asset=dg.AssetSpec(KEY), columns=[PromotedColumn("$city", "string")])
     job = promoted.definitions().resolve_job_def("mixpanel__events_job")
     result = job.execute_in_process(instance=instance, partition_key="2026-01-02")
-    assert evaluations(result)["matches_schema"].passed  # the day is written anew
+    assert evaluations(result)["matches_schema"].passed  # the day is written again
     check = alone(promoted.definitions(), instance, "matches_schema")
     assert not check.passed
     assert check.metadata["days_with_other_columns"].value == [str(day) for day in DAYS if day != DAYS[1]]

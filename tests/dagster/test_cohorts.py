@@ -124,8 +124,8 @@ def test_a_cohort_that_is_not_there_or_twice_is_told_before_any_member_is_asked_
 
 
 def test_an_empty_cohort_has_no_members(shop: Sandbox, snapshots: Take) -> None:
-    shop.save_report(Cohort(15, "Nobody", where='user["plan"] == "none"'))
-    assert snapshots(["Nobody"]).run(MEMBERS).success
+    shop.save_report(Cohort(15, "Empty", where='user["plan"] == "none"'))
+    assert snapshots(["Empty"]).run(MEMBERS).success
     table = Table(Settings.load().lake, "cohort_members", MEMBERS_SCHEMA)
     assert len(table.keys()) == 1
     assert table.scan().select(pl.len()).collect().item() == 0

@@ -1,4 +1,4 @@
-"""The component: from YAML in somebody's project to assets that run."""
+"""The component: from YAML in a user's project to assets that run."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_a_sync_that_began_before_the_models_finished_is_not_enough(
 
 
 def tick(sync: MixpanelConnectors, instance: dg.DagsterInstance, cursor: str | None) -> tuple[list[Any], str | None]:
-    """What a tick reports, in a sensor made anew; Dagster stores it as the daemon does."""
+    """What a tick reports, in a sensor made again; Dagster stores it as the daemon does."""
     (sensor,) = sync.definitions().sensors or []
     assert isinstance(sensor, dg.SensorDefinition)
     data = sensor.evaluate_tick(dg.build_sensor_context(instance=instance, cursor=cursor))

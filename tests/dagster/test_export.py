@@ -185,10 +185,10 @@ def test_a_day_is_a_partition_only_when_it_is_over_in_the_zone_that_counts(
 
 
 class TestSchedule:
-    def tick(self, definitions: dg.Definitions, moment: str) -> dg.RunRequest | None:
+    def tick(self, definitions: dg.Definitions, timestamp: str) -> dg.RunRequest | None:
         schedule = definitions.resolve_schedule_def("mixpanel__events_schedule")
         context = dg.build_schedule_context(
-            scheduled_execution_time=datetime.fromisoformat(moment).replace(tzinfo=UTC),
+            scheduled_execution_time=datetime.fromisoformat(timestamp).replace(tzinfo=UTC),
             repository_def=definitions.get_repository_def(),
         )
         requests = schedule.evaluate_tick(context).run_requests or []

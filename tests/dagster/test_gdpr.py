@@ -93,7 +93,7 @@ class Daemon:
         self._cursors: dict[str, str | None] = {}
 
     def tick(self, name: str) -> int:
-        """One tick of a sensor in definitions made anew, as after a restart; how many runs it asked for."""
+        """One tick of a sensor in definitions made again, as after a restart; how many runs it asked for."""
         definitions = self.gdpr.definitions()
         sensor = definitions.resolve_sensor_def(f"mixpanel__gdpr_{name}_sensor")
         context = dg.build_sensor_context(
@@ -137,7 +137,7 @@ class Daemon:
             assert confirm(ledger, lambda: client.gdpr, choices, self.gdpr.now, by="olga")[1] == []
 
     def settle_confirming(self) -> None:
-        """As `settle`, with a person who accepts whatever waits."""
+        """As `settle`, with a person who accepts everything that waits."""
         self.settle()
         while any(one.in_doubt and not one.settled_at for one in self.gdpr.ledger.entries()):
             self.confirm()

@@ -69,9 +69,9 @@ def test_the_plan_job_shows_what_the_apply_job_does(mixpanel: Sandbox, definitio
 
 @pytest.mark.parametrize("files", [{"a.yaml": "event: A\ndropped: true\n"}])
 def test_a_run_loses_data_only_when_its_launchpad_says_so(mixpanel: Sandbox, definitions: dg.Definitions) -> None:
-    refused = run(definitions, "apply")
-    assert not refused.success
-    assert "allow_drop: true" in str(refused.failure_data_for_node("mixpanel__lexicon"))
+    failed = run(definitions, "apply")
+    assert not failed.success
+    assert "allow_drop: true" in str(failed.failure_data_for_node("mixpanel__lexicon"))
     assert [request.method for request in mixpanel.requests] == ["GET"]
     assert run(definitions, "apply", allow_drop=True).success
 

@@ -1,4 +1,4 @@
-"""Pictures of reports: small, and there for whatever a report has."""
+"""Pictures of reports: small, and there for any report."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_hundred_days_of_hours_are_small_too() -> None:
 
 @pytest.mark.parametrize("kind", ["funnel", "retention", "addiction"])
 def test_partitions_without_users_are_shown_as_such(kind: str) -> None:
-    nobody: dict[str, list[tuple[Any, ...]]] = {
+    no_users: dict[str, list[tuple[Any, ...]]] = {
         "funnel": [(None, 1, "view", None, 0, None, None, None, None, COMPUTED)],
         "retention": [(None, n, 0, 0, None, COMPUTED) for n in range(3)],
         "addiction": [(None, n, 0, COMPUTED) for n in range(1, 25)],
@@ -74,7 +74,7 @@ def test_partitions_without_users_are_shown_as_such(kind: str) -> None:
         "addiction": {},
     }
     report = report_of(kind, parameters[kind])
-    partitions = [(str(DAY), table(report, nobody[kind])), (str(DAY + timedelta(days=1)), table(report, []))]
+    partitions = [(str(DAY), table(report, no_users[kind])), (str(DAY + timedelta(days=1)), table(report, []))]
     assert size(png_of(report, partitions, UTC)) == (640, 288)
 
 

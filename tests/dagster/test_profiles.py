@@ -144,7 +144,7 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
 
 
 class Watched(MixpanelResource):
-    """A project in which profiles are deleted after so many pages."""
+    """A project in which profiles are deleted after a number of pages."""
 
     after: int = 1
     number: int = 1
@@ -235,7 +235,7 @@ class TestAfterAnInterruption:
         failed = snapshots().run(KEY)
         assert "The 2 pages that arrived are kept: materialize" in failure_of(failed)
         assert rows().is_empty()
-        keep_profiles(client, {"somebody new": {"plan": "free"}})
+        keep_profiles(client, {"new person": {"plan": "free"}})
         crowd.clear_requests()
         again = snapshots().run(KEY)
         assert again.success
@@ -268,13 +268,13 @@ class TestAfterAnInterruption:
         assert len(rows()) == PEOPLE / 10
         assert kept_pages() == []
 
-    @pytest.mark.parametrize("moment", ["before page 3 is kept", "when all is there", "before the pages are removed"])
-    def test_kill_9_leaves_the_pages_that_arrived(self, crowd: Sandbox, snapshots: Take, moment: str) -> None:
+    @pytest.mark.parametrize("stage", ["before page 3 is kept", "when all is there", "before the pages are removed"])
+    def test_kill_9_leaves_the_pages_that_arrived(self, crowd: Sandbox, snapshots: Take, stage: str) -> None:
         where, asked, missing = {
             "before page 3 is kept": ("at_call(pages.Pages, 'keep', 3)", 3, 2),
             "when all is there": ("at_call(partitions.Table, 'write', 1)", 4, 0),
             "before the pages are removed": ("at_call(pages.Pages, 'discard', 2)", 4, 0),
-        }[moment]
+        }[stage]
         killed = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", PROGRAM.format(where=where)],
             capture_output=True,

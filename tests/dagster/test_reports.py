@@ -69,7 +69,7 @@ PICTURES = {
 
 
 class Hasty(MixpanelResource):
-    """A project whose hours pass in a moment."""
+    """A project whose hours pass in a timestamp."""
 
     def client(self, log: Logger | None = None, *, deadline: float = 3_600.0) -> Mixpanel:
         passed = [0.0]
@@ -354,10 +354,10 @@ def test_snapshots_are_scheduled_for_today_and_skipped_for_days_that_are_over(
     reports = desk(top_events={}, event_names={})
     schedule = reports.definitions.resolve_schedule_def("mixpanel_reports_snapshots_schedule")
     now = datetime.now(UTC)
-    for moment, asked in ((now, [str(TODAY)]), (now - timedelta(days=2), [])):
+    for timestamp, asked in ((now, [str(TODAY)]), (now - timedelta(days=2), [])):
         context = dg.build_schedule_context(
             instance=reports.instance,
-            scheduled_execution_time=moment,
+            scheduled_execution_time=timestamp,
             repository_def=reports.definitions.get_repository_def(),
         )
         requests = schedule.evaluate_tick(context).run_requests or []

@@ -59,9 +59,9 @@ def test_the_schedule_asks_for_today_and_makes_up_for_no_other_day(definitions: 
     schedule = definitions.resolve_schedule_def("something_schedule")
     assert schedule.execution_timezone == "Asia/Tokyo"
 
-    def tick(moment: datetime) -> list[str | None]:
+    def tick(timestamp: datetime) -> list[str | None]:
         repository = definitions.get_repository_def()
-        context = dg.build_schedule_context(scheduled_execution_time=moment, repository_def=repository)
+        context = dg.build_schedule_context(scheduled_execution_time=timestamp, repository_def=repository)
         return [request.partition_key for request in schedule.evaluate_tick(context).run_requests or ()]
 
     with freeze_time(LATE_EVENING_UTC):

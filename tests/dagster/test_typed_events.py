@@ -145,7 +145,7 @@ def test_the_check_tells_what_lexicon_and_data_disagree_about(mixpanel: Sandbox,
     assert buy.metadata["never_seen"].value == ["coupon"]
     assert buy.metadata["of_other_types"].value == ["amount"]
     assert ok.passed
-    # One request for the schemas, one for the check, whatever the number of events.
+    # One request for the schemas, one for the check, regardless of the number of events.
     assert sum(request.method == "GET" and "schemas" in request.path for request in mixpanel.requests) == 2
 
 

@@ -107,7 +107,11 @@ def _metadata(day: PublishedDay) -> Metadata:
         "mixpanel_etl/duplicates_removed": day.duplicates,
         "mixpanel_etl/malformed_lines": day.malformed,
         "mixpanel_etl/bytes": day.bytes,
-        **{f"mixpanel_etl/{name}": dg.MetadataValue.timestamp(moment) for name, moment in times.items() if moment},
+        **{
+            f"mixpanel_etl/{name}": dg.MetadataValue.timestamp(timestamp)
+            for name, timestamp in times.items()
+            if timestamp
+        },
     }
 
 

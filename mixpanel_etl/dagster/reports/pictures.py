@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LINES = 6
 _COHORTS = 60
 _NUMBERED_ROWS, _NUMBERED_COLUMNS = 15, 12  # of a heat map whose cells have room for their numbers
-_FEW = 12  # moments that have room for a label each
+_FEW = 12  # times that have room for a label each
 _SIZE = (8.0, 3.6)  # inches
 _DPI = 80
 _BYTES = 44_000  # in Dagster's storage a third more, as text
@@ -104,16 +104,16 @@ def _lines(axes: Axes, chart: Lines, zone: tzinfo) -> str:
     # What all have in common tells none apart.
     same = len({path[0] for path in series}) == 1 and len(series) > 1
     names = {path: _plain(_short(name)) for path, name in _names(chart, largest, same=same).items()}
-    moments = sorted({moment for path in largest for moment in series[path]})
+    times = sorted({time for path in largest for time in series[path]})
     axes.spines[["top", "right"]].set_visible(False)
-    if len(moments) == 1:
-        _bars_of_one(axes, {names[path]: series[path][moments[0]] for path in largest}, counted)
-        return f"{moments[0].astimezone(zone):%Y-%m-%d %H:%M}".removesuffix(" 00:00")
+    if len(times) == 1:
+        _bars_of_one(axes, {names[path]: series[path][times[0]] for path in largest}, counted)
+        return f"{times[0].astimezone(zone):%Y-%m-%d %H:%M}".removesuffix(" 00:00")
     for path in largest:
-        values = [series[path].get(moment, 0.0) for moment in moments]
-        marker = "o" if len(moments) <= _FEW else ""
-        axes.plot(moments, values, label=names[path], linewidth=1.4, marker=marker, ms=4)  # type: ignore[arg-type]
-    _dates(axes, moments, zone)
+        values = [series[path].get(time, 0.0) for time in times]
+        marker = "o" if len(times) <= _FEW else ""
+        axes.plot(times, values, label=names[path], linewidth=1.4, marker=marker, ms=4)  # type: ignore[arg-type]
+    _dates(axes, times, zone)
     axes.yaxis.set_major_formatter("{x:,.10g}")
     axes.set_ylim(bottom=min((0.0, *(value for path in largest for value in series[path].values()))))
     axes.set_ylabel(counted, fontsize=9)
@@ -133,13 +133,13 @@ def _bars_of_one(axes: Axes, values: dict[str, float], counted: str) -> None:
     axes.margins(x=0.1)
 
 
-def _dates(axes: Axes, moments: Sequence[datetime], zone: tzinfo) -> None:
+def _dates(axes: Axes, times: Sequence[datetime], zone: tzinfo) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    if len(moments) <= _FEW:
-        local = [moment.astimezone(zone) for moment in moments]
-        at = "%b %d" if all((moment.hour, moment.minute) == (0, 0) for moment in local) else "%b %d %H:%M"
-        axes.set_xticks(moments, [f"{moment:{at}}" for moment in local])  # type: ignore[arg-type]
+    if len(times) <= _FEW:
+        local = [time.astimezone(zone) for time in times]
+        at = "%b %d" if all((time.hour, time.minute) == (0, 0) for time in local) else "%b %d %H:%M"
+        axes.set_xticks(times, [f"{time:{at}}" for time in local])  # type: ignore[arg-type]
         return
     locator = AutoDateLocator(tz=zone)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
@@ -166,7 +166,7 @@ def _heat_map(figure: Figure, axes: Axes, chart: HeatMap) -> str:
 
     shown = chart.rows[-_COHORTS:]
     table = [list(shares) for _, shares in shown]
-    width = max(len(shares) for shares in table) or 1  # a column of nothing when nobody came
+    width = max(len(shares) for shares in table) or 1  # a column of nothing when no user came
     grid = [shares + [math.nan] * (width - len(shares)) for shares in table]
     # The root, because the first column is often all, and the others a few percent.
     norm = PowerNorm(0.5, vmin=0, vmax=max((share for shares in table for share in shares if share > 0), default=1.0))
