@@ -4,7 +4,7 @@ from mixpanel_etl.extras import require
 
 require("lake")
 
-from mixpanel_etl.push.annotate import annotate
+from mixpanel_etl.push.chart_annotations import annotate
 from mixpanel_etl.push.event_mapping import EventMapping
 from mixpanel_etl.push.identity_links import IdentityMapping
 from mixpanel_etl.push.lookup_push import LookupMapping

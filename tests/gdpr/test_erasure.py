@@ -184,7 +184,9 @@ def test_no_table_takes_suppressed_people_in_until_the_date(tmp_path: Path) -> N
     Suppression(lake).add(IDS, soon)
     fill_other_tables(lake, IDS)
     rows = {
-        str(path.relative_to(lake)): as_rows(path) for path in tmp_path.rglob("*.parquet") if "imports" not in str(path)
+        str(path.relative_to(lake)): as_rows(path)
+        for path in tmp_path.rglob("*.parquet")
+        if "rejected" not in str(path)
     }
     assert len(rows) == 6
     for name, kept in rows.items():

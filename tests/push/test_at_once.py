@@ -16,7 +16,7 @@ from mixpanel_etl.lake.errors import LeaseHeld, LeaseLost
 from mixpanel_etl.lake.leases import lease
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.lexicon import apply, compare
-from mixpanel_etl.push.annotate import annotate
+from mixpanel_etl.push.chart_annotations import annotate
 from mixpanel_etl.push.event_mapping import EventMapping
 from mixpanel_etl.push.identity_links import IdentityMapping
 from mixpanel_etl.push.lookup_push import LookupMapping, LookupPush, push_lookup
@@ -97,7 +97,7 @@ def test_the_second_run_changes_nothing_and_says_who_is_at_it(
     name: str,
 ) -> None:
     monkeypatch.setattr(leases, "WAIT_SECONDS", 0.0)
-    monkeypatch.setattr("mixpanel_etl.push.annotate.WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("mixpanel_etl.push.chart_annotations.WAIT_SECONDS", 0.0)
     name = name.format(project=client.settings.project_id)
     with lease(storage(lake()), name, run="first"), pytest.raises(LeaseHeld, match=f"{name} is held by .* run first"):
         act(client)

@@ -47,8 +47,8 @@ def test_all_tables_of_a_bucket_are_there(mixpanel: Sandbox, s3_lake: str) -> No
         "b-1", rows, Provenance(requested_at=datetime.now(UTC))
     )
     for dialect in DIALECTS:
-        imports, reports = external_tables(s3_lake, dialect, "raw")
-        assert "raw.imports_orders" in imports
+        rejected, reports = external_tables(s3_lake, dialect, "raw")
+        assert "raw.rejected_orders" in rejected
         assert f"{'@mixpanel_lake' if dialect == 'snowflake' else s3_lake}/reports/sales/" in reports
 
 

@@ -26,7 +26,7 @@ from mixpanel_etl.dagster.internals import (
 )
 from mixpanel_etl.dagster.recording import withheld_messages
 from mixpanel_etl.lake import ConfigurationError
-from mixpanel_etl.push.annotate import annotate
+from mixpanel_etl.push.chart_annotations import annotate
 
 if TYPE_CHECKING:
     from mixpanel_etl.dagster.annotations.component import MixpanelAnnotations
