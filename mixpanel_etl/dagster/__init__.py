@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mixpanel_etl.dagster.connectors.assets import ConnectorImport
     from mixpanel_etl.dagster.fields import OpSpec
     from mixpanel_etl.dagster.push.assets import PushAsset
-    from mixpanel_etl.dagster.reports.named import NamedReport
+    from mixpanel_etl.dagster.reports.yaml_entries import NamedReport
     from mixpanel_etl.dagster.resource import MixpanelResource
     from mixpanel_etl.dagster.typed_events.assets import TypedEvent
     from mixpanel_etl.dagster.warehouse import WarehouseResource
@@ -37,7 +37,7 @@ _MODULES = {
     "ConnectorImport": "connectors.assets",
     "MixpanelComponent": "component",
     "MixpanelResource": "resource",
-    "NamedReport": "reports.named",
+    "NamedReport": "reports.yaml_entries",
     "OpSpec": "fields",
     "PushAsset": "push.assets",
     "TypedEvent": "typed_events.assets",

@@ -18,7 +18,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from mixpanel_etl import MixpanelReports
 from mixpanel_etl.client import Clock, Mixpanel
 from mixpanel_etl.dagster.backfill import Backfill, BackfillError
-from mixpanel_etl.dagster.reports.named import NamedReport
+from mixpanel_etl.dagster.reports.yaml_entries import NamedReport
 from mixpanel_etl.dagster.resource import MixpanelResource
 from mixpanel_etl.lake import Table
 from mixpanel_etl.pull.reports import KINDS, RangeReport, report_of

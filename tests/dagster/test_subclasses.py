@@ -16,7 +16,7 @@ from mixpanel_etl import (
 )
 from mixpanel_etl.dagster.component import MixpanelComponent
 from mixpanel_etl.dagster.recording import Results
-from mixpanel_etl.dagster.reports.named import NamedReport
+from mixpanel_etl.dagster.reports.yaml_entries import NamedReport
 from mixpanel_etl.dagster.typed_events.assets import TypedEvent
 from mixpanel_etl.lake import EventsTable
 from mixpanel_etl.pull import EventFilter, pull_events

@@ -31,7 +31,7 @@ from mixpanel_etl import (
 from mixpanel_etl.client import Mixpanel, Schema, SchemaEntry, SchemaMetadata, SchemaProperty, VendorMetadata
 from mixpanel_etl.dagster.metadata import preview
 from mixpanel_etl.dagster.push.assets import PushAsset
-from mixpanel_etl.dagster.reports.named import NamedReport
+from mixpanel_etl.dagster.reports.yaml_entries import NamedReport
 from mixpanel_etl.gdpr.erasure import erase
 from mixpanel_etl.gdpr.suppression_list import Suppression
 from mixpanel_etl.lake import Provenance, Table

@@ -10,7 +10,7 @@ import dagster as dg
 from mixpanel_etl.dagster.fields import StartDate
 from mixpanel_etl.dagster.push.assets import PushAsset, PushConfig, push_asset, push_parts
 from mixpanel_etl.dagster.push.checks import rejected_rows_check
-from mixpanel_etl.dagster.push.items import Entry, resolve_pushes
+from mixpanel_etl.dagster.push.yaml_entries import Entry, resolve_pushes
 from mixpanel_etl.dagster.recording import recorded
 from mixpanel_etl.dagster.warehouse import WarehouseComponent
 from mixpanel_etl.lake import ConfigurationError

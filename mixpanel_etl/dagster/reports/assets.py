@@ -10,8 +10,8 @@ from mixpanel_etl.dagster.checks import check_specs
 from mixpanel_etl.dagster.metadata import preview, published, queries
 from mixpanel_etl.dagster.recording import Metadata, Results, recorded
 from mixpanel_etl.dagster.reports.checks import CHECKS, report_checks
-from mixpanel_etl.dagster.reports.named import NamedReport
 from mixpanel_etl.dagster.reports.pictures import picture
+from mixpanel_etl.dagster.reports.yaml_entries import NamedReport
 from mixpanel_etl.dagster.snapshots import ShrinkConfig, Taking, run_id_of, snapshot_asset, take_snapshot
 from mixpanel_etl.pull.reports import Published, RangeReport, Report, Snapshot, pull_range, pull_snapshot
 

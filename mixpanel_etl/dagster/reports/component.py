@@ -13,8 +13,8 @@ from mixpanel_etl.dagster.fields import CronSchedule, Folder, KeyPrefix, StartDa
 from mixpanel_etl.dagster.metadata import table_spec
 from mixpanel_etl.dagster.recording import Results
 from mixpanel_etl.dagster.reports.assets import pull_partitions, pull_today, report_asset
-from mixpanel_etl.dagster.reports.named import NamedReport, ReportEntry, named_reports
 from mixpanel_etl.dagster.reports.schedules import report_schedules
+from mixpanel_etl.dagster.reports.yaml_entries import NamedReport, ReportEntry, named_reports
 from mixpanel_etl.dagster.snapshots import ShrinkConfig, snapshot_partitions
 from mixpanel_etl.lake import ConfigurationError, Table
 from mixpanel_etl.pull.reports import RangeReport, report_table
