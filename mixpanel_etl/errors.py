@@ -72,6 +72,8 @@ request can succeed later (`retryable`). Disk and network trouble of the lake is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class MixpanelEtlError(Exception):
     """Base of every error that this package raises on purpose. Its message says what is wrong and what to do."""
@@ -84,3 +86,13 @@ EXPECTED_ERRORS = (MixpanelEtlError, OSError)
 def describe(error: BaseException) -> str:
     """One of `EXPECTED_ERRORS` as the command line and Dagster show it: kind and message."""
     return f"{type(error).__name__}: {error}"
+
+
+#: Items that a message lists before it says how many more there are.
+MAX_LISTED = 10
+
+
+def listed(items: Sequence[object]) -> str:
+    """Items in a message: `a, b and 3 more`."""
+    more = f" and {len(items) - MAX_LISTED} more" if len(items) > MAX_LISTED else ""
+    return ", ".join(map(str, items[:MAX_LISTED])) + more

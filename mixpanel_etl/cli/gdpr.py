@@ -17,6 +17,7 @@ import typer
 from mixpanel_etl.cli import gdpr_tables
 from mixpanel_etl.cli.shared import console, errors, exit_on_error, use_dagster_home
 from mixpanel_etl.client import Gdpr, Mixpanel
+from mixpanel_etl.errors import MAX_LISTED
 from mixpanel_etl.gdpr import certificate, confirmation, decisions
 from mixpanel_etl.gdpr.confirmation import waiting_for
 from mixpanel_etl.gdpr.data_subject_requests import Kind
@@ -42,7 +43,6 @@ By = Annotated[str | None, typer.Option(help="Name recorded with the decision; y
 Lake = Annotated[str | None, typer.Option(help="Path or s3:// URI; by default the variable MIXPANEL_LAKE.")]
 
 _LATE = timedelta(days=30)
-_MAX_LISTED = 20
 
 
 @gdpr.command()
@@ -277,7 +277,7 @@ def _needs_a_person(ledger: Ledger, progress: list[Progress], now: datetime) -> 
     yield from (text for job in jobs.values() if (text := trouble(job, now, _LATE)))
     waiting = wait_for_retrievals(open_requests(ledger))
     waits = [one.entry for one in progress if one.entry.in_doubt]
-    for entry in waits[:_MAX_LISTED]:
+    for entry in waits[:MAX_LISTED]:
         yield from (f"request {entry.request_id} waits for your decision: {reason}" for reason in waiting_for(entry))
     if waits:
         yield f"`mixpanel-etl gdpr confirm` shows the evidence of all {len(waits)} requests that wait for your decision"

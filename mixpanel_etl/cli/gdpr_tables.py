@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 from rich.table import Table
 
+from mixpanel_etl.errors import listed
 from mixpanel_etl.gdpr.confirmation import waiting_for
 from mixpanel_etl.gdpr.evidence import REASONS, Evidence
 from mixpanel_etl.gdpr.ledger_entries import Entry
 from mixpanel_etl.gdpr.progress import Progress
-
-_MAX_LISTED = 5
 
 
 def status_table(progress: Sequence[Progress], now: datetime) -> Table:
@@ -32,12 +31,10 @@ def jobs_of(progress: Sequence[Progress]) -> Iterator[str]:
     """The Mixpanel jobs of requests, each with its status, tracking id and the first of its requests."""
     jobs = {job.job_id: job for one in progress for job in one.jobs}
     for job in jobs.values():
-        names = ", ".join(job.request_ids[:_MAX_LISTED])
-        more = f" and {len(job.request_ids) - _MAX_LISTED} more" if len(job.request_ids) > _MAX_LISTED else ""
         status = job.status or "not known to exist"
         yield f"job {job.job_id}: {status}"
         yield f"    tracking id {job.tracking_id or 'unknown'}{' (given by hand)' if job.adopted else ''}"
-        yield f"    {len(job.request_ids)} requests, {job.id_count} ids: {names}{more}"
+        yield f"    {len(job.request_ids)} requests, {job.id_count} ids: {listed(job.request_ids)}"
 
 
 def as_json(one: Progress, now: datetime) -> dict[str, Any]:

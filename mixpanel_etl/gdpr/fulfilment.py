@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
+from mixpanel_etl.errors import listed
 from mixpanel_etl.gdpr import certificate
 from mixpanel_etl.gdpr.erasure import Erasure, erase
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.ledger_entries import Entry, Job
-from mixpanel_etl.gdpr.polling import MAX_LISTED
 from mixpanel_etl.gdpr.progress import Progress
 from mixpanel_etl.gdpr.redaction import GdprError
 from mixpanel_etl.gdpr.request_expansion import expand_again
@@ -91,8 +91,10 @@ def _erase(
 def _reason(erasure: Erasure, held: int, requests: int) -> str:
     said = [f"{held} of {requests} requests are not erased from the lake; the others are"]
     if erasure.unread:
-        listed = ", ".join(erasure.unread[:MAX_LISTED]) + (", ..." if len(erasure.unread) > MAX_LISTED else "")
-        said.append(f"{len(erasure.unread)} files can't be read: {listed}; repair them or move them out of the lake")
+        said.append(
+            f"{len(erasure.unread)} files can't be read: {listed(erasure.unread)}; "
+            "repair them or move them out of the lake"
+        )
     if erasure.misnamed:
         said.append(f"files in {', '.join(erasure.misnamed)} are called after one of the ids: rename or remove them")
     if not (erasure.unread or erasure.misnamed):

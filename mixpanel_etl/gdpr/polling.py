@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from mixpanel_etl.client import Gdpr, MixpanelError
+from mixpanel_etl.errors import listed
 from mixpanel_etl.gdpr.jobs import Now
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.ledger_entries import Job
 from mixpanel_etl.gdpr.progress import ENDED, RUNNING
 
 _SOONEST, _LATEST = timedelta(minutes=1), timedelta(hours=6)
-MAX_LISTED = 5
 _SHARE = 10  # of a job's age, until it is asked about again
 
 
@@ -68,12 +68,10 @@ def trouble(job: Job, now: datetime, too_long: timedelta) -> str:
             f"`mixpanel-etl gdpr resend {job.job_id}`"
         )
     if job.status in ("FAILURE", "REVOKED"):
-        listed = ", ".join(job.request_ids[:MAX_LISTED])
-        more = f" and {len(job.request_ids) - MAX_LISTED} more" if len(job.request_ids) > MAX_LISTED else ""
         return (
             f"{name} has ended in {job.status}: {len(job.request_ids)} requests with {job.id_count} ids are not done "
-            f"({listed}{more}). `mixpanel-etl gdpr retry --job {job.job_id}` asks again in halves, `mixpanel-etl gdpr "
-            "retry REQUEST` for one of them"
+            f"({listed(job.request_ids)}). `mixpanel-etl gdpr retry --job {job.job_id}` asks again in halves, "
+            "`mixpanel-etl gdpr retry REQUEST` for one of them"
         )
     if not is_open(job):
         return ""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from datetime import date
 
-from mixpanel_etl.errors import MixpanelEtlError
+from mixpanel_etl.errors import MixpanelEtlError, listed
 
 #: Number of days or partitions that a message lists.
-MAX_LISTED = 10
 
 
 class LakeError(MixpanelEtlError):
@@ -79,15 +78,14 @@ class DaysMalformed(LakeError):
 
     def __init__(self, days: Mapping[date, Sequence[str]]) -> None:
         self.days = days
-        listed = "; ".join(
+        described = [
             f"{day}: {reasons[0]}" + (f" (and {len(reasons) - 1:,} more lines)" if len(reasons) > 1 else "")
-            for day, reasons in sorted(days.items())[:MAX_LISTED]
-        )
-        more = f"; and {len(days) - MAX_LISTED} more days" if len(days) > MAX_LISTED else ""
+            for day, reasons in sorted(days.items())
+        ]
         super().__init__(
-            f"{len(days)} day(s) were left as they are, because lines of the export are malformed. {listed}{more}. "
-            "Report it to Mixpanel; to publish the other events of these days and keep such lines beside them, run "
-            "again with set_aside_malformed=true"
+            f"{len(days)} day(s) were left as they are, because lines of the export are malformed. "
+            f"{listed(described)}. Report it to Mixpanel; to publish the other events of these days and keep such "
+            "lines beside them, run again with set_aside_malformed=true"
         )
 
 
@@ -107,9 +105,9 @@ class DaysHeldBack(LakeError):
         allowed: Mapping[date, int] | None = None,
     ) -> None:
         self.days, self.explained, self.allowed = dict(days), dict(explained or {}), dict(allowed or {})
-        listed = ", ".join(map(self._described, sorted(days)[:MAX_LISTED]))
+        described = [self._described(day) for day in sorted(days)]
         super().__init__(
-            f"{len(days)} day(s) would shrink and were left as they are: {listed}{_more(days)}. Mixpanel's retention, "
+            f"{len(days)} day(s) would shrink and were left as they are: {listed(described)}. Mixpanel's retention, "
             "a deletion or a changed filter explains it; to replace them anyway, run again with allow_shrink=true"
         )
 
@@ -143,10 +141,8 @@ class DaysMissing(LakeError):
         for day, error in sorted(failed.items()):
             reasons.setdefault(f"{type(error).__name__}: {error}", []).append(day)
         self.days = {day: reason for reason, days in reasons.items() for day in days}
-        listed = "\n".join(
-            f"- {', '.join(map(str, days[:MAX_LISTED]))}{_more(days)}: {reason}" for reason, days in reasons.items()
-        )
-        super().__init__(f"{len(self.days)} day(s) were not published; the others were.\n{listed}")
+        lines = "\n".join(f"- {listed(days)}: {reason}" for reason, days in reasons.items())
+        super().__init__(f"{len(self.days)} day(s) were not published; the others were.\n{lines}")
 
 
 class DayShrinks(LakeError):
@@ -167,11 +163,10 @@ class PartitionsHeldBack(LakeError):
 
     def __init__(self, partitions: Mapping[str, tuple[float, float]], unit: str = "rows") -> None:
         self.partitions, self.unit = dict(partitions), unit
-        shown = sorted(partitions.items())[:MAX_LISTED]
-        listed = ", ".join(f"{key} ({old:,.10g} {unit} -> {new:,.10g})" for key, (old, new) in shown)
+        described = [f"{key} ({old:,.10g} {unit} -> {new:,.10g})" for key, (old, new) in sorted(partitions.items())]
         super().__init__(
             f"{len(partitions)} partition(s) would shrink by more than half and were left as they are: "
-            f"{listed}{_more(partitions)}. "
+            f"{listed(described)}. "
             "A renamed event, a changed filter, a deletion or Mixpanel's retention explains it; to replace them "
             "anyway, run again with allow_shrink: true"
         )
@@ -284,8 +279,3 @@ class DamagedSalt(LakeError):
 
 class Unerasable(LakeError):
     """A file, or a part of it, in which ids cannot be looked for or from which they cannot be removed."""
-
-
-def _more(items: Sized) -> str:
-    """How many of the items a message does not list."""
-    return f" and {len(items) - MAX_LISTED} more" if len(items) > MAX_LISTED else ""

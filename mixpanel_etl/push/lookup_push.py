@@ -20,13 +20,11 @@ from mixpanel_etl.lake import Provenance, Table
 from mixpanel_etl.lake.leases import lease
 from mixpanel_etl.lake.storage import storage
 from mixpanel_etl.push.profile_mapping import plain
-from mixpanel_etl.push.profile_push import MAX_VANISHED, Pushed
+from mixpanel_etl.push.profile_push import MAX_VANISHED, PREVIEW_ROWS, Pushed
 from mixpanel_etl.push.push_error import PushError, check_columns
 from mixpanel_etl.push.rejected_rows import LATEST, RejectedRow, RejectedRows, rejected_rows
 from mixpanel_etl.push.row_changes import SNAPSHOT, Changes, Previous, compared
 from mixpanel_etl.warehouse import NumberType
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,7 @@ def preview_lookup(rows: pa.RecordBatchReader, push: LookupPush) -> Pushed:
         rejected.add(changes.unusable_rows())
         told.rejected, told.messages = rejected.count, dict(rejected.messages.most_common())
         told.updates = int(bool(changes.changed or changes.vanished))
-        first = (row for row, _ in zip(_rows(changes), range(_SHOWN), strict=False))
+        first = (row for row, _ in zip(_rows(changes), range(PREVIEW_ROWS), strict=False))
         told.first = [dict(zip(mapping.named, map(_shown, _values(row, mapping)), strict=True)) for row in first]
     return told
 

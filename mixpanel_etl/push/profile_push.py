@@ -29,7 +29,8 @@ from mixpanel_etl.push.row_changes import SNAPSHOT, Changes, Previous, compared
 
 _SENT = pa.schema([*SNAPSHOT, pa.field("row", pa.string(), nullable=False)])
 _CHECKPOINT_SECONDS = 60.0
-_SHOWN = 5
+#: Rows that a dry run shows as they would be sent.
+PREVIEW_ROWS = 5
 #: A push that would take away more than this share of all profiles, or rows of a lookup table, is held back.
 MAX_VANISHED = 0.5
 
@@ -158,7 +159,7 @@ def preview_profiles(rows: pa.RecordBatchReader, push: ProfilePush) -> Pushed:
         rejected.add(changes.unusable_rows())
         for item in _items(changes, mapping):
             told.updates += len(item.updates)
-            told.first += [shown(update) for update in item.updates[: max(0, _SHOWN - len(told.first))]]
+            told.first += [shown(update) for update in item.updates[: max(0, PREVIEW_ROWS - len(told.first))]]
             reason = reason_to_reject(item) if item.updates else None
             rejected.add([RejectedRow(item.id, item.row, reason)] if reason else [])
         told.rejected, told.messages = rejected.count, dict(rejected.messages.most_common())

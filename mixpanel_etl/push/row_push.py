@@ -32,14 +32,13 @@ from mixpanel_etl.push.identity_links import (
 )
 from mixpanel_etl.push.import_sender import ImportSender
 from mixpanel_etl.push.parallel_batches import IN_FLIGHT, deliver_all
+from mixpanel_etl.push.profile_push import PREVIEW_ROWS
 from mixpanel_etl.push.project_copy import CopiedEvents, ProjectMapping
 from mixpanel_etl.push.rejected_rows import RejectedRow, RejectedRows, rejected_rows
 from mixpanel_etl.push.unsendable_times import screened
 
 if TYPE_CHECKING:
     import polars as pl
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -211,10 +210,10 @@ def preview_rows(rows: pa.RecordBatchReader, push: RowPush, part: str) -> Pushed
             told.requests += 1
             if isinstance(batch, EventBatch):
                 told.bytes += batch.nbytes
-                lines = batch.events["line"].head(max(0, _SHOWN - len(told.first)))
+                lines = batch.events["line"].head(max(0, PREVIEW_ROWS - len(told.first)))
                 told.first += [msgspec.json.decode(line) for line in lines]
             else:
-                told.first += [{"ids": list(pair)} for pair in batch.pairs[: max(0, _SHOWN - len(told.first))]]
+                told.first += [{"ids": list(pair)} for pair in batch.pairs[: max(0, PREVIEW_ROWS - len(told.first))]]
         _tell(told, seen, rejected)
     return told
 

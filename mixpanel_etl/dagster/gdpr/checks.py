@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mixpanel_etl.dagster.gdpr.metadata import MAX_LISTED
 from mixpanel_etl.dagster.recording import withheld_messages
+from mixpanel_etl.errors import listed
 from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.polling import trouble
 from mixpanel_etl.gdpr.progress import open_requests
@@ -38,14 +38,13 @@ def ids_confirmed(gdpr: "MixpanelGdpr", ledger: Ledger) -> dg.AssetCheckEvaluati
     waiting = [one.entry for one in open_requests(ledger) if one.entry.in_doubt]
     reasons = Counter(reason for entry in waiting for reason in entry.in_doubt)
     grades = Counter(claim.reason for entry in waiting for claim in entry.claims if claim.is_open)
-    names = ", ".join(entry.request_id for entry in waiting[:MAX_LISTED])
-    more = f" and {len(waiting) - MAX_LISTED} more" if len(waiting) > MAX_LISTED else ""
+    names = listed([entry.request_id for entry in waiting])
     why = ", ".join(f"{count} for {reason}" for reason, count in sorted(reasons.items()))
     return dg.AssetCheckEvaluation(
         asset_key=gdpr.key("requests"),
         check_name=CONFIRMED,
         passed=not waiting,
-        description=f"{len(waiting)} requests wait for a decision ({why}): {names}{more}. `mixpanel-etl gdpr confirm` "
+        description=f"{len(waiting)} requests wait for a decision ({why}): {names}. `mixpanel-etl gdpr confirm` "
         "shows the evidence"
         if waiting
         else "no request waits for a decision",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mixpanel_etl.dagster.gdpr.metadata import MAX_LISTED
 from mixpanel_etl.dagster.recording import withheld_messages
+from mixpanel_etl.errors import MAX_LISTED
 from mixpanel_etl.gdpr.data_subject_requests import Row
 from mixpanel_etl.gdpr.intake import (
     IntakeError,

@@ -15,7 +15,6 @@ from mixpanel_etl.gdpr.ledger import Ledger
 from mixpanel_etl.gdpr.progress import ROW, Progress, Step
 
 #: Requests that the text of a check names.
-MAX_LISTED = 20
 _MAX_ROWS = 200
 
 

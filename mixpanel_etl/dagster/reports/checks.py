@@ -8,6 +8,7 @@ import dagster as dg
 
 from mixpanel_etl.dagster.checks import evaluated
 from mixpanel_etl.dagster.recording import Results
+from mixpanel_etl.errors import MAX_LISTED, listed
 from mixpanel_etl.pull.reports import Published
 
 NOT_TRUNCATED = "not_truncated"
@@ -18,7 +19,6 @@ CHECKS = {
     "total where Mixpanel gives one.",
     NAMES_KNOWN: "Mixpanel's own lists contain the events and properties that the report names.",
 }
-_MAX_LISTED = 10
 
 
 def report_checks(context: dg.AssetExecutionContext, key: dg.AssetKey, taken: Sequence[Published]) -> Results:
@@ -51,9 +51,9 @@ def _not_truncated(taken: Sequence[Published]) -> dg.AssetCheckResult:
         description=" ".join(sentences) or "Replies are complete.",
         metadata={
             "partitions": len(taken),
-            "possibly_truncated": cut[:_MAX_LISTED],
-            "with_segments_left_out": left_out[:_MAX_LISTED],
-            "with_segments_below_the_total": missing[:_MAX_LISTED],
+            "possibly_truncated": cut[:MAX_LISTED],
+            "with_segments_left_out": left_out[:MAX_LISTED],
+            "with_segments_below_the_total": missing[:MAX_LISTED],
         },
     )
 
@@ -62,16 +62,16 @@ def _sentences(cut: Sequence[str], left_out: Sequence[str], missing: Sequence[st
     if cut:
         yield (
             f"{len(cut)} partition(s) are possibly truncated, because the reply is as long as its limit: "
-            f"{_listed(cut)}. Give a higher `limit` where the report has one, or narrow the report with `where`."
+            f"{listed(cut)}. Give a higher `limit` where the report has one, or narrow the report with `where`."
         )
     if left_out:
         yield (
-            f"{len(left_out)} partition(s) have more segments than `limit` keeps: {_listed(left_out)}. "
+            f"{len(left_out)} partition(s) have more segments than `limit` keeps: {listed(left_out)}. "
             "Raise or remove `limit` to have all of them."
         )
     if missing:
         yield (
-            f"In {len(missing)} partition(s) the segments add up to less than Mixpanel's total: {_listed(missing)}. "
+            f"In {len(missing)} partition(s) the segments add up to less than Mixpanel's total: {listed(missing)}. "
             "Mixpanel leaves segments out; narrow the report with `where`."
         )
 
@@ -91,8 +91,3 @@ def _names_known(taken: Sequence[Published]) -> dg.AssetCheckResult:
 
 def _keys(taken: Sequence[Published], applies: Callable[[Published], bool]) -> list[str]:
     return [each.partition.key for each in taken if applies(each)]
-
-
-def _listed(keys: Sequence[str]) -> str:
-    more = f" and {len(keys) - _MAX_LISTED} more" if len(keys) > _MAX_LISTED else ""
-    return ", ".join(keys[:_MAX_LISTED]) + more
