@@ -24,7 +24,20 @@ hypothesis.settings.load_profile("here")
 
 #: What makes a test slow without a mark (docs/testing.md): whole flows, and servers.
 SLOW_FOLDERS = (
-    *("cli", "connectors", "dagster", "gdpr", "openapi", "packaging", "pull", "push", "readers", "redteam", "sql"),
+    *(
+        "cli",
+        "connectors",
+        "dagster",
+        "gdpr",
+        "lexicon",
+        "openapi",
+        "packaging",
+        "pull",
+        "push",
+        "readers",
+        "redteam",
+        "sql",
+    ),
 )
 SLOW_FIXTURES = frozenset(("postgres_url", "redis_url", "s3_server"))
 SERVERS = frozenset(("postgres", "redis", "s3"))  # as parameters of fixtures

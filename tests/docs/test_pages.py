@@ -8,12 +8,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import yaml
 from dagster import Component
 
 import mixpanel_etl
 from mixpanel_etl.demo import definitions
 from tests.docs.facts import ROOT, slug
+
+pytestmark = pytest.mark.slow
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")

@@ -78,6 +78,7 @@ def test_an_event_is_read_the_same_alone_and_beside_one_that_needs_care(event: H
         assert decoded([sent], PROMOTED)[0] == decoded([care + sent], PROMOTED)[1]
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.data())
 def test_a_line_passes_exactly_if_it_is_json_and_an_event_with_a_time(data: st.DataObject) -> None:

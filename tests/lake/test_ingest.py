@@ -35,6 +35,8 @@ from mixpanel_etl.lake import export_decoder as decode_module
 from .exports import DAY, contents, cut, days_from, files, line, ms, pull, request, stored
 from .hostile import Hostile, events
 
+pytestmark = pytest.mark.slow
+
 FOREVER = 100
 
 

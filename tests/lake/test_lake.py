@@ -14,7 +14,7 @@ from .exports import DAY, line, ms, pull
 from .exports import request as request_of
 
 
-@pytest.fixture(params=["disk", "bucket"])
+@pytest.fixture(params=["disk", "s3"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
     """Two days of events with a typed column, and a report of one day."""
     uri = str(tmp_path / "lake") if request.param == "disk" else request.getfixturevalue("s3_lake")

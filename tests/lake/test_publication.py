@@ -21,6 +21,8 @@ from mixpanel_etl.lake.staged_pages import Pages
 
 from .exports import DAY, REQUESTED_AT, line, pull, request
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = pa.schema([("distinct_id", pa.string()), ("n", pa.int64())])
 UNTIL = REQUESTED_AT + timedelta(days=10_000)
 

@@ -16,6 +16,8 @@ from mixpanel_etl.lake.storage import S3
 from .exports import DAY, days_from, files, line, ms, pull, request
 from .s3_server import S3Server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[S3Server]:

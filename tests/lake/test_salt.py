@@ -13,6 +13,8 @@ from mixpanel_etl.lake.suppression import entry_name, hasher
 
 from .rivals import run_rivals
 
+pytestmark = pytest.mark.slow
+
 
 def note_hashes(rank: int, lake: str, lakes: int) -> None:
     for number in range(lakes):

@@ -17,6 +17,8 @@ from mixpanel_etl.lake.storage import ABSENT, Disk, storage
 
 from .exports import DAY, files, line, pull
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def disk(lake: Path) -> Disk:

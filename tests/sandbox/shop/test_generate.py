@@ -10,6 +10,8 @@ import pytest
 
 from mixpanel_etl.sandbox import generate_lines
 
+pytestmark = pytest.mark.slow
+
 JAN_1, JAN_10 = date(2024, 1, 1), date(2024, 1, 10)
 
 
