@@ -84,7 +84,7 @@ EXPECTED_ERRORS = (MixpanelEtlError, OSError)
 
 
 def describe(error: BaseException) -> str:
-    """One of `EXPECTED_ERRORS` as the command line and Dagster show it: kind and message."""
+    """An error in a message or in Dagster: its kind and what it says."""
     return f"{type(error).__name__}: {error}"
 
 

@@ -80,6 +80,10 @@ class MixpanelComponent(dg.Component, dg.Resolvable):
         """
         return folder if folder.startswith("mixpanel") else f"mixpanel__{folder}"
 
+    def grouped(self, spec: dg.AssetSpec) -> dg.AssetSpec:
+        """The spec in the component's group, unless it names one itself."""
+        return spec.replace_attributes(group_name=spec.group_name or self.group)
+
     @property
     def lake_uri(self) -> str:
         """Path or URI of the lake."""

@@ -30,7 +30,7 @@ class MixpanelResource(dg.ConfigurableResource[Mixpanel]):
 
     env_prefix: str = Field(
         default=DEFAULT_PREFIX,
-        description="What the variables of this project begin with: MIXPANEL_ by default, MIXPANEL_EU_ for another.",
+        description="Prefix of the environment variables; use one per project, e.g. MIXPANEL_EU_.",
     )
 
     @property
@@ -54,8 +54,8 @@ class MixpanelResource(dg.ConfigurableResource[Mixpanel]):
         """A client of the project; use it as a context manager.
 
         Args:
-            log: told of waits for the rate limits, for example `context.log`.
-            deadline: see `Mixpanel`.
+            log: logger that receives a line for each wait for the rate limits, e.g. `context.log`.
+            deadline: seconds per request, waits and retries included; see `Mixpanel`.
 
         Raises:
             SettingsError: credentials are missing.

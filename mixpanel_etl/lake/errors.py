@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from mixpanel_etl.errors import MixpanelEtlError, listed
+from mixpanel_etl.errors import MixpanelEtlError, describe, listed
 
 #: Number of days or partitions that a message lists.
 
@@ -139,7 +139,7 @@ class DaysMissing(LakeError):
         reasons = {str(error): sorted(error.days) for error in held}
         reasons |= {str(error): sorted(error.days) for error in malformed}
         for day, error in sorted(failed.items()):
-            reasons.setdefault(f"{type(error).__name__}: {error}", []).append(day)
+            reasons.setdefault(describe(error), []).append(day)
         self.days = {day: reason for reason, days in reasons.items() for day in days}
         lines = "\n".join(f"- {listed(days)}: {reason}" for reason, days in reasons.items())
         super().__init__(f"{len(self.days)} day(s) were not published; the others were.\n{lines}")

@@ -109,6 +109,11 @@ class PromotedColumn:
             object.__setattr__(self, "name", column_name(self.source))
 
     @property
+    def description(self) -> str:
+        """What the column holds, for catalogues."""
+        return f"Property {self.source}, where it is a {self.type}."
+
+    @property
     def field(self) -> pa.Field:
         return pa.field(self.name, _TYPES[self.type][0], metadata={"mixpanel.property": self.source})
 

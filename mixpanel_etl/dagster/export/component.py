@@ -100,9 +100,9 @@ class MixpanelExport(MixpanelComponent):
                     def get_asset_spec(self):
                         return super().get_asset_spec().merge_attributes(tags={"tier": "raw"})
         """
-        promoted = {column.name: f"Property {column.source}, where it is a {column.type}." for column in self.columns}
+        promoted = {column.name: column.description for column in self.columns}
         return table_spec(
-            self.asset.replace_attributes(group_name=self.asset.group_name or self.group),
+            self.grouped(self.asset),
             self.events_table,
             DESCRIPTIONS | promoted,
             self.partitions,

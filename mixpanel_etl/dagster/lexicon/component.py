@@ -67,9 +67,7 @@ class MixpanelLexicon(MixpanelComponent):
                     def get_asset_spec(self):
                         return super().get_asset_spec().merge_attributes(tags={"tier": "governance"})
         """
-        return self.asset.replace_attributes(group_name=self.asset.group_name or self.group).merge_attributes(
-            kinds={"mixpanel"}
-        )
+        return self.grouped(self.asset).merge_attributes(kinds={"mixpanel"})
 
     def execute(self, context: dg.AssetExecutionContext, config: LexiconConfig) -> Iterator[dg.MaterializeResult[Any]]:
         """Apply the files. Override it to do something before or after."""
